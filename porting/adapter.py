@@ -1,0 +1,155 @@
+"""The adapter contract: what a backend's code declares and the few methods it has.
+
+Imported in the backend's own interpreter, so: Python 3.9 syntax, standard library and `porting.types` only. An
+adapter never compares numbers and never decides a verdict; it converts, loads, runs and reports what the backend says.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Mapping, Optional, Protocol, Sequence, Tuple
+
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
+
+if TYPE_CHECKING:
+    import numpy
+
+    Arrays = Mapping[str, "numpy.ndarray[Any, Any]"]
+
+# The contract's version. A third-party adapter names the one it was written for; another major is refused at once.
+CONTRACT = 1
+
+
+class Family(str, enum.Enum):
+    """Adapters are grouped by how a model is executed, not by who made the stack."""
+
+    ONNX_SESSION = "onnx-session"  # loads ONNX, runs it in a session
+    OFFLINE_COMPILER = "offline-compiler"  # a compiler makes a file, a runtime or simulator runs it
+    TORCH_DEVICE = "torch-device"  # PyTorch operators on a device plugin
+    EXPORTED_PROGRAM = "exported-program"  # compiles a torch.export.ExportedProgram
+
+
+@dataclass(frozen=True)
+class FormNeed:
+    """Which exported form of a model an adapter takes."""
+
+    kind: str
+    """`onnx` or `pt2` (a saved torch.export.ExportedProgram)."""
+    at_target_precision: bool = False
+    """False: exported in fp32, the adapter lowers the precision itself. True: exported from a model of the target's precision."""
+    dynamic: bool = True
+    """Whether dynamic axes are taken; False asks for a static export at the nominal sizes."""
+    opset: Optional[int] = None
+    """Highest ONNX opset the backend reads; None leaves it to the exporter."""
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """What `probe` found out about one device of the adapter."""
+
+    available: bool
+    reason: str = ""
+    """Why not, in the stack's own words where there are any."""
+    cause: Optional[Cause] = None
+    """MISSING_DEPENDENCY, MISSING_SDK, MISSING_DEVICE or VERSION_CONFLICT when not available."""
+    precisions: Tuple[Precision, ...] = ()
+    """Narrower than declared where this very device lacks one; empty means: as declared."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is here. Made in the backend's interpreter."""
+
+    devices: Mapping[str, DeviceState]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Package, SDK, driver and firmware versions; part of the content key of every cell."""
+
+
+@dataclass(frozen=True)
+class ExportedForm:
+    """An exported form as `convert` gets it."""
+
+    kind: str
+    precision: Precision
+    path: Path
+    """The model file; external data, if any, lies beside it or where the file says."""
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    opset: Optional[int] = None
+    samples: Tuple[Path, ...] = ()
+    """Input files of the bundle's cases (porting.tensors), for calibration and for compilers that trace."""
+
+
+class Session(Protocol):
+    """A loaded artifact."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Run once. inputs: by name, host memory. Returns every output by name, host memory, dtype as declared;
+        bfloat16 as ml_dtypes.bfloat16."""
+
+    def placement(self) -> Placement:
+        """What ran where, asked of the backend. Called after at least one run."""
+
+    def effective_precision(self) -> Precision:
+        """The precision the backend says it computes in, whatever was asked."""
+
+
+class Adapter:
+    """Base of all adapters: declarations as class attributes, and methods that run in the backend's interpreter.
+
+    A subclass sets every attribute without a default and implements `probe`, `convert` and `load`. Declarations are
+    checked against behaviour by `porting.conformance`.
+    """
+
+    contract: ClassVar[int] = CONTRACT
+    name: ClassVar[str]
+    """What targets are written with: letters, digits and underscores."""
+    vendor: ClassVar[str]
+    family: ClassVar[Family]
+    need: ClassVar[FormNeed]
+    devices: ClassVar[Mapping[str, Tuple[Precision, ...]]]
+    """Device name to the precisions that can be asked for there."""
+    evidence: ClassVar[Mapping[str, Evidence]] = {}
+    """By device; HARDWARE where not named."""
+    distributions: ClassVar[Tuple[str, ...]]
+    """Distributions on the package index whose versions decide results, the backend first."""
+    install_hint: ClassVar[str]
+    """The command that brings the backend, shown when it is missing."""
+    minimum_target_share: ClassVar[float] = 1.0
+    """Share of the operators that must run on the target; less is `degraded`."""
+
+    def probe(self) -> Probe:
+        """Find out what is here. Never raises: what goes wrong becomes a DeviceState with the reason."""
+        raise NotImplementedError
+
+    def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        """Write an artifact for `target` into the empty `folder`. Raises whatever the backend raises."""
+        raise NotImplementedError
+
+    def load(self, artifact: Artifact, target: Target, folder: Path) -> Session:
+        """Load what `convert` wrote, in a fresh process, from `folder` alone. Raises whatever the backend raises."""
+        raise NotImplementedError
+
+    def classify(self, error: BaseException) -> Optional[Tuple[Outcome, Cause]]:
+        """Say what an exception of this backend means; None leaves it to the general rules."""
+        return None
+
+    @classmethod
+    def targets(cls) -> Sequence[Target]:
+        """Every target the declarations allow."""
+        return [Target(cls.name, device, p) for device, precisions in cls.devices.items() for p in precisions]
+
+    @classmethod
+    def evidence_of(cls, device: str) -> Evidence:
+        return cls.evidence.get(device, Evidence.HARDWARE)
+
+    @classmethod
+    def deploy_script(cls) -> Path:
+        """The file that becomes `run.py` beside an exported artifact: loads it with the backend alone."""
+        import sys
+
+        module_file = sys.modules[cls.__module__].__file__
+        assert module_file is not None
+        return Path(module_file).with_name("deploy.py")

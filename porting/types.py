@@ -1,0 +1,390 @@
+"""The nouns of the toolkit: frozen dataclasses and enums, standard library only.
+
+Everything that crosses a process or environment border is made of these, so the module also has to import on
+Python 3.9 (a vendor SDK may bring nothing newer). Behaviour lives elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Tuple
+
+Json = Any  # what `json.dumps` takes; spelt out where the shape matters
+
+
+class Stage(str, enum.Enum):
+    """Where a job is; a result carries the last stage that was entered."""
+
+    PLAN = "plan"
+    ENVIRONMENT = "environment"
+    BUILD = "build"
+    REFERENCE = "reference"
+    EXPORT = "export"
+    CONVERT = "convert"
+    LOAD = "load"
+    RUN = "run"
+    COMPARE = "compare"
+    BENCH = "bench"
+
+
+class Outcome(str, enum.Enum):
+    """What came of a cell. Only PASS (and, with fewer claims, DEGRADED) says that the numbers are right."""
+
+    PASS = "pass"
+    DEGRADED = "degraded"  # right numbers, but part of the graph ran elsewhere than on the target
+    MISMATCH = "mismatch"
+    FAIL = "fail"
+    UNSUPPORTED = "unsupported"  # the stack said so, or its published list says so
+    UNAVAILABLE = "unavailable"  # SDK, device, licence or weights are not here: says nothing about the model
+    INVALID = "invalid"  # the reference is broken, unstable or vacuous: says nothing about the target
+    SKIPPED = "skipped"  # a person chose; with reason and owner
+    MISSING = "missing"  # planned, but no record: never stored, made when a plan is read back
+
+
+class Cause(str, enum.Enum):
+    """Why a cell is not a plain pass."""
+
+    UNSUPPORTED_OP = "unsupported_op"
+    UNSUPPORTED_DTYPE = "unsupported_dtype"
+    UNSUPPORTED_TARGET = "unsupported_target"
+    DYNAMIC_SHAPE = "dynamic_shape"
+    CONTROL_FLOW = "control_flow"
+    OPSET = "opset"
+    SHAPE_INFERENCE = "shape_inference"
+    TOLERANCE = "tolerance"
+    NONFINITE = "nonfinite"
+    OUTPUT_STRUCTURE = "output_structure"
+    FALLBACK = "fallback"
+    NOTHING_EXECUTED = "nothing_executed"
+    NO_ARTIFACT = "no_artifact"
+    VACUOUS = "vacuous"
+    UNSTABLE_REFERENCE = "unstable_reference"
+    NONDETERMINISTIC = "nondeterministic"
+    EXCEPTION = "exception"
+    CRASH = "crash"
+    HANG = "hang"
+    TIMEOUT = "timeout"
+    HOST_OOM = "host_oom"
+    DEVICE_OOM = "device_oom"
+    MISSING_DEPENDENCY = "missing_dependency"
+    MISSING_SDK = "missing_sdk"
+    MISSING_DEVICE = "missing_device"
+    MISSING_WEIGHTS = "missing_weights"
+    VERSION_CONFLICT = "version_conflict"
+    UNTRUSTED = "untrusted"
+    NETWORK = "network"
+    DISK = "disk"
+    HARNESS = "harness"
+
+
+# Causes that speak of the rig, not of the model or the target: such a result is not reused and makes a run incomplete.
+INFRASTRUCTURE = frozenset({Cause.NETWORK, Cause.DISK, Cause.HARNESS})
+
+
+class Evidence(str, enum.Enum):
+    """By what a result was had, strongest first. COMPILED and STATIC never read as "works"."""
+
+    HARDWARE = "hardware"
+    SIMULATOR = "simulator"  # the vendor's own
+    HOST = "host"  # the real runtime, on this machine's CPU
+    VIRTUAL = "virtual"  # our stand-in device, enforcing the vendor's published lists
+    COMPILED = "compiled"  # an artifact was produced, nothing ran
+    STATIC = "static"  # lists only
+
+
+class Precision(str, enum.Enum):
+    """Arithmetic of the weights and activations on a target."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Backend, device and precision, written `onnxruntime:cpu:fp32`."""
+
+    adapter: str
+    device: str
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.adapter}:{self.device}:{self.precision.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read `adapter:device:precision`. Raises ValueError with what is wrong; whether the adapter exists is the registry's."""
+        parts = text.split(":")
+        if len(parts) != 3 or not all(parts):
+            raise ValueError(f"a target is written adapter:device:precision, for instance onnxruntime:cpu:fp32; got {text!r}")
+        try:
+            return cls(parts[0], parts[1], Precision(parts[2]))
+        except ValueError:
+            known = ", ".join(p.value for p in Precision)
+            raise ValueError(f"unknown precision {parts[2]!r} in target {text!r}; known: {known}") from None
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of an exported form."""
+
+    name: str
+    dtype: str
+    """numpy name, with `bfloat16` besides: `float32`, `int64`, `bool` ..."""
+    shape: Tuple[typing.Union[int, str], ...]
+    """A number where the axis is fixed, the axis' name where it is dynamic."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How the values of one model input are drawn."""
+
+    name: str
+    dtype: str
+    """numpy name."""
+    shape: Tuple[typing.Union[int, str], ...]
+    """A number where the axis has one size only, else the axis' name (`batch`, `sequence`, `height`, `samples` ...)."""
+    kind: str
+    """How values are drawn: `ids`, `mask`, `image`, `audio`, `normal`, `positions`, `timestep`, `constant`, `boxes`, `bool`."""
+    low: int = 0
+    """Smallest integer drawn (kinds `ids`, `timestep`)."""
+    high: int = 2
+    """One above the largest integer drawn."""
+    value: Optional[float] = None
+    """The value itself, for the kind `constant`; a list is not allowed, it would be a fixed tensor."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One catalog entry: how to build a model, what it is. Data, not code."""
+
+    id: str
+    source: str
+    """A name in porting.sources: `transformers`, `timm`, `diffusers`, `factory`, `onnx`, `pt2`, `checkpoint`, `torchscript`."""
+    name: str
+    """What the source builds: a config type, a timm name, a class, `package.module:factory`, a path."""
+    task: str = ""
+    family: str = ""
+    house: str = ""
+    license: str = ""
+    """Licence of the code that defines the net, an SPDX id where there is one."""
+    license_weights: str = ""
+    """Empty for random weights."""
+    modalities: Tuple[str, ...] = ()
+    config: Mapping[str, Json] = field(default_factory=dict)
+    """Given to the source: config fields, constructor arguments."""
+    inputs: Tuple[InputSpec, ...] = ()
+    """Overrides what the source works out by itself, input by input."""
+    axes: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Axis names by input, `{input_ids = ["batch", "sequence"]}`."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Nominal size by axis name."""
+    weights: str = "random"
+    """`random` (the seeded recipe applies) or `real` (left as they are)."""
+    params: Optional[int] = None
+    """Number of parameters of the entry as built here."""
+    tiers: Tuple[str, ...] = ("full",)
+    requires: Tuple[str, ...] = ()
+    """Packages that must be importable, by distribution name."""
+    trust: bool = False
+    """Whether a person allowed pickles and code from the model's own files."""
+    origin: str = ""
+    """File and line the entry was read from, for messages; no part of the identity."""
+
+    def identity(self) -> dict[str, Json]:
+        """What the model depends on, for content keys: no metadata, no place."""
+        return {key: value for key, value in to_json(self).items() if key not in _METADATA}
+
+
+_METADATA = frozenset(
+    ("task", "family", "house", "license", "license_weights", "modalities", "params", "tiers", "requires", "origin")
+)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What really ran where, asked of the backend after running."""
+
+    target_ops: Optional[int] = None
+    """Operators (nodes, kernels, delegate calls) that the target executed; None when the backend cannot tell."""
+    other_ops: Optional[int] = None
+    """Operators that ran elsewhere, for instance on the CPU beside an accelerator."""
+    device: str = ""
+    """The device in the backend's own words."""
+    detail: Mapping[str, int] = field(default_factory=dict)
+    """Count by partition, delegate or provider."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an adapter produced, in a folder of its own, loadable without this toolkit."""
+
+    files: Tuple[str, ...]
+    """Paths relative to the artifact's folder; the first is what a person would name."""
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """What load needs to know besides: provider, device name, hints."""
+    quantity: Optional[int] = None
+    """Delegated or compiled operators where the compiler counts them; 0 is not a success."""
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Cost of one stage."""
+
+    name: Stage
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """User plus system time of the process, children that were waited for included."""
+    peak_rss_bytes: int
+    """Largest resident set of the process up to the end of the stage."""
+
+
+@dataclass(frozen=True)
+class OutputNumbers:
+    """How far one output of one case is from the truth; see porting.compare."""
+
+    name: str
+    max_abs: Optional[float] = None
+    """In the output's own unit; None when not finite."""
+    rel_norm: Optional[float] = None
+    row: Optional[float] = None
+    peak: Optional[float] = None
+    cosine: Optional[float] = None
+    sqnr_db: Optional[float] = None
+    allowed_rel_norm: Optional[float] = None
+    allowed_row: Optional[float] = None
+    allowed_peak: Optional[float] = None
+    noise_rel_norm: Optional[float] = None
+    """Eager PyTorch at the effective precision against the truth."""
+    nonfinite: int = 0
+    """Elements that are not finite where the truth is."""
+    flips: Optional[int] = None
+    """Integer and bool outputs: elements that differ."""
+    allowed_flips: Optional[int] = None
+    elements: int = 0
+
+
+@dataclass(frozen=True)
+class CaseNumbers:
+    name: str
+    outputs: Tuple[OutputNumbers, ...] = ()
+
+
+@dataclass(frozen=True)
+class Perf:
+    """Latency of one case, measured only after it passed."""
+
+    case: str
+    runs: int
+    median_seconds: float
+    min_seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What happened in a cell, once. Append-only."""
+
+    model: str
+    target: str
+    stage: Stage
+    outcome: Outcome
+    cause: Optional[Cause] = None
+    evidence: Optional[Evidence] = None
+    """None when nothing at all was tried."""
+    signature: Optional[str] = None
+    """Six hex digits over stage, cause and the normalised message, for grouping."""
+    message: str = ""
+    hint: str = ""
+    """What to do next, where it is known."""
+    route: Tuple[str, ...] = ()
+    effective_precision: Optional[str] = None
+    """What the backend says it computed in; judged by this, not by the request."""
+    cases: Tuple[CaseNumbers, ...] = ()
+    axes: Mapping[str, str] = field(default_factory=dict)
+    """`dynamic` (the target was right at two more sizes), `static`, or `unproven`."""
+    placement: Optional[Placement] = None
+    stages: Tuple[StageTime, ...] = ()
+    perf: Optional[Perf] = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notes: Tuple[str, ...] = ()
+    """Findings that change nothing in the verdict: an ignored input, an int8 margin, a precision that proved less."""
+    bundle: str = ""
+    """Digest of the bundle, `sha256:...`."""
+    log: str = ""
+    """Digest of the full log, `sha256:...`."""
+    log_tail: str = ""
+    """End of the log, printable text only."""
+    key: str = ""
+    """Content key of the cell: same key, same work."""
+    run: str = ""
+    """Id of the `check` that made the record."""
+    family: str = ""
+    reproduce: str = ""
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    """Wall time over all stages."""
+    peak_rss_bytes: int = 0
+    schema: int = 1
+
+
+SCHEMA = 1
+
+
+# ---- dataclasses to JSON and back ---------------------------------------------------------------------------------
+
+
+def to_json(value: object) -> Json:
+    """Turn dataclasses, enums, mappings and sequences into what `json.dumps` takes. Raises ValueError for NaN and infinity."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise ValueError("non-finite numbers never enter JSON")
+    return value
+
+
+T = typing.TypeVar("T")
+
+
+def from_json(kind: type[T], data: Json) -> T:
+    """Build dataclass `kind` out of what `to_json` made. Unknown fields are dropped: a newer minor writer may add some."""
+    return typing.cast(T, _build(kind, data))
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _build(kind: Any, data: Json) -> Any:
+    if data is None or kind is Any:
+        return data
+    origin = typing.get_origin(kind)
+    if origin is typing.Union:
+        options = [a for a in typing.get_args(kind) if a is not type(None)]
+        return _build(options[0], data) if len(options) == 1 else data
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_build(item, v) for v in data)
+    if origin is not None and issubclass(origin, typing.cast(type, Mapping)):
+        item = typing.get_args(kind)[1]
+        return {k: _build(item, v) for k, v in data.items()}
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(data)
+    if dataclasses.is_dataclass(kind):
+        cls = typing.cast(type, kind)
+        hints = _HINTS.setdefault(cls, typing.get_type_hints(cls))
+        return cls(**{f.name: _build(hints[f.name], data[f.name]) for f in dataclasses.fields(cls) if f.name in data})
+    return data
