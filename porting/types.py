@@ -148,7 +148,8 @@ class InputSpec:
     dtype: str
     """numpy name."""
     shape: Tuple[typing.Union[int, str], ...]
-    """A number where the axis has one size only, else the axis' name (`batch`, `sequence`, `height`, `samples` ...)."""
+    """A number where the axis has one size only, else the axis' name (`batch`, `sequence`, `height`, `samples` ...), or how it
+    follows from other axes (`2*frames`, `sequence+past_sequence`; see porting.shapes)."""
     kind: str
     """How values are drawn: `ids`, `mask`, `image`, `audio`, `normal`, `positions`, `timestep`, `constant`, `boxes`, `bool`."""
     low: int = 0
@@ -157,6 +158,10 @@ class InputSpec:
     """One above the largest integer drawn."""
     value: Optional[float] = None
     """The value itself, for the kind `constant`; a list is not allowed, it would be a fixed tensor."""
+    prefix: Tuple[int, ...] = ()
+    """Kind `ids`: literal ids that open every row, for instance the image tokens of a multimodal model; the rest is drawn."""
+    start: str = ""
+    """Kind `positions`: the first position, a number or an expression of axis names (`past_sequence`)."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,8 @@ class ModelSpec:
     """Axis names by input, `{input_ids = ["batch", "sequence"]}`."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Nominal size by axis name."""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """By axis name: other sizes tried are the nominal one plus multiples of this."""
     weights: str = "random"
     """`random` (the seeded recipe applies) or `real` (left as they are)."""
     params: Optional[int] = None

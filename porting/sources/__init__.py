@@ -30,6 +30,8 @@ class BuiltModel:
     sizes: Mapping[str, int]
     """Nominal size of every axis name used by the inputs; batch at least 2, lengths odd and distinct
     where the model lets them."""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """By axis name: other sizes tried are the nominal one plus multiples of this, where porting.cases' own step does not do."""
     module: torch.nn.Module | None = None
     """In eval mode, on the CPU, in fp32 unless `weights` are real and the checkpoint says otherwise."""
     onnx: Path | None = None
