@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from porting.errors import ModelError
+
 _TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_][A-Za-z0-9_.]*)|(//|[-+*()]))")
 
 Dim = int | str
 
 
-class ShapeError(ValueError):
+class ShapeError(ModelError):
     """An axis expression that cannot be read, or whose size is unknown or negative."""
 
 

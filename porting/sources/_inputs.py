@@ -212,10 +212,7 @@ def _learn(spec: InputSpec, shape: Iterable[int], known: dict[str, int]) -> None
 def _check(specs: Iterable[InputSpec], examples: Mapping[str, Any], known: Mapping[str, int]) -> None:
     for spec in specs:
         shape = tuple(examples[spec.name].shape)
-        try:
-            expected = shapes.resolve(spec.shape, known)
-        except shapes.ShapeError as error:
-            raise ModelError(f"input {spec.name!r}: {error}.") from error
+        expected = shapes.resolve(spec.shape, known)
         if expected != shape:
             stated = f"its axes {list(spec.shape)} say {list(expected)}"
             raise ModelError(f"input {spec.name!r} has shape {list(shape)}, but {stated}.")
