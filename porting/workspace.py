@@ -1,0 +1,228 @@
+"""Where things lie on disk, and the few file operations that have to be safe: atomic writes, digests, locks.
+
+What is in the files is for others to know: porting.bundle, porting.store, porting.runner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from porting.errors import DiskError, InfrastructureError
+
+CONFIG = "porting.toml"
+STATE = ".porting"
+STORE = "results.db"
+HOME_VARIABLE = "PORTING_HOME"
+CACHE_VARIABLE = "PORTING_CACHE"
+_FOLDERS = ("bundles", "cells", "jobs", "workers")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one project."""
+
+    root: Path
+    """What relative paths in porting.toml are relative to."""
+    state: Path
+    """What must not be lost: the store."""
+    cache: Path
+    """What can be made again."""
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Workspace:
+        """Find the workspace of folder `start` (default: the current one); nothing is created.
+
+        The root is the nearest folder upwards that has a porting.toml, else `start`. The state folder is PORTING_HOME
+        where that is set, else `.porting` in the root. The cache is PORTING_CACHE, else the user's cache folder.
+        """
+        start = Path(start or Path.cwd()).absolute()
+        root = next((folder for folder in (start, *start.parents) if (folder / CONFIG).is_file()), start)
+        home = os.environ.get(HOME_VARIABLE)
+        return cls(root, Path(home).absolute() if home else root / STATE, cache_folder())
+
+    @property
+    def config(self) -> Path | None:
+        """porting.toml, where there is one."""
+        path = self.root / CONFIG
+        return path if path.is_file() else None
+
+    @property
+    def store(self) -> Path:
+        """The SQLite file that holds the results, unless a URL says otherwise."""
+        return self.state / STORE
+
+    @property
+    def bundles(self) -> Path:
+        """One folder a bundle."""
+        return self.cache / "bundles"
+
+    @property
+    def cells(self) -> Path:
+        """Artifacts and outputs, one folder a cell."""
+        return self.cache / "cells"
+
+    @property
+    def jobs(self) -> Path:
+        """Files of jobs that are running."""
+        return self.cache / "jobs"
+
+    @property
+    def workers(self) -> Path:
+        """Interpreters that backends run in."""
+        return self.cache / "workers"
+
+    def prepare(self) -> Workspace:
+        """Create the folders, with a .gitignore in the state folder. Raises DiskError."""
+        for folder in (self.state, *(self.cache / name for name in _FOLDERS)):
+            with disk_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        ignore = self.state / ".gitignore"
+        if not ignore.exists():
+            atomic_write(ignore, b"*\n")
+        return self
+
+
+def cache_folder() -> Path:
+    """PORTING_CACHE, else the user's cache folder; not created."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("porting"))
+
+
+# ---- disk -----------------------------------------------------------------------------------------------------------
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CLOSED = {errno.EROFS: "the file system is read-only", errno.EACCES: "permission denied", errno.EPERM: "permission denied"}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only file system and a lack of permission into DiskError; `path` is what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            hint = f"Free some space, or point {CACHE_VARIABLE} or {HOME_VARIABLE} at another disk."
+            raise DiskError(f"no space left for {path} ({free_bytes(path) >> 20} MiB free).", hint) from error
+        if error.errno in _CLOSED:
+            hint = f"Make it writable, or point {CACHE_VARIABLE} or {HOME_VARIABLE} at another folder."
+            raise DiskError(f"cannot write {path}: {_CLOSED[error.errno]}.", hint) from error
+        raise
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes an ordinary user can still write at `path`, which need not exist yet."""
+    path = Path(path).absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file so that readers see all of it or what was there before, also when this process is killed. Raises DiskError."""
+    path = Path(path)
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{threading.get_ident()}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        except BaseException:  # whatever it was, it goes on after the half-written file is gone
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold the lock beside `path` (`NAME.lock`) against other processes.
+
+    timeout: seconds to wait for the holder, negative for ever. Raises InfrastructureError when it runs out, DiskError.
+    """
+    import filelock
+
+    lock = Path(path).with_name(f"{Path(path).name}.lock")
+    with disk_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        holder = filelock.FileLock(lock, timeout=timeout)
+        try:
+            holder.acquire()
+        except filelock.Timeout as error:
+            hint = "Wait for it to end, or end it."
+            raise InfrastructureError(f"another process has been using {path} for {timeout:g} s.", hint) from error
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+# ---- digests --------------------------------------------------------------------------------------------------------
+
+_REMEMBER = 1 << 20  # bytes; smaller files are hashed faster than a note about them is found
+_SETTLED = 2.0  # seconds; a file changed later than this may change again within one tick of its time stamp
+_known: dict[tuple[str, int, int, int], str] = {}
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return `sha256:` and the hex digest."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return `sha256:` and the hex digest of a file's content. Raises OSError.
+
+    A digest is remembered by path, size and time stamps, in the process and, for large files, in the cache folder.
+    """
+    path = Path(os.path.abspath(path))
+    before = path.stat()
+    # The change time besides: a copy that keeps the modification time is another file all the same.
+    key = (str(path), before.st_size, before.st_mtime_ns, before.st_ctime_ns)
+    if key in _known:
+        return _known[key]
+    large = before.st_size >= _REMEMBER
+    found = (_recall(key) if large else None) or _hash(path)
+    after = path.stat()
+    settled = time.time() - max(after.st_mtime, after.st_ctime) > _SETTLED
+    if settled and (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == key[1:]:
+        _known[key] = found
+        if large:
+            _note(key, found)
+    return found
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return "sha256:" + digest.hexdigest()
+
+
+def _note_path(name: str) -> Path:
+    return cache_folder() / "digests" / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.json"
+
+
+def _recall(key: tuple[str, int, int, int]) -> str | None:
+    try:
+        note = json.loads(_note_path(key[0]).read_bytes())
+    except (OSError, ValueError):  # no note, or a damaged one: the file is hashed again
+        return None
+    return str(note[-1]) if isinstance(note, list) and note[:-1] == list(key) else None
+
+
+def _note(key: tuple[str, int, int, int], digest: str) -> None:
+    # The note only saves time: where it cannot be written, the next process hashes the file again.
+    with contextlib.suppress(DiskError, OSError):
+        atomic_write(_note_path(key[0]), json.dumps([*key, digest]).encode())
