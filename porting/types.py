@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
@@ -202,6 +203,8 @@ class ModelSpec:
     """Whether a person allowed pickles and code from the model's own files."""
     origin: str = ""
     """File and line the entry was read from, for messages; no part of the identity."""
+    root: str = ""
+    """Folder that a relative path or a module in `name` starts from; no part of the identity, what is read there is digested."""
 
     def identity(self) -> dict[str, Json]:
         """What the model depends on, for content keys: no metadata, no place."""
@@ -209,7 +212,7 @@ class ModelSpec:
 
 
 _METADATA = frozenset(
-    ("task", "family", "house", "license", "license_weights", "modalities", "params", "tiers", "requires", "origin")
+    ("task", "family", "house", "license", "license_weights", "modalities", "params", "tiers", "requires", "origin", "root")
 )
 
 
@@ -373,13 +376,14 @@ def from_json(kind: type[T], data: Json) -> T:
 
 
 _HINTS: dict[type, dict[str, Any]] = {}
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # `X | Y` has a type of its own from Python 3.10 on
 
 
 def _build(kind: Any, data: Json) -> Any:
     if data is None or kind is Any:
         return data
     origin = typing.get_origin(kind)
-    if origin is typing.Union:
+    if origin in _UNIONS:
         options = [a for a in typing.get_args(kind) if a is not type(None)]
         return _build(options[0], data) if len(options) == 1 else data
     if origin is tuple:
