@@ -1,0 +1,90 @@
+"""The matrix as GitHub-flavoured Markdown, for job summaries and issues. Text that came from outside stays text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from porting.report.counts import CLAIMS, FAULTS, NO_VERDICT, Reason, reasons, tally
+from porting.report.matrix import Matrix
+from porting.report.words import claims, count, explain, glyph, legend, printable, summary, where, word
+from porting.types import Evidence, Result
+
+REASONS_SHOWN = 100
+"""A job summary may have one megabyte."""
+
+
+def render(matrix: Matrix) -> str:
+    """Return the whole report, ending in a newline."""
+    parts = [_head(matrix), _evidence(matrix), _cells(matrix), _legend(matrix), _why(matrix)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return `text` on one line, with everything that Markdown, a table or HTML would read as syntax escaped."""
+    line = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", printable(text))
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text: str) -> str:
+    """Return `text` as inline code; as plain text where a character could end the code or the table cell early."""
+    line = printable(text)
+    return escape(line) if not line or set(line) & set("`|\\") else f"`{line}`"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _head(matrix: Matrix) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(matrix.versions.items()))
+    size = f"{count(len(matrix.models), 'model')} on {count(len(matrix.targets), 'target')}. {summary(tally(matrix.results()))}."
+    lines = [f"# {escape(matrix.title)}", size]
+    lines += [f"Generated {escape(matrix.generated)}."] if matrix.generated else []
+    lines += [f"Versions: {escape(versions)}."] if versions else []
+    return "\n\n".join(lines)
+
+
+def _evidence(matrix: Matrix) -> str:
+    rows = [_target(matrix, column.id, column.evidence, column.reason) for column in matrix.targets]
+    return "## Targets\n\n" + _table(["target", "evidence", "pass", "degraded", "wrong or failed", "no verdict", "note"], rows)
+
+
+def _target(matrix: Matrix, target: str, evidence: Evidence, note: str) -> list[str]:
+    counts = tally(matrix.column(target))
+    faults = sum(counts.of(o) for o in FAULTS)
+    silent = sum(counts.of(o) for o in NO_VERDICT)
+    right = [claims(counts.claims(o)) for o in CLAIMS]
+    return [code(target), evidence.value, *right, str(faults), str(silent), escape(note)]
+
+
+def _cells(matrix: Matrix) -> str:
+    head = ["model", *(code(column.id) for column in matrix.targets)]
+    rows = [[code(row.id), *(_cell(result) for result in matrix.row(row.id))] for row in matrix.models]
+    return "## Matrix\n\n" + _table(head, rows)
+
+
+def _cell(result: Result) -> str:
+    return f"{glyph(result.outcome, result.evidence)} {word(result.outcome, result.evidence)}"
+
+
+def _legend(matrix: Matrix) -> str:
+    lines = [f"- {mark} {name}: {meaning}" for _, mark, name, meaning in legend(matrix.results())]
+    return "A pass is named by what it rests on.\n\n" + "\n".join(lines)
+
+
+def _why(matrix: Matrix) -> str:
+    found = reasons(matrix.results())
+    if not found:
+        return ""
+    head = ["cells", "outcome", "where", "message", "for instance", "see more"]
+    rest = f"\n\n{len(found) - REASONS_SHOWN} more reasons are not shown." if len(found) > REASONS_SHOWN else ""
+    return "## Why not\n\n" + _table(head, (_reason(r) for r in found[:REASONS_SHOWN])) + rest
+
+
+def _reason(reason: Reason) -> list[str]:
+    first = reason.cells[0]
+    example = f"{code(first.model)} on {code(first.target)}"
+    label = f"{glyph(reason.outcome, None)} {reason.outcome.value}"
+    return [str(len(reason.cells)), label, where(first), escape(reason.message), example, code(explain(first))]
