@@ -69,7 +69,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class ExportedForm:
-    """An exported form as `convert` gets it."""
+    """An exported form as `convert` gets it.
+
+    A `pt2` program takes its tensors positionally, in the order of `inputs`, and returns a tuple in the order of `outputs`.
+    """
 
     kind: str
     precision: Precision
@@ -80,6 +83,12 @@ class ExportedForm:
     opset: Optional[int] = None
     samples: Tuple[Path, ...] = ()
     """Input files of the bundle's cases (porting.tensors), for calibration and for compilers that trace."""
+
+    def sample(self, number: int = 0) -> Arrays:
+        """Read one of the sample inputs: by name, host memory. Raises IndexError when the bundle brought fewer."""
+        from porting.tensors import read_tensors
+
+        return read_tensors(self.samples[number])
 
 
 class Session(Protocol):

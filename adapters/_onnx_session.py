@@ -1,0 +1,220 @@
+"""What runtimes with onnxruntime's Python API share: probing providers, one session, what ran where, what errors mean.
+
+Which providers exist and how they are set up is data in the adapter. Model files are `_onnx_model`'s.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
+
+from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
+from porting.types import Artifact, Cause, Outcome, Placement, Precision, Target
+
+from . import _onnx_model
+from ._causes import Meaning, Rule, first_match, one_line
+
+if TYPE_CHECKING:
+    import numpy
+
+    Arrays = Mapping[str, numpy.ndarray[Any, Any]]
+
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One execution provider as a device."""
+
+    name: str
+    """In the runtime's own words."""
+    package: str
+    """The distribution, or where there is none the product, that brings it."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Provider options for every precision."""
+    by_precision: Mapping[Precision, Mapping[str, str]] = field(default_factory=dict)
+    """Options besides, which keep the provider to what was asked. A provider is asked for these precisions alone."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables set before the session starts, at fp32."""
+
+    def options_at(self, precision: Precision) -> Dict[str, str]:
+        return {**self.options, **self.by_precision[precision]}
+
+
+class FallbackError(RuntimeError):
+    """The session came up on another provider than the one asked for."""
+
+
+class OnnxSessionAdapter(Adapter):
+    """Base for runtimes with onnxruntime's API; a subclass names module, providers and packages."""
+
+    family = Family.ONNX_SESSION
+    need = FormNeed("onnx")
+    module: ClassVar[str]
+    """Import name of the runtime."""
+    providers: ClassVar[Mapping[str, Provider]]
+    """By device."""
+
+    def probe(self) -> Probe:
+        try:
+            runtime = importlib.import_module(self.module)
+            built_in = runtime.get_available_providers()
+            version = {self.module: runtime.__version__}
+        except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
+            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
+            return Probe(dict.fromkeys(self.devices, state))
+        return Probe({device: self._state(runtime, device, built_in) for device in self.devices}, version)
+
+    def _state(self, runtime: Any, device: str, built_in: List[str]) -> DeviceState:
+        provider = self.providers[device]
+        if provider.name not in built_in:
+            reason = f"this {self.module} {runtime.__version__} has no {provider.name}; {provider.package} brings it"
+            return DeviceState(False, reason, Cause.MISSING_DEPENDENCY)
+        try:
+            with _environment(provider):
+                start(runtime, IDENTITY, provider, self.devices[device][0])
+        except Exception as error:  # noqa: BLE001 -- a provider that cannot start raises anything
+            return DeviceState(False, f"{provider.name} does not start: {one_line(error)}", Cause.MISSING_DEVICE)
+        return DeviceState(True)
+
+    def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        lower = _onnx_model.lower_to_half if target.precision is Precision.FP16 else _onnx_model.copy_model
+        provider = self.providers[target.device]
+        options = {"provider": provider.name, "provider_options": provider.options_at(target.precision)}
+        return Artifact(lower(form.path, folder), form.inputs, form.outputs, options)
+
+    def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
+        runtime = importlib.import_module(self.module)
+        provider = self.providers[target.device]
+        if target.precision is Precision.FP32:
+            os.environ.update(provider.environment)
+        path = str(folder / artifact.files[0])
+        session = start(runtime, path, provider, target.precision, record=True)
+        return OnnxSession(session, artifact, provider, target.precision)
+
+    def classify(self, error: BaseException) -> Optional[Meaning]:
+        if isinstance(error, FallbackError):
+            return Outcome.FAIL, Cause.FALLBACK
+        if isinstance(error, _onnx_model.OutsideError):
+            return Outcome.FAIL, Cause.UNTRUSTED
+        message = str(error)
+        meaning = first_match(message, RULES)
+        if meaning == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP) and self._has_kernel(message):
+            return Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE
+        return meaning
+
+    def _has_kernel(self, message: str) -> bool:
+        """Whether the operator that `message` says is not implemented has a kernel, so that only this dtype lacks one."""
+        match = re.search(r"Could not find an implementation for (\w+)\(", message)
+        state = importlib.import_module(f"{self.module}.capi.onnxruntime_pybind11_state")
+        if match is None or not hasattr(state, "get_all_opkernel_def"):
+            return False
+        return any(kernel.op_name == match[1] for kernel in state.get_all_opkernel_def())
+
+
+RULES: Tuple[Rule, ...] = (
+    (r"NOT_IMPLEMENTED", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"is not a registered function/op|No Op registered for", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"[Uu]nsupported model IR version|[Oo]pset \d+ is under development|opset_import", Outcome.UNSUPPORTED, Cause.OPSET),
+    (r"Type Error: Type '[^']*' of input parameter", Outcome.FAIL, Cause.UNSUPPORTED_DTYPE),
+    (r"ShapeInferenceError|TypeInferenceError", Outcome.FAIL, Cause.SHAPE_INFERENCE),
+    (r"CUDA failure 2|out of memory|OUT_OF_MEMORY|HIP failure 2", Outcome.FAIL, Cause.DEVICE_OOM),
+    (r"bad_?\s?alloc|Failed to allocate memory", Outcome.FAIL, Cause.HOST_OOM),
+    (r"Got invalid dimensions for input|broadcast an axis|requested shape", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+)
+
+
+# ---- sessions -----------------------------------------------------------------------------------------------------
+
+ASSIGNMENT = "get_provider_graph_assignment_info"
+"""Method that says which provider got which nodes; onnxruntime has it since 1.24, vendors' builds are often older."""
+
+
+def start(runtime: Any, model: Any, provider: Provider, precision: Precision, record: bool = False) -> Any:
+    """Open a session on `provider`. model: path or bytes; record: keep what `nodes_by_provider` needs. Raises FallbackError
+    when the session comes up on another provider."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if record and hasattr(runtime.InferenceSession, ASSIGNMENT):
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    elif record:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(tempfile.mkdtemp(prefix="onnx-profile-")) / "run")
+    # The CPU stays in the list: a provider may leave it operators, which placement then counts. Whether the wanted
+    # provider is there at all is asked below, since onnxruntime replaces one that cannot start by the CPU and prints a line.
+    wanted = [(provider.name, provider.options_at(precision))] + ([CPU] if provider.name != CPU else [])
+    session = runtime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
+    if session.get_providers()[0] != provider.name:
+        raise FallbackError(f"asked for {provider.name}, the session came up on {', '.join(session.get_providers())}")
+    return session
+
+
+def _environment(provider: Provider) -> Any:
+    """Context manager: the provider's variables, put back afterwards."""
+    from unittest import mock
+
+    return mock.patch.dict(os.environ, provider.environment)
+
+
+IDENTITY = (
+    b'\x08\x08:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
+)
+"""An ONNX file with one Identity of float32, opset 17, so that probing needs no onnx."""
+
+
+class OnnxSession:
+    """A session that answers by name."""
+
+    def __init__(self, session: Any, artifact: Artifact, provider: Provider, precision: Precision) -> None:
+        self._session = session
+        self._inputs = [spec.name for spec in artifact.inputs]
+        self._outputs = [output.name for output in session.get_outputs()]
+        self._provider = provider
+        self._precision = precision
+        self._counts: Optional[Dict[str, int]] = None
+
+    def run(self, inputs: Arrays) -> Arrays:
+        values = self._session.run(None, {name: inputs[name] for name in self._inputs})
+        named = zip(self._outputs, values)  # noqa: B905 -- `strict` came with Python 3.10
+        return {name: value for name, value in named if value is not None}
+
+    def placement(self) -> Placement:
+        if self._counts is None:
+            self._counts = nodes_by_provider(self._session)
+        target = self._counts.get(self._provider.name, 0)
+        providers = ", ".join(self._session.get_providers())
+        return Placement(target, sum(self._counts.values()) - target, providers, self._counts)
+
+    def effective_precision(self) -> Precision:
+        # At fp16 the CPU provider computes most operators in fp32 between fp16 weights and fp16 values: fp16's rounding.
+        return self._precision
+
+
+def nodes_by_provider(session: Any) -> Dict[str, int]:
+    """Count nodes by the provider they were given to; a node inside a compiled partition counts as one of its provider."""
+    counts: Counter[str] = Counter()
+    if hasattr(session, ASSIGNMENT):
+        for part in getattr(session, ASSIGNMENT)():
+            counts[part.ep_name] += len(part.get_nodes())
+    else:
+        counts.update(_profiled(Path(session.end_profiling())))
+    return dict(counts)
+
+
+def _profiled(profile: Path) -> Dict[str, int]:
+    """Count the nodes that ran, each once, by provider, in a profile of runtimes before 1.24; removes its folder."""
+    events = json.loads(profile.read_bytes())
+    shutil.rmtree(profile.parent)
+    ran = {e["name"]: e["args"]["provider"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")}
+    return dict(Counter(ran.values()))
