@@ -1,0 +1,145 @@
+"""A person's own `porting.toml`: their models, interpreters, store and targets. No torch, no numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porting import catalog_file
+from porting.catalog_file import CatalogFile, Problem, Table
+from porting.types import ModelSpec, Target
+
+FILE = "porting.toml"
+
+_KEYS = ("catalog", "defaults", "models", "overrides", "environments", "store", "targets")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a `porting.toml` says."""
+
+    root: Path
+    """The folder it lies in; relative paths and modules start there."""
+    file: Path
+    models: tuple[ModelSpec, ...] = ()
+    """Its inline entries and those of the catalog files it names."""
+    environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By adapter: `python` (an interpreter) or `command` (what to put before the worker's arguments, a container for
+    instance), and `env` (variables)."""
+    store: str | None = None
+    """Database URL of the result store."""
+    targets: tuple[str, ...] = ()
+    """Targets that a check runs on when none are named."""
+
+
+def find_project(start: Path) -> Project | None:
+    """Read the `porting.toml` in `start` or the nearest parent that has one. Raises CatalogError naming file and line."""
+    folder = start.resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE).is_file():
+            return read_project(candidate / FILE)
+    return None
+
+
+def read_project(path: Path) -> Project:
+    """Read a `porting.toml`. Raises CatalogError naming file and line."""
+    project, problems = check_project(path)
+    if problems:
+        raise problems[0].error()
+    return project
+
+
+def check_project(path: Path) -> tuple[Project, list[Problem]]:
+    """Read a `porting.toml`: what is sound, and what is wrong with the rest."""
+    path = path.resolve()
+    root = path.parent
+    text, problem = catalog_file.read_text(path)
+    if text is None:
+        assert problem
+        return Project(root, path), [problem]
+    file = CatalogFile(str(path), text, str(root))
+    data = catalog_file.parse(file)
+    catalog_file.unknown_keys(file, data, _KEYS)
+    models = catalog_file.read_entries(file, data, root.name)
+    for other in _catalog_files(file, data, root):
+        found, problems = catalog_file.read(other, root)
+        models += found
+        file.problems += problems
+    project = Project(root, path, tuple(models), _environments(file, data, root), _store(file, data), _targets(file, data))
+    return project, file.problems
+
+
+def _catalog_files(file: CatalogFile, data: Table, root: Path) -> list[Path]:
+    table = data.get("catalog", {})
+    line = file.header("catalog")
+    if not isinstance(table, dict):
+        file.complain(file.find(1, "catalog"), "'catalog' must be a table.")
+        return []
+    catalog_file.unknown_keys(file, table, ("paths",), line)
+    patterns = _strings(file, table, "paths", line)
+    found = []
+    for pattern in patterns:
+        matches = sorted(root.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+        if not matches:
+            file.complain(file.find(line, pattern), f"no catalog file matches {pattern!r}.")
+        found += matches
+    return found
+
+
+def _environments(file: CatalogFile, data: Table, root: Path) -> dict[str, dict[str, Any]]:
+    tables = data.get("environments", {})
+    if not isinstance(tables, dict):
+        file.complain(file.find(1, "environments"), "'environments' must hold tables, one an adapter.")
+        return {}
+    return {name: found for name, table in tables.items() if (found := _environment(file, name, table, root))}
+
+
+def _environment(file: CatalogFile, name: str, table: Any, root: Path) -> dict[str, Any]:
+    line = file.header("environments", name)
+    if not isinstance(table, dict):
+        file.complain(line, f"environment {name!r} must be a table.")
+        return {}
+    catalog_file.unknown_keys(file, table, ("python", "command", "env"), line)
+    made: dict[str, Any] = {}
+    if "python" in table and isinstance(table["python"], str):
+        given = Path(table["python"]).expanduser()
+        made["python"] = str(given if given.is_absolute() or len(given.parts) == 1 else root / given)
+    elif "python" in table:
+        file.complain(file.find(line, "python"), "'python' must be a string.")
+    if "command" in table:
+        made["command"] = _strings(file, table, "command", line)
+    if "env" in table:
+        variables = table["env"]
+        if isinstance(variables, dict) and all(isinstance(value, str) for value in variables.values()):
+            made["env"] = dict(variables)
+        else:
+            file.complain(file.find(line, "env"), "'env' must be a table of strings.")
+    return made
+
+
+def _store(file: CatalogFile, data: Table) -> str | None:
+    value = data.get("store")
+    if value is not None and not isinstance(value, str):
+        file.complain(file.find(1, "store"), "'store' must be a string, the URL of a database.")
+        return None
+    return value
+
+
+def _targets(file: CatalogFile, data: Table) -> tuple[str, ...]:
+    targets = _strings(file, data, "targets", 1)
+    for text in targets:
+        try:
+            Target.parse(text)
+        except ValueError as error:
+            file.complain(file.find(1, text), f"{error}.")
+    return tuple(targets)
+
+
+def _strings(file: CatalogFile, table: Table, key: str, line: int) -> list[str]:
+    value = table.get(key, [])
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return list(value)
+    file.complain(file.find(line, key), f"{key!r} must be an array of strings.")
+    return []
