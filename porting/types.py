@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 Json = Any  # what `json.dumps` takes; spelt out where the shape matters
 
@@ -61,6 +62,7 @@ class Cause(str, enum.Enum):
     FALLBACK = "fallback"
     NOTHING_EXECUTED = "nothing_executed"
     NO_ARTIFACT = "no_artifact"
+    NO_FORM = "no_form"  # the source has no exported form of the kind the adapter takes
     VACUOUS = "vacuous"
     UNSTABLE_REFERENCE = "unstable_reference"
     NONDETERMINISTIC = "nondeterministic"
@@ -354,6 +356,8 @@ SCHEMA = 1
 
 def to_json(value: object) -> Json:
     """Turn dataclasses, enums, mappings and sequences into what `json.dumps` takes. Raises ValueError for NaN and infinity."""
+    if type(value) in _AS_IS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -367,6 +371,8 @@ def to_json(value: object) -> Json:
     return value
 
 
+_AS_IS = frozenset((str, int, bool, type(None)))  # exactly these: an enum member may be a str besides
+
 T = typing.TypeVar("T")
 
 
@@ -375,27 +381,41 @@ def from_json(kind: type[T], data: Json) -> T:
     return typing.cast(T, _build(kind, data))
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))  # `X | Y` has a type of its own from Python 3.10 on
 
 
 def _build(kind: Any, data: Json) -> Any:
-    if data is None or kind is Any:
-        return data
-    origin = typing.get_origin(kind)
+    build = _builder(kind)
+    return data if data is None or build is None else build(data)
+
+
+@functools.lru_cache(maxsize=None)
+def _builder(kind: Any) -> Optional[Callable[[Json], Any]]:
+    """What turns JSON, other than null, into a `kind`; None where the value stays as it is. Type hints are read once: a
+    result has dozens of parts, and thousands of results are read at a time."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in _UNIONS:
-        options = [a for a in typing.get_args(kind) if a is not type(None)]
-        return _build(options[0], data) if len(options) == 1 else data
+        options = [a for a in arguments if a is not type(None)]
+        return _builder(options[0]) if len(options) == 1 else None
     if origin is tuple:
-        item = typing.get_args(kind)[0]
-        return tuple(_build(item, v) for v in data)
+        return lambda data: tuple(_build(arguments[0], v) for v in data)
     if origin is not None and issubclass(origin, typing.cast(type, Mapping)):
-        item = typing.get_args(kind)[1]
-        return {k: _build(item, v) for k, v in data.items()}
+        return lambda data: {k: _build(arguments[1], v) for k, v in data.items()}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(data)
-    if dataclasses.is_dataclass(kind):
-        cls = typing.cast(type, kind)
-        hints = _HINTS.setdefault(cls, typing.get_type_hints(cls))
-        return cls(**{f.name: _build(hints[f.name], data[f.name]) for f in dataclasses.fields(cls) if f.name in data})
-    return data
+        return kind
+    return _dataclass_builder(kind) if dataclasses.is_dataclass(kind) else None
+
+
+def _dataclass_builder(cls: Any) -> Callable[[Json], Any]:
+    hints = typing.get_type_hints(cls)
+    builders = {f.name: _builder(hints[f.name]) for f in dataclasses.fields(cls)}
+
+    def build(data: Json) -> Any:
+        values = {}
+        for name, inner in builders.items():
+            if name in data:
+                value = data[name]
+                values[name] = value if inner is None or value is None else inner(value)
+        return cls(**values)
+
+    return build
