@@ -389,7 +389,7 @@ def _build(kind: Any, data: Json) -> Any:
     return data if data is None or build is None else build(data)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _builder(kind: Any) -> Optional[Callable[[Json], Any]]:
     """What turns JSON, other than null, into a `kind`; None where the value stays as it is. Type hints are read once: a
     result has dozens of parts, and thousands of results are read at a time."""
