@@ -1,0 +1,153 @@
+"""Builds a tiny random instance of any transformers config type that has a class for a task, and says what to feed it.
+
+Nothing is downloaded: the weights are random, the config is the library's default, made small by `_transformers_shrink`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from porting.errors import EnvironmentMissing, ModelError
+from porting.sources import BuiltModel
+from porting.types import ModelSpec
+
+from . import _transformers_inputs as calls
+from ._torchvision import make_importable
+from ._transformers_shrink import CLASSES, shrink
+
+# Tasks whose heads a model is built with, best first: the ones that bring every modality to an output.
+TASKS = (
+    "SPEECH_SEQ_2_SEQ", "CTC", "RNNT", "TDT", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "MASKED_LM",
+    "CAUSAL_LM", "TEXT_TO_WAVEFORM", "TEXT_TO_SPECTROGRAM", "OBJECT_DETECTION", "ZERO_SHOT_OBJECT_DETECTION",
+    "UNIVERSAL_SEGMENTATION", "SEMANTIC_SEGMENTATION", "INSTANCE_SEGMENTATION", "IMAGE_SEGMENTATION", "MASK_GENERATION",
+    "DEPTH_ESTIMATION", "POSE_ESTIMATION", "KEYPOINT_DETECTION", "KEYPOINT_MATCHING", "VIDEO_CLASSIFICATION",
+    "ZERO_SHOT_IMAGE_CLASSIFICATION", "IMAGE_CLASSIFICATION", "AUDIO_CLASSIFICATION", "TIME_SERIES_PREDICTION",
+    "IMAGE_TO_IMAGE", "IMAGE_MATTING", "TABLE_RECOGNITION", "TEXT_RECOGNITION", "NORMAL_ESTIMATION", "POINTMAP_ESTIMATION",
+    "RETRIEVAL", "VISUAL_QUESTION_ANSWERING", "SEQUENCE_CLASSIFICATION",
+)  # fmt: skip
+
+# Entries of `config` that speak of the way it is built, not of the config itself.
+TASK, FULL_SIZE = "_task", "_full_size"
+_INTERNAL = ("_attn_implementation", "_experts_implementation")
+
+# The default mixture-of-experts kernel is an operator of transformers' own, which no exporter knows and fp64 lacks.
+EXPERTS = "batched_mm"
+
+
+def build(spec: ModelSpec) -> BuiltModel:
+    """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
+    `_task` (`CAUSAL_LM`, or `BASE` for the model without a head), `_full_size` (true: nothing is made small),
+    `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
+    config_class = _config_class(spec.name)
+    fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
+    try:
+        config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields)
+        _set_up(config, spec.config, fields)
+        model = _model_class(spec.name, str(spec.config.get(TASK, "")))(config).eval()
+    except ModelError:
+        raise
+    except Exception as error:  # whatever the library finds wrong with these settings
+        raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}", "See the entry's `config`.") from error
+    return _first_fitting(spec, model, config)
+
+
+def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
+    """Version of transformers. Raises EnvironmentMissing when it is not installed."""
+    del spec
+    try:
+        return {"transformers": importlib.metadata.version("transformers")}
+    except importlib.metadata.PackageNotFoundError:
+        raise EnvironmentMissing("transformers is not installed.", "pip install 'porting[transformers]'") from None
+
+
+def _config_class(name: str) -> type:
+    make_importable()
+    try:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
+    except ImportError as error:
+        raise EnvironmentMissing(f"transformers cannot be imported: {error}.", "pip install 'porting[transformers]'") from error
+    if name not in CONFIG_MAPPING_NAMES:
+        near = difflib.get_close_matches(name, CONFIG_MAPPING_NAMES, n=3, cutoff=0.5)
+        hint = f"Did you mean {', '.join(near)}?" if near else "Names are config types such as qwen3, bert, whisper."
+        raise ModelError(f"transformers {importlib.metadata.version('transformers')} has no config type {name!r}.", hint)
+    found: type = CONFIG_MAPPING[name]
+    return found
+
+
+def _set_up(config: Any, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    config._experts_implementation = EXPERTS
+    for name in _INTERNAL:
+        if name in settings:
+            setattr(config, name, settings[name])
+    if "num_labels" not in fields and not settings.get(FULL_SIZE):
+        config.num_labels = CLASSES
+
+
+def _model_class(name: str, task: str) -> type:
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    for each in [task] if task else [*TASKS, "BASE"]:
+        mapping = "MODEL_MAPPING_NAMES" if each == "BASE" else f"MODEL_FOR_{each}_MAPPING_NAMES"
+        classes = getattr(modeling_auto, mapping, {}).get(name)
+        if classes:
+            found: type = getattr(transformers, classes if isinstance(classes, str) else classes[0])
+            return found
+    wanted = f"class for the task {task!r}" if task else "class for any task known here"
+    raise ModelError(f"the transformers config type {name!r} has no {wanted}.", "Name another `_task` in its `config`.")
+
+
+def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
+    """Run the candidate calls until one works. A modality that the entry declares has to be fed."""
+    reasons = []
+    for call in calls.candidates(model, config):
+        call = _as_given(call, spec)
+        if lacking := calls.unfed(call, spec.modalities):
+            reasons.append(f"nothing brings in {' or '.join(lacking)}")
+            continue
+        try:
+            fitted = _fit(spec, model, config, call)
+        except Exception as error:  # noqa: BLE001 -- a call that does not fit may raise anything
+            reasons.append(_line(error))
+            continue
+        return _built(spec, model, fitted)
+    tried = f"{len(reasons)} ways were tried; the first answered: {reasons[0]}." if reasons else "Nothing it takes is known here."
+    raise ModelError(f"no inputs were found that transformers' {spec.name!r} accepts. {tried}", "Give the entry `inputs`.")
+
+
+def _built(spec: ModelSpec, model: Any, call: calls.Call) -> BuiltModel:
+    left = calls.left_out(model, call)
+    notes = (f"not fed: {', '.join(left)}; the model was run without",) if left else ()
+    return BuiltModel(call.inputs, call.sizes, spec.steps, module=model, constants=call.constants, fixed=call.fixed, notes=notes)
+
+
+def _fit(spec: ModelSpec, model: Any, config: Any, call: calls.Call) -> calls.Call:
+    if call.placeholder:
+        call = _as_given(calls.with_placeholders(call, model, config, _draw(call)), spec)
+    model(**_draw(call), **call.constants)
+    return call
+
+
+def _as_given(call: calls.Call, spec: ModelSpec) -> calls.Call:
+    """Put the entry's own inputs and sizes in place of what was worked out."""
+    given = {i.name: i for i in spec.inputs}
+    known = [given.pop(i.name, i) for i in call.inputs]
+    sizes = {**call.sizes, **spec.sizes}
+    return calls.Call((*known, *given.values()), sizes, call.constants, call.fixed, call.placeholder)
+
+
+def _draw(call: calls.Call) -> dict[str, Any]:
+    import torch
+
+    from porting.cases import draw
+
+    return {name: torch.from_numpy(array) for name, array in draw(call.inputs, call.sizes, "nominal", "fit").items()}
+
+
+def _line(error: BaseException) -> str:
+    """An error in one line: the library's validators put the reason on the second and third."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
