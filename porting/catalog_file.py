@@ -1,7 +1,7 @@
 """One catalog file (TOML) into model specs, with every problem named by file and line.
 
-A file has `[defaults]`, `[[models]]` (one entry, or a list under `names` or `configs` that share the other keys) and
-`[overrides."name"]`. Which files there are is porting.catalog's matter. No torch, no numpy.
+A file has `[defaults]`, `[[models]]` (one entry, or a list under `names` or `configs` that share the other keys),
+`[overrides."name"]` and `[params]`. Which files there are is porting.catalog's matter. No torch, no numpy.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ TIERS = ("smoke", "ci", "nightly", "full")
 """Each tier holds the ones before it: an entry of tier `smoke` is in all four."""
 
 Table = dict[str, Any]
+
+TABLES = ("defaults", "models", "overrides", "params")
+"""What a catalog file may hold; `[params]` has the number of parameters by name."""
 
 # Sources whose weights come with what is named: the seeded recipe must leave them alone.
 REAL_WEIGHTS = frozenset(("factory", "onnx", "pt2", "checkpoint", "torchscript"))
@@ -99,7 +102,7 @@ def read(path: Path, root: Path | None = None) -> tuple[list[ModelSpec], list[Pr
         return [], [problem]
     file = CatalogFile(str(path), text, str(root or path.resolve().parent))
     data = parse(file)
-    unknown_keys(file, data, ("defaults", "models", "overrides"))
+    unknown_keys(file, data, TABLES)
     specs = read_entries(file, data, path.stem)
     return specs, file.problems
 
@@ -141,6 +144,7 @@ def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]
     """The entries of `[[models]]`, with defaults and overrides merged in. family: the default family."""
     defaults = _table(file, data, "defaults")
     overrides = _table(file, data, "overrides")
+    counts = _table(file, data, "params")
     _check_layer(file, defaults, file.header("defaults"), FIELDS)
     models = data.get("models", [])
     if not isinstance(models, list) or not all(isinstance(entry, dict) for entry in models):
@@ -153,10 +157,11 @@ def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]
             continue
         for name in _names(file, entry, line):
             used.add(name)
-            layers = (defaults, entry, _table(file, overrides, name, "overrides"))
-            at = file.find(line, name)
-            specs.append(_spec(file, layers, name, at, family))
+            counted = {"params": counts[name]} if name in counts else {}
+            layers = (defaults, counted, entry, _table(file, overrides, name, "overrides"))
+            specs.append(_spec(file, layers, name, file.find(line, name), family))
     _check_overrides(file, overrides, used)
+    _check_params(file, counts, used)
     return [spec for spec in specs if spec]
 
 
@@ -220,6 +225,16 @@ def _table(file: CatalogFile, data: Table, key: str, *parents: str) -> Table:
     if not parents:  # an override that is no table is noted once, by _check_overrides
         file.complain(file.find(1, key), f"{key!r} must be a table.")
     return {}
+
+
+def _check_params(file: CatalogFile, counts: Table, used: set[str]) -> None:
+    start = file.header("params")
+    for name, count in counts.items():
+        wrong = _size(count)
+        if wrong:
+            file.complain(file.find(start, name), f"the number of parameters of {name!r} {wrong}.")
+        if name not in used:
+            file.complain(file.find(start, name), f"a number of parameters for {name!r}, which no entry of this file names.")
 
 
 def _check_overrides(file: CatalogFile, overrides: Table, used: set[str]) -> None:

@@ -13,7 +13,7 @@ from porting.types import ModelSpec, Target
 
 FILE = "porting.toml"
 
-_KEYS = ("catalog", "defaults", "models", "overrides", "environments", "store", "targets")
+_KEYS = (*catalog_file.TABLES, "catalog", "environments", "store", "targets")
 
 
 @dataclass(frozen=True)

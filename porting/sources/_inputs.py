@@ -133,6 +133,53 @@ def specs_from_examples(
     return tuple(specs), {name: size for name, size in known.items() if name in used}
 
 
+# Nominal sizes where nothing else says: odd and distinct, so that a mixed-up axis shows.
+SIZES: Mapping[str, int] = {
+    "batch": 2, "sequence": 17, "decoder_sequence": 9, "encoder_sequence": 13, "past_sequence": 5, "height": 64, "width": 96,
+    "samples": 1601, "frames": 43, "history": 31,
+}  # fmt: skip
+
+
+def nominal_sizes(inputs: Iterable[InputSpec], given: Mapping[str, int]) -> dict[str, int]:
+    """Return the size of every axis that these inputs name: the given one, else ours. Raises ModelError for an axis without."""
+    used = shapes.axis_names(spec.shape for spec in inputs)
+    known = {**SIZES, **given}
+    lacking = sorted(used - known.keys())
+    if lacking:
+        raise ModelError(f"no size is given for axis {lacking[0]!r}.", f"Add it to `sizes`, for instance {lacking[0]} = 7.")
+    return {name: known[name] for name in sorted(used)}
+
+
+def settle_batch(module: torch.nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return the sizes with a batch of two in place of one, if the model runs so: a batch of one hides mixed-up axes, and
+    exporters take it for fixed."""
+    import torch
+
+    from porting.cases import draw
+
+    larger = {**sizes, "batch": 2}
+    if sizes.get("batch") != 1:
+        return dict(sizes)
+    try:
+        with torch.no_grad():
+            module(**tensors(draw(inputs, larger, "nominal", "batch of two")))
+    except Exception:  # noqa: BLE001 -- the question is whether it runs
+        return dict(sizes)
+    return larger
+
+
+def tensors(arrays: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """numpy arrays (bfloat16 included) as tensors, by name."""
+    import torch
+
+    return {
+        name: torch.from_numpy(array.view("uint16")).view(torch.bfloat16)
+        if str(array.dtype) == "bfloat16"
+        else torch.from_numpy(array)
+        for name, array in arrays.items()
+    }
+
+
 def meaning(name: str, rank: int, dtype: str) -> Meaning:
     """Say what an input is by its name and rank, or by rank and dtype alone when nobody knows the name. dtype: numpy name."""
     plain = re.sub(r"\.\d+\.", ".N.", name)
