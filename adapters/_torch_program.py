@@ -1,0 +1,156 @@
+"""A saved ExportedProgram called with named host arrays, and what its operators did. Which device is not decided here."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+
+from porting.types import Artifact, Precision
+
+from . import _onnx_model as files
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+    Array = numpy.ndarray[Any, Any]
+    Arrays = Mapping[str, Array]
+
+FILE = "model.pt2"
+
+
+def copy_program(source: Path, folder: Path) -> None:
+    """Copy a saved program to `folder`/model.pt2."""
+    files.clone_file(source, folder / FILE)
+
+
+def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
+    """Load a saved program as a module that is called positionally, with everything it holds on `device`."""
+    import torch
+
+    program = torch.export.load(str(path))
+    if device != "cpu":
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, device)
+    return program.module()
+
+
+def to_tensor(array: Array, device: str = "cpu") -> torch.Tensor:
+    """Copy an array of any layout and dtype, bfloat16 included, to a tensor."""
+    import numpy as np
+    import torch
+
+    owned = np.array(array, order="C")
+    if owned.dtype.name == "bfloat16":
+        return torch.from_numpy(owned.view(np.int16)).view(torch.bfloat16).to(device)
+    return torch.from_numpy(owned).to(device)
+
+
+def to_array(tensor: torch.Tensor) -> Array:
+    """Copy a tensor to host memory; bfloat16 comes as ml_dtypes.bfloat16."""
+    import numpy as np
+    import torch
+
+    host = tensor.detach().cpu().resolve_conj().contiguous()
+    if host.dtype is not torch.bfloat16:
+        return np.array(host.numpy())
+    import ml_dtypes
+
+    return np.array(host.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
+
+
+def named_outputs(result: Any, names: Sequence[str]) -> Dict[str, Array]:
+    """Name a program's outputs in order; one that was not declared is called `output_N`."""
+    from torch.utils import _pytree
+
+    leaves = [leaf for leaf in _pytree.tree_leaves(result) if leaf is not None]
+    more = [f"output_{number}" for number in range(len(names), len(leaves))]
+    return {name: to_array(leaf) for name, leaf in zip([*names, *more], leaves)}  # noqa: B905 -- `strict` came with 3.10
+
+
+def ordered_inputs(inputs: Arrays, artifact: Artifact, device: str = "cpu") -> Tuple[torch.Tensor, ...]:
+    """The artifact's inputs as tensors, in the program's order."""
+    return tuple(to_tensor(inputs[spec.name], device) for spec in artifact.inputs)
+
+
+# ---- what ran -----------------------------------------------------------------------------------------------------
+
+_MATRIX = re.compile(
+    r"aten\.(addmm|mm|bmm|baddbmm|linear|matmul|mv|dot|_?convolution|conv\w*|.*scaled_dot_product.*|.*attention.*)"
+)
+_FALLBACK = re.compile(r"operator '(?P<name>[\w:.]+)' is not currently supported on the \w+ backend and will fall back")
+
+
+@dataclass
+class Trace:
+    """Operators of one run, as the dispatcher saw them."""
+
+    devices: Counter[str] = field(default_factory=Counter)
+    """Operators by device type."""
+    matrix: Counter[str] = field(default_factory=Counter)
+    """Floating inputs of matrix products and convolutions by dtype."""
+    floats: Counter[str] = field(default_factory=Counter)
+    """Floating inputs of all operators by dtype."""
+    names: Counter[str] = field(default_factory=Counter)
+    """Operators by name, `aten::add`."""
+    fell_back: Set[str] = field(default_factory=set)
+    """Operators that the plugin itself says it ran on the CPU."""
+
+    def on(self, device: str) -> int:
+        return self.devices[device] - sum(self.names[name] for name in self.fell_back)
+
+    def precision(self) -> Optional[Precision]:
+        """The commonest floating dtype of the matrix operators, of all operators where there are none."""
+        counts = self.matrix or self.floats
+        return PRECISIONS.get(counts.most_common(1)[0][0]) if counts else None
+
+
+PRECISIONS = {"float32": Precision.FP32, "float16": Precision.FP16, "bfloat16": Precision.BF16}
+
+
+def traced(run: Callable[[], Any], device: str) -> Tuple[Any, Trace]:
+    """Run, recording every operator. An operator counts as on `device` when one of its tensors is there."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    trace = Trace()
+
+    class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            note(trace, str(func), func.name().split(".")[0], (args, kwargs), result, device)
+            return result
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with Recorder():
+            result = run()
+    for warning in caught:
+        match = _FALLBACK.search(str(warning.message))
+        if match:
+            trace.fell_back.add(match["name"].split(".")[0])
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return result, trace
+
+
+def note(trace: Trace, operator: str, name: str, given: Any, result: Any, device: str) -> None:
+    """Add one operator to a trace. given, result: what it took and returned, tensors among it, fake ones too."""
+    import torch
+    from torch.utils import _pytree
+
+    inputs = [leaf for leaf in _pytree.tree_leaves(given) if isinstance(leaf, torch.Tensor)]
+    touched = inputs + [leaf for leaf in _pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    if not touched:
+        return
+    kinds = [tensor.device.type for tensor in touched]
+    trace.devices[device if device in kinds else kinds[0]] += 1
+    trace.names[name] += 1
+    dtypes = [str(tensor.dtype)[len("torch.") :] for tensor in inputs if tensor.dtype.is_floating_point]
+    trace.floats.update(dtypes)
+    if _MATRIX.match(operator):
+        trace.matrix.update(dtypes)
