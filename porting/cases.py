@@ -250,15 +250,17 @@ def _positions(r: _Request) -> Array:
     """Consecutive from `start`; the contrasting case leaves a gap where the range allows: a uniform shift may mean nothing."""
     import numpy as np
 
-    start = (
-        shapes.evaluate(int(r.spec.start) if r.spec.start.isdigit() else r.spec.start, r.sizes) if r.spec.start else r.spec.low
-    )
+    start = _start(r) if r.spec.start else r.spec.low
     length = r.shape[-1] if r.shape else 1
     row = start + np.arange(length)
     gap = min(3, r.spec.high - (start + length)) if r.spec.high > 2 else 0
     if r.structure == "contrast" and gap > 0:
         row = row + np.where(np.arange(length) >= length // 2, gap, 0)
     return np.broadcast_to(row if r.shape else row[0], r.shape)
+
+
+def _start(r: _Request) -> int:
+    return int(r.spec.start) if r.spec.start.isdigit() else shapes.evaluate(r.spec.start, r.sizes)
 
 
 def _timestep(r: _Request) -> Array:
@@ -270,9 +272,9 @@ def _timestep(r: _Request) -> Array:
 def _constant(r: _Request) -> Array:
     import numpy as np
 
-    if r.spec.value is None:
+    if r.spec.value is None and not r.spec.start:
         raise ModelError(f"input {r.spec.name!r} is a constant without a value.", "Give it `value`.")
-    return np.full(r.shape, r.spec.value)
+    return np.full(r.shape, _start(r) if r.spec.value is None else r.spec.value)
 
 
 def _boxes(r: _Request) -> Array:

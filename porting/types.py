@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import os
 import types
 import typing
 from dataclasses import dataclass, field
@@ -164,7 +165,8 @@ class InputSpec:
     prefix: Tuple[int, ...] = ()
     """Kind `ids`: literal ids that open every row, for instance the image tokens of a multimodal model; the rest is drawn."""
     start: str = ""
-    """Kind `positions`: the first position, a number or an expression of axis names (`past_sequence`)."""
+    """Kind `positions`: the first position; kind `constant` without `value`: the value. A number or an expression of axis names
+    (`past_sequence`)."""
 
 
 @dataclass(frozen=True)
@@ -366,6 +368,8 @@ def to_json(value: object) -> Json:
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_json(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         raise ValueError("non-finite numbers never enter JSON")
     return value

@@ -5,7 +5,6 @@ Nothing here loads a model: no torch, no onnx, no unpickling.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import zipfile
@@ -130,14 +129,18 @@ def _guess(path: Path, head: bytes) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the files of a folder with their names."""
-    total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        total.update(f"{file.relative_to(path).as_posix() if file != path else ''}\0".encode())
-        with open(file, "rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
-    return f"sha256:{total.hexdigest()}"
+    """SHA-256 of a file, or of the files of a folder with their names. Raises ModelError when one cannot be read."""
+    from porting.workspace import digest_bytes, digest_file
+
+    try:
+        if path.is_file():
+            return digest_file(path)
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return digest_bytes("".join(f"{p.relative_to(path).as_posix()}\0{digest_file(p)}\0" for p in files).encode())
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename or path} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error
 
 
 def versions(*distributions: str) -> dict[str, str]:

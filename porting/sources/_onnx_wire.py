@@ -75,6 +75,17 @@ def check(path: Path, trust: bool = False) -> None:
             raise ModelError(f"{path} is truncated or no ONNX model: {error}.", "Export or copy it again.") from error
 
 
+def external_files(path: Path) -> list[Path]:
+    """The files that hold tensors of a model beside the model file. Raises ModelError when it cannot be read."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            tensors = list(_tensors(data, (0, len(data)), "model"))
+        except _Broken as error:
+            raise ModelError(f"{path} is truncated or no ONNX model: {error}.", "Export or copy it again.") from error
+    names = {tensor.external["location"] for tensor in tensors if "location" in tensor.external}
+    return [path.parent / name for name in sorted(names)]
+
+
 def _tensors(data: mmap.mmap, span: Span, message: str) -> Iterator[_Tensor]:
     """Every tensor in a message, subgraphs and functions included."""
     stack = [(span, message)]
