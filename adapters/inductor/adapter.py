@@ -63,11 +63,11 @@ class InductorAdapter(Adapter):
         programs.copy_program(form.path, folder)
         dynamic = any(isinstance(dim, str) for spec in form.inputs for dim in spec.shape)
         artifact = Artifact((programs.FILE, CACHE), form.inputs, form.outputs, {"dynamic": dynamic})
-        cache = use_cache()
+        os.environ[CACHE_VARIABLE] = str(folder / CACHE)
         session = InductorSession(folder, artifact, target)
         for number in range(len(form.samples)):  # all of them: a size of 1 is compiled apart
             session.run(form.sample(number))
-        shutil.copytree(cache, folder / CACHE, ignore=shutil.ignore_patterns("locks"))
+        shutil.rmtree(str(folder / CACHE / "locks"), ignore_errors=True)
         files = [str(path.relative_to(folder)) for path in sorted((folder / CACHE).rglob("*")) if path.is_file()]
         return Artifact((programs.FILE, *files), form.inputs, form.outputs, artifact.options, session.placement().target_ops)
 
@@ -93,7 +93,8 @@ def compiler_version() -> str:
 def use_cache() -> Path:
     """Let Inductor keep what it compiles in a folder of this process alone, and return it.
 
-    One folder for all sessions: entries are named by content, and the variable is the process's. Removed at exit.
+    One folder for all sessions: entries are named by content, and the variable is the process's. The artifact's own stays
+    as it is, since it may be read-only. Removed at exit.
     """
     folder = _cache_by_process.get(os.getpid())
     if folder is None:

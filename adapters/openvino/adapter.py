@@ -1,0 +1,152 @@
+"""OpenVINO: the ONNX form as IR, compiled for a device, its arithmetic forced to what the target says.
+
+Which precision it then really computes in is asked of the compiled model: a device without fp16 runs bf16 or fp32 instead,
+without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
+
+from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
+
+from .._causes import Meaning, Rule, first_match, one_line
+
+if TYPE_CHECKING:
+    import numpy
+
+    Array = numpy.ndarray[Any, Any]
+    Arrays = Mapping[str, Array]
+
+FILES = ("model.xml", "model.bin")
+NAMES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
+HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
+NOT_OPERATORS = ("Const", "Input", "Output")
+
+RULES: Tuple[Rule, ...] = (
+    (r"No conversion rule found|OpConversionFailure|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"[Uu]nsupported (element|data|input|output)? ?(type|precision)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
+    (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),
+    (r"CL_OUT_OF_RESOURCES|CL_MEM_OBJECT_ALLOCATION_FAILURE|OUT_OF_DEVICE_MEMORY", Outcome.FAIL, Cause.DEVICE_OOM),
+    (r"bad_alloc|[Nn]ot enough memory", Outcome.FAIL, Cause.HOST_OOM),
+    (r"are incompatible|shape infer|ParameterMismatch", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+)
+
+
+class OpenVinoAdapter(Adapter):
+    """Converts the fp32 ONNX form to OpenVINO IR and runs it on an Intel device or any x86 or Arm CPU."""
+
+    name = "openvino"
+    vendor = "Intel"
+    family = Family.OFFLINE_COMPILER
+    need = FormNeed("onnx")
+    devices = {  # noqa: RUF012 -- ClassVar in the base class
+        "cpu": (Precision.FP32, Precision.FP16, Precision.BF16),
+        "gpu": (Precision.FP32, Precision.FP16),
+        "npu": (Precision.FP16,),
+    }
+    evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
+    distributions = ("openvino",)
+    install_hint = "pip install openvino"
+
+    def probe(self) -> Probe:
+        try:
+            openvino = import_openvino()
+            core = openvino.Core()
+            here = core.available_devices
+        except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
+            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
+            return Probe(dict.fromkeys(self.devices, state))
+        versions = {"openvino": openvino.get_version()}
+        return Probe({device: _state(core, here, NAMES[device]) for device in self.devices}, versions)
+
+    def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        openvino = import_openvino()
+        model = openvino.Core().read_model(str(form.path))
+        openvino.save_model(model, str(folder / FILES[0]), compress_to_fp16=False)
+        options = {"device": NAMES[target.device], "INFERENCE_PRECISION_HINT": HINTS[target.precision]}
+        return Artifact(FILES, form.inputs, form.outputs, options)
+
+    def load(self, artifact: Artifact, target: Target, folder: Path) -> OpenVinoSession:
+        core = import_openvino().Core()
+        model = core.read_model(str(folder / artifact.files[0]))
+        return OpenVinoSession(core.compile_model(model, NAMES[target.device], _settings(target)), artifact)
+
+    def classify(self, error: BaseException) -> Optional[Meaning]:
+        return first_match(str(error), RULES)
+
+
+def import_openvino() -> Any:
+    """Import openvino with its telemetry package hidden: 2026.4 reports every import over the network otherwise."""
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes the import fail, which openvino allows for
+    import openvino
+
+    return openvino
+
+
+def _state(core: Any, here: Any, name: str) -> DeviceState:
+    if any(device.split(".")[0] == name for device in here):
+        return DeviceState(True)
+    try:
+        core.get_property(name, "AVAILABLE_DEVICES")
+    except Exception as error:  # noqa: BLE001 -- the plugin's own reason, whatever it raises
+        return DeviceState(False, _reason(error), Cause.MISSING_DEVICE)
+    return DeviceState(False, f"OpenVINO's {name} plugin sees no device", Cause.MISSING_DEVICE)
+
+
+def _reason(error: BaseException) -> str:
+    """OpenVINO's message without the lines that only say where in its sources it was raised."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith(("Exception from", "Check "))]
+    return " ".join(lines)[:300] or one_line(error)
+
+
+def _settings(target: Target) -> Dict[str, Any]:
+    settings: Dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINTS[target.precision]}
+    if target.device == "cpu":
+        settings.update(INFERENCE_NUM_THREADS=int(os.environ.get("OMP_NUM_THREADS") or 1), NUM_STREAMS=1)
+    return settings
+
+
+class OpenVinoSession:
+    """A compiled model that answers by name; its own names may be gone, so values go by position."""
+
+    def __init__(self, compiled: Any, artifact: Artifact) -> None:
+        self._compiled = compiled
+        self._artifact = artifact
+
+    def run(self, inputs: Arrays) -> Arrays:
+        results = self._compiled([inputs[spec.name] for spec in self._artifact.inputs], share_inputs=False)
+        specs = self._artifact.outputs
+        names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
+        return {names[number]: _array(results[number], port) for number, port in enumerate(self._compiled.outputs)}
+
+    def placement(self) -> Placement:
+        """Operators of the graph as it was compiled, by the precision each was given."""
+        counts: Counter[str] = Counter()
+        for node in self._compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            if info["layerType"].astype(str) not in NOT_OPERATORS:
+                counts[info["runtimePrecision"].astype(str)] += 1
+        devices = ", ".join(self._compiled.get_property("EXECUTION_DEVICES"))
+        return Placement(sum(counts.values()), 0, devices, dict(counts))
+
+    def effective_precision(self) -> Precision:
+        hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        return {name: precision for precision, name in HINTS.items()}[hint]
+
+
+def _array(value: Array, port: Any) -> Array:
+    """A copy that outlives the next run; bfloat16, which OpenVINO hands out labelled float16, under its own name."""
+    import numpy as np
+
+    if port.element_type.to_string() != "bf16":
+        return np.array(value)
+    import ml_dtypes
+
+    return np.array(value).view(ml_dtypes.bfloat16)
