@@ -176,16 +176,25 @@ def _is_batch(name: str, position: int) -> bool:
     return bool(re.fullmatch(r"(?i)batch(_?size)?|n|b|bs", name)) or (position == 0 and "batch" in name.lower())
 
 
+# What the name of an axis says of its size: first match.
+_ROLES = (
+    (r"batch", "batch"),
+    (r"past", "past_sequence"),
+    (r"decoder|target|tgt", "decoder_sequence"),
+    (r"encoder|src", "encoder_sequence"),
+    (r"seq|token|text|len", "sequence"),
+    (r"height|^h$", "height"),
+    (r"width|^w$", "width"),
+    (r"sample|audio", "samples"),
+    (r"frame|time|^t$", "frames"),
+)
+
+
 def _role(axis: str, word: str) -> str:
     """The word of SIZES that suits an axis, by what the input's kind says and else by the axis' own name."""
     if word in SIZES:
         return word
-    rules = (
-        (r"batch", "batch"), (r"past", "past_sequence"), (r"decoder|target|tgt", "decoder_sequence"),
-        (r"encoder|src", "encoder_sequence"), (r"seq|token|text|len", "sequence"), (r"height|^h$", "height"), (r"width|^w$", "width"), (r"sample|audio", "samples"),
-        (r"frame|time|^t$", "frames"),
-    )  # fmt: skip
-    return next((role for pattern, role in rules if re.search(pattern, axis.lower())), axis)
+    return next((role for pattern, role in _ROLES if re.search(pattern, axis.lower())), axis)
 
 
 def _total_axes(values: Iterable[Any]) -> dict[str, str]:
