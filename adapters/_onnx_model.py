@@ -5,10 +5,10 @@ Weights never pass through Python as a whole: files are cloned or copied by the 
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, List, Sequence, Tuple
+
+from ._files import clone_file
 
 if TYPE_CHECKING:
     import numpy
@@ -55,27 +55,6 @@ def _inside(source: Path, location: str) -> str:
     if PurePosixPath(location).is_absolute() or root not in path.parents:
         raise OutsideError(f"{source.name} refers to external data outside its folder: {location}")
     return location
-
-
-def clone_file(source: Path, destination: Path) -> None:
-    """Copy a file, sharing its blocks where the file system can. Never a hard link: onnx refuses to follow those."""
-    if sys.platform == "linux" and _reflink(source, destination):
-        return
-    shutil.copyfile(str(source), str(destination))
-
-
-_FICLONE = 0x40049409
-
-
-def _reflink(source: Path, destination: Path) -> bool:
-    import fcntl
-
-    with open(source, "rb") as old, open(destination, "wb") as new:
-        try:
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-        except OSError:
-            return False
-    return True
 
 
 # ---- tensors of a model -------------------------------------------------------------------------------------------

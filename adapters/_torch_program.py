@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequen
 
 from porting.types import Artifact, Precision
 
-from . import _onnx_model as files
+from ._files import clone_file
 
 if TYPE_CHECKING:
     import numpy
@@ -25,7 +25,7 @@ FILE = "model.pt2"
 
 def copy_program(source: Path, folder: Path) -> None:
     """Copy a saved program to `folder`/model.pt2."""
-    files.clone_file(source, folder / FILE)
+    clone_file(source, folder / FILE)
 
 
 def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
