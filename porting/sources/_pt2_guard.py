@@ -25,13 +25,13 @@ _HINT = "If you trust its author, allow it with --trust."
 _TARGET = re.compile(r"torch\.ops\.[\w.]+|_operator\.\w+|math\.\w+|torch\._?sym_\w+")
 
 # sympy classes as srepr writes them, torch's own size functions, and what guards call.
-_CALLS = frozenset((
-    "Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Max", "Min", "Abs", "floor", "ceiling", "And", "Or", "Not",
-    "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan",
-    "GreaterThan", "FloorDiv", "ModularIndexing", "Where", "PythonMod", "Mod", "CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv", "LShift",
-    "RShift", "PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv", "IsNonOverlappingAndDenseIndicator", "TruncToFloat",
-    "TruncToInt", "RoundToInt", "RoundDecimal", "ToFloat", "Identity", "max", "min", "abs", "int", "float", "bool", "len",
-))  # fmt: skip
+_CALLS = re.compile(
+    r"Symbol|Integer|Rational|Float|Add|Mul|Pow|Max|Min|Abs|floor|ceiling|And|Or|Not|Eq|Ne|Lt|Le|Gt|Ge|Equality|"
+    r"Unequality|StrictLessThan|LessThan|StrictGreaterThan|GreaterThan|FloorDiv|ModularIndexing|Where|PythonMod|Mod|"
+    r"CleanDiv|CeilToInt|FloorToInt|CeilDiv|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|"
+    r"IsNonOverlappingAndDenseIndicator|TruncToFloat|TruncToInt|RoundToInt|RoundDecimal|ToFloat|Identity|max|min|abs|"
+    r"int|float|bool|len"
+)
 _METHODS = frozenset(("size", "stride", "dim", "numel", "item", "storage_offset", "shape", "floor", "ceil", "trunc", "sqrt"))
 _NODES = (
     ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Subscript, ast.Attribute, ast.Name,
@@ -120,7 +120,7 @@ def is_arithmetic(text: str) -> bool:
 def _harmless(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        return name in _CALLS or (isinstance(node.func, ast.Attribute) and name in _METHODS)
+        return _CALLS.fullmatch(name) is not None or (isinstance(node.func, ast.Attribute) and name in _METHODS)
     if isinstance(node, ast.Attribute):
         return node.attr in _METHODS
     if isinstance(node, ast.Name):

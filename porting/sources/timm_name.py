@@ -17,7 +17,7 @@ from ._torchvision import make_importable
 def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`. Sizes: `spec.sizes` (`height`, `width`, `batch`) over the image size that the model was made for.
     Raises ModelError when timm knows no such model or refuses its config, EnvironmentMissing without timm."""
-    timm = _timm()
+    timm = import_timm()
     if not timm.is_model(spec.name):
         near = difflib.get_close_matches(spec.name, timm.list_models(), n=3, cutoff=0.5)
         hint = f"Did you mean {', '.join(near)}?" if near else "timm.list_models() shows all."
@@ -28,6 +28,11 @@ def build(spec: ModelSpec) -> BuiltModel:
         reason = " ".join(str(error).split())[:300]
         message = f"timm cannot build {spec.name!r}: {type(error).__name__}: {reason}"
         raise ModelError(message, "See the entry's `config`.") from error
+    return from_model(spec, model)
+
+
+def from_model(spec: ModelSpec, model: Any) -> BuiltModel:
+    """Say what a timm model is fed: one image, at the size it was made for unless `spec.sizes` says otherwise."""
     channels, height, width = _input_size(model, spec.config)
     image = InputSpec("x", "float32", ("batch", channels, "height", "width"), "image")
     inputs = tuple(next((given for given in spec.inputs if given.name == own.name), own) for own in (image,))
@@ -35,7 +40,8 @@ def build(spec: ModelSpec) -> BuiltModel:
     return BuiltModel(inputs, sizes, {**_steps(model), **spec.steps}, module=model)
 
 
-def _timm() -> Any:
+def import_timm() -> Any:
+    """timm, also where torchvision's C++ library does not load. Raises EnvironmentMissing."""
     make_importable()
     try:
         import timm
