@@ -37,14 +37,18 @@ def update(connection: Connection, added: Sequence[Columns]) -> None:
 
 
 def rebuild(connection: Connection, model: str, target: str) -> None:
-    """Work out a cell from its whole history."""
+    """Work out a cell that is there from its whole history."""
+    _save(connection, states(connection, model, target)[-1:], {(model, target)})
+
+
+def states(connection: Connection, model: str, target: str) -> list[Columns]:
+    """The cell as it was after each of its results, the oldest first."""
     result = tables.result.c
     query = select(*_LIGHT).where(result.model == model, result.target == target).order_by(result.moment, result.record)
-    cell: Columns | None = None
+    found: list[Columns] = []
     for row in connection.execute(query).mappings():
-        cell = _follow(cell, dict(row))
-    if cell is not None:
-        _save(connection, [cell], {(model, target)})
+        found.append(_follow(found[-1] if found else None, dict(row)))
+    return found
 
 
 def _order(row: Columns) -> tuple[int, str]:

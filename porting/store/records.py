@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from porting.store.validation import misfit
 from porting.types import SCHEMA, Cause, Evidence, Json, Outcome, Result, Stage, from_json, to_json
@@ -19,9 +19,8 @@ MESSAGE_LIMIT = 500
 """Characters of the message that the columns keep; the record keeps all of it."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A result without its details."""
+class Row(NamedTuple):
+    """A result without its details, and what it meant for its cell. No dataclass: a matrix has tens of thousands."""
 
     record: str
     """Content id: hex SHA-256 of the record's canonical JSON."""
@@ -45,20 +44,10 @@ class Row:
     """Digest of the log, `sha256:...`, or empty."""
     environment: str
     """Content id of the environment."""
-
-
-@dataclass(frozen=True)
-class Cell(Row):
-    """The latest result of a (model, target), and since when its outcome has been what it is."""
-
     previous: Outcome | None
-    """The outcome before the present one began; None when there was no other."""
+    """The outcome that the cell had before the present one began; None when there was no other."""
     since: str
     """When the first of the unbroken line of equal outcomes started."""
-
-
-ROW_FIELDS = tuple(field.name for field in dataclasses.fields(Row))
-CELL_FIELDS = tuple(field.name for field in dataclasses.fields(Cell))
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ class Record:
     """A result ready to be stored."""
 
     columns: Columns
-    """Row's fields as plain values, and `moment`."""
+    """What the tables have beside the record itself, as plain values."""
     text: str
     """The whole result as canonical JSON."""
     environment: str
@@ -121,14 +110,17 @@ def record_from(data: Json) -> Record:
         raise ValueError(wrong)
     text = canonical(data)
     environment = canonical(data.get("environment", {}))
-    values = {name: data.get(name, _DEFAULTS.get(name)) for name in ROW_FIELDS}
-    columns: Columns = {name: _column(value) for name, value in values.items()}
+    columns: Columns = {name: _column(data.get(name, default)) for name, default in _FROM_RESULT.items()}
     columns |= {"record": content_id(text), "environment": content_id(environment), "moment": moment(columns["started"])}
     columns["message"] = columns["message"][:MESSAGE_LIMIT]
     return Record(columns, text, environment)
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Result) if field.default is not dataclasses.MISSING}
+_FROM_RESULT = {
+    field.name: None if field.default is dataclasses.MISSING else field.default
+    for field in dataclasses.fields(Result)
+    if field.name in Row._fields and field.name != "environment"
+}
 
 
 def _column(value: Any) -> Any:
@@ -153,20 +145,14 @@ def result_of(text: str) -> Result:
 
 
 def row_of(values: Iterable[Any]) -> Row:
-    """Build a Row out of the columns ROW_FIELDS."""
-    return Row(*map(_typed, ROW_FIELDS, values))
+    """Build a Row out of the columns Row._fields."""
+    row = list(values)
+    for place, members in _ENUMS:
+        row[place] = members[row[place]]
+    return Row._make(row)
 
 
-def cell_of(values: Iterable[Any]) -> Cell:
-    """Build a Cell out of the columns CELL_FIELDS."""
-    return Cell(*map(_typed, CELL_FIELDS, values))
-
-
-_ENUMS: dict[str, dict[Any, Any]] = {
-    name: {None: None} | {member.value: member for member in kind}
+_ENUMS: list[tuple[int, dict[Any, Any]]] = [
+    (Row._fields.index(name), {None: None} | {member.value: member for member in kind})
     for name, kind in (("stage", Stage), ("outcome", Outcome), ("previous", Outcome), ("cause", Cause), ("evidence", Evidence))
-}
-
-
-def _typed(name: str, value: Any) -> Any:
-    return _ENUMS[name][value] if name in _ENUMS else value
+]

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,11 +16,11 @@ from sqlalchemy import Column, ColumnElement, Engine, Select, Table, select
 
 from porting._version import VERSION
 from porting.errors import UsageError
-from porting.store import engine, records, tables
+from porting.store import cells, engine, records, tables
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack, text_of
 from porting.store.migrations import prepare
-from porting.store.records import CELL_FIELDS, ROW_FIELDS, Cell, Record, Row, clean
+from porting.store.records import Record, Row, clean
 from porting.store.writer import add_log, add_records, answer_plan
 from porting.types import Result
 
@@ -114,9 +115,9 @@ class Store:
             add_records(connection, [record])
         return record.id
 
-    def begin_run(self, run: str, cells: Iterable[tuple[str, str]], command: str = "") -> None:
+    def begin_run(self, run: str, planned: Iterable[cells.Key], command: str = "") -> None:
         """Record a run and what it plans to do, as (model, target). A run that is there already is resumed: cells are added."""
-        wanted = {(clean(model), clean(target)) for model, target in cells}
+        wanted = {(clean(model), clean(target)) for model, target in planned}
         values = {"started": records.utc_now(), "command": clean(command), "toolkit": VERSION, "status": "running"}
         with engine.writing(self._database) as connection:
             again = tables.run.update().where(tables.run.c.id == run).values(status="running", finished=None)
@@ -130,12 +131,12 @@ class Store:
 
     def reuse(self, run: str, results: Iterable[Result]) -> None:
         """Let recorded results of equal key answer the cells that `run` planned; they are then not missing."""
-        cells = [(clean(result.model), clean(result.target), clean(result.key)) for result in results]
+        wanted = [(clean(result.model), clean(result.target), clean(result.key)) for result in results]
         with engine.writing(self._database) as connection:
             latest: dict[str, str] = {}
-            for chunk in _chunks({key for _, _, key in cells}):
+            for chunk in _chunks({key for _, _, key in wanted}):
                 latest.update((key, record) for key, record in connection.execute(_by_key(chunk, tables.result.c.record)))
-            answer_plan(connection, [(run, model, target, latest[key]) for model, target, key in cells if key in latest])
+            answer_plan(connection, [(run, model, target, latest[key]) for model, target, key in wanted if key in latest])
 
     def finish_run(self, run: str, status: str = "finished") -> None:
         """Say how a run ended. Raises UsageError when nobody began it."""
@@ -175,20 +176,17 @@ class Store:
             found = sorted((model, target, text) for model, target, text in connection.execute(query))
         return [records.result_of(text) for _, _, text in found]
 
-    def matrix(self) -> list[Cell]:
+    def matrix(self) -> list[Row]:
         """The latest result of every cell without its details, by model and target."""
-        columns = [tables.cell.c[name] for name in CELL_FIELDS]
+        query = select(*(tables.cell.c[name] for name in Row._fields))
         with engine.reading(self._database) as connection:
-            rows = connection.execute(select(*columns)).all()
-        return sorted(map(records.cell_of, rows), key=lambda cell: (cell.model, cell.target))
+            return sorted(map(records.row_of, connection.execute(query)), key=attrgetter("model", "target"))
 
     def history(self, model: str, target: str) -> list[Row]:
-        """All results of a cell without their details, the latest first."""
-        result = tables.result.c
-        query = select(*(result[name] for name in ROW_FIELDS)).where(result.model == clean(model), result.target == clean(target))
+        """All results of a cell without their details, the latest first; each with what was previous, and since when, then."""
         with engine.reading(self._database) as connection:
-            rows = connection.execute(query.order_by(result.moment.desc(), result.record.desc())).all()
-        return [records.row_of(row) for row in rows]
+            states = cells.states(connection, clean(model), clean(target))
+        return [records.row_of(state[name] for name in Row._fields) for state in reversed(states)]
 
     def log_text(self, digest: str) -> str | None:
         """The log of a result, its middle left out when it is long; None when it is not in this store."""

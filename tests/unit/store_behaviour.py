@@ -219,6 +219,15 @@ class StoreBehaviour:
         ]  # fmt: skip
         assert store.history("unknown", TARGET) == []
 
+    def test_history_says_since_when_each_outcome_held_at_the_time(self, store):
+        for entry in (result(0), failed(1), failed(2), result(3)):
+            store.append(entry)
+        assert [(row.since, row.previous) for row in store.history(MODEL, TARGET)] == [
+            (result(3).started, Outcome.FAIL), (result(1).started, Outcome.PASS),
+            (result(1).started, Outcome.PASS), (result(0).started, None),
+        ]  # fmt: skip
+        assert store.history(MODEL, TARGET)[:1] == store.matrix()
+
     # ---- logs
 
     def test_a_log_is_kept_under_the_digest_that_the_result_names(self, store):

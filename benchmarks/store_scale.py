@@ -1,0 +1,167 @@
+"""A million results in one SQLite store: how long the questions take that a centre asks of it.
+
+    python benchmarks/store_scale.py [--records N] [--models N] [--targets N] [--store PATH]
+
+The records are made up but whole: every one passes the same checks as an import of real ones. With --store the file is
+kept, and taken as it is when it is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from porting.store import Store
+from porting.types import (
+    CaseNumbers,
+    Cause,
+    Evidence,
+    Outcome,
+    OutputNumbers,
+    Placement,
+    Precision,
+    Result,
+    Stage,
+    StageTime,
+    Target,
+    to_json,
+)
+
+BATCH = 50_000  # records in one import
+REPEATS = 7
+BUDGET = {"matrix": 0.2}  # seconds
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+FATES = (
+    [(Outcome.PASS, Stage.COMPARE, None)] * 12
+    + [(Outcome.FAIL, Stage.CONVERT, Cause.UNSUPPORTED_OP), (Outcome.MISMATCH, Stage.COMPARE, Cause.TOLERANCE)]
+    + [(Outcome.FAIL, Stage.RUN, Cause.CRASH), (Outcome.UNAVAILABLE, Stage.ENVIRONMENT, Cause.MISSING_DEVICE)]
+)
+
+
+def template() -> dict[str, Any]:
+    numbers = OutputNumbers(
+        "logits", 2.1e-4, 3.9e-4, 1.1e-3, 2.7e-3, 0.9999998, 68.1, 2.0e-3, 6.0e-3, 2.0e-2, 4.0e-4, elements=65536
+    )
+    stages = (Stage.BUILD, Stage.REFERENCE, Stage.EXPORT, Stage.CONVERT, Stage.LOAD, Stage.RUN, Stage.COMPARE)
+    result = Result(
+        "", "", Stage.COMPARE, Outcome.PASS, evidence=Evidence.HOST, route=("export:strict", "onnx:18"),
+        cases=tuple(CaseNumbers(name, (numbers,)) for name in ("nominal", "masked")),
+        axes={"batch": "dynamic", "sequence": "dynamic"}, placement=Placement(139, 0, "CPU", {"CPU": 139}),
+        stages=tuple(StageTime(stage, 1.9, 1.7, 421_000_000) for stage in stages), bundle="sha256:" + "5" * 64,
+        seconds=12.5, peak_rss_bytes=421_000_000,
+    )  # fmt: skip
+    data: dict[str, Any] = to_json(result)
+    return data
+
+
+def cells(models: int, targets: int) -> list[tuple[str, str]]:
+    names = [str(Target(f"backend{n // 4}", "cpu", list(Precision)[n % 4])) for n in range(targets)]
+    return [(f"transformers/model{n}", target) for n in range(models) for target in names]
+
+
+def lines(records: int, models: int, targets: int) -> Iterator[bytes]:
+    """Whole sweeps over all cells, one after another, as years of nightly runs would leave them."""
+    data, draw = template(), random.Random(1)
+    every = cells(models, targets)
+    for number in range(records):
+        sweep, place = divmod(number, len(every))
+        model, target = every[place]
+        outcome, stage, cause = FATES[hash((place, draw.random() < 0.05)) % len(FATES)]
+        data |= {
+            "model": model, "target": target, "key": f"{sweep}:{place}", "run": f"sweep{sweep}", "outcome": outcome.value,
+            "stage": stage.value, "cause": cause and cause.value, "signature": cause and f"{place % 40:06x}",
+            "message": (cause and f"{cause.value}: node {place % 40} of the graph") or "", "family": "transformers",
+            "started": (START + timedelta(seconds=number * 50)).isoformat(timespec="microseconds"),
+            "environment": {"fingerprint": f"{sweep:032x}", "torch": "2.13.0", "backend": f"1.{sweep}"},
+            "reproduce": f"porting check {model} --on {target}",
+        }  # fmt: skip
+        yield json.dumps(data).encode()
+
+
+def fill(store: Store, content: Iterator[bytes], records: int) -> float:
+    """Import in batches; returns CPU seconds without the making of the records."""
+    spent = 0.0
+    for done in range(0, records, BATCH):
+        batch = [line for _, line in zip(range(min(BATCH, records - done)), content, strict=False)]
+        begun = time.process_time()
+        store.import_jsonl(batch)
+        spent += time.process_time() - begun
+        print(f"\r{done + len(batch):>9,} records", end="", flush=True)
+    print()
+    return spent
+
+
+def measure(question: Callable[[], Any]) -> tuple[float, float, float, int]:
+    """Wall seconds of the first time, median wall and CPU seconds of the others, and the size of the answer."""
+    wall, cpu, answer = [], [], None
+    for _ in range(REPEATS):
+        begun, spent = time.perf_counter(), time.process_time()
+        answer = question()
+        wall.append(time.perf_counter() - begun)
+        cpu.append(time.process_time() - spent)
+    return (
+        wall[0],
+        statistics.median(wall[1:]),
+        statistics.median(cpu[1:]),
+        len(answer) if isinstance(answer, (list, dict)) else 1,
+    )
+
+
+def questions(store: Store, count: int, models: int, targets: int) -> dict[str, Callable[[], Any]]:
+    every = cells(models, targets)
+    last = (count - 1) // len(every)
+    known = [f"{last if place <= (count - 1) % len(every) else last - 1}:{place}" for place in range(min(6000, len(every)))]
+    model, target = every[len(every) // 2]
+    new = iter(range(10**6))
+    sample = dataclasses.replace(store.latest([model], [target])[0], key="appended")
+    return {
+        "matrix": store.matrix,
+        "history of a cell": lambda: store.history(model, target),
+        f"by_keys, {len(known):,} keys": lambda: store.by_keys(known),
+        "latest, one target, whole": lambda: store.latest(targets=[target]),
+        "append, one result and its log": lambda: store.append(
+            dataclasses.replace(sample, seconds=float(next(new))), b"log\n" * 500
+        ),
+    }
+
+
+def report(store: Store, options: argparse.Namespace) -> None:
+    print(f"{'question':<32}{'first, s':>10}{'median, s':>11}{'CPU, s':>10}{'rows':>9}  budget")
+    for name, question in questions(store, options.records, options.models, options.targets).items():
+        first, median, cpu, rows = measure(question)
+        print(f"{name:<32}{first:>10.4f}{median:>11.4f}{cpu:>10.4f}{rows:>9,}  {BUDGET.get(name, '')}")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--models", type=int, default=1100)
+    parser.add_argument("--targets", type=int, default=20)
+    parser.add_argument("--store", type=Path, help="keep the store here, or take the one that is there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.store or Path(folder) / "results.db"
+        there = path.exists()
+        with Store.open(path) as store:
+            if not there:
+                spent = fill(store, lines(options.records, options.models, options.targets), options.records)
+                print(
+                    f"import: {spent:.0f} CPU-s, {options.records / spent:,.0f} records/CPU-s, {path.stat().st_size / 1e9:.2f} GB"
+                )
+        with Store.open(path) as store:
+            report(store, options)
+
+
+if __name__ == "__main__":
+    main()
