@@ -1,0 +1,231 @@
+"""The verbs as Python functions: check, convert, models, targets. The command line is a thin layer over these."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porting import registry
+from porting.errors import UnknownName, UsageError
+from porting.jobs import Options
+from porting.types import Evidence, ModelSpec, Precision, Result, Target
+from porting.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy
+    from torch import nn
+
+    from porting.adapter import Probe
+    from porting.catalog import Catalog
+    from porting.pipeline import Event, Pipeline
+    from porting.project import Project
+    from porting.store import Store
+
+    Arrays = Mapping[str, "numpy.ndarray[Any, Any]"]
+    Inputs = Path | str | Arrays | Sequence["Path | str | Arrays"] | None
+
+Silent: Callable[[Event], None] = lambda _: None  # noqa: E731 -- a typed default
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a call works in: the workspace, a person's porting.toml, the catalog that both give."""
+
+    workspace: Workspace
+    project: Project | None
+    catalog: Catalog
+    store_url: str | None = None
+
+    @classmethod
+    def find(cls, folder: Path | None = None, store: str | None = None) -> Setting:
+        """Find the setting of a folder, the current one by default. Raises CatalogError for a broken porting.toml or catalog."""
+        from porting import catalog
+        from porting.project import find_project
+
+        project = find_project(folder or Path.cwd())
+        url = store or (project.store if project else None)
+        return cls(Workspace.find(folder), project, catalog.load(project=project), url)
+
+    @property
+    def environments(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.project.environments if self.project else {}
+
+    def open_store(self) -> Store:
+        """Open the result store. Raises StoreError."""
+        from porting.store import Store
+
+        return Store.open(self.store_url or self.workspace.prepare().store)
+
+    def resolve(self, names: Sequence[str], tier: str | None = None, trust: bool = False) -> list[ModelSpec]:
+        """The models meant by names, globs, paths and factories; without any, those of the project or of the tier."""
+        from porting import catalog
+
+        specs = [spec for name in names for spec in catalog.resolve(name, self.catalog, trust)]
+        if not names:
+            if not tier and not (self.project and self.project.models):
+                raise UsageError("no model given.", "Name some (porting models list shows them), or take --tier smoke.")
+            specs = list(self.project.models) if self.project and not tier else self.catalog.match((), tier)
+        elif tier:
+            specs = [spec for spec in specs if tier in spec.tiers]
+        unique = {spec.id: spec for spec in specs}
+        if not unique:
+            raise UsageError(f"no model matches{f' in tier {tier}' if tier else ''}.", "porting models list shows what there is.")
+        return list(unique.values())
+
+    @contextlib.contextmanager
+    def pipeline(
+        self, store: Store | None = None, options: Options | None = None, on_event: Callable[[Event], None] = Silent
+    ) -> Iterator[Pipeline]:
+        from porting.pipeline import Pipeline
+
+        with Pipeline(self.workspace, store, options, self.environments, on_event) as pipeline:
+            yield pipeline
+
+
+# ---- targets ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """A target and whether it can be used here."""
+
+    target: Target
+    evidence: Evidence
+    available: bool
+    reason: str = ""
+    hint: str = ""
+
+
+def target_states(probe: Callable[[str], Probe], names: Sequence[str] | None = None) -> list[TargetState]:
+    """Every declared target with what `probe` says of it. names: only these adapters."""
+    from porting.adapter import DeviceState
+
+    states = []
+    for name in names if names is not None else registry.names():
+        adapter, found = registry.adapter(name), probe(name)
+        for target in adapter.targets():
+            device = found.devices.get(target.device, DeviceState(False, "the adapter said nothing about this device"))
+            lacks = bool(device.precisions) and target.precision not in device.precisions
+            reason = f"the device lacks {target.precision.value}" if device.available and lacks else device.reason
+            hint = adapter.install_hint if not device.available else ""
+            evidence = adapter.evidence_of(target.device)
+            states.append(TargetState(target, evidence, device.available and not lacks, reason, hint))
+    return states
+
+
+def choose_targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None = None) -> list[Target]:
+    """Targets by name or glob; `all` means every one that is here. Without any: the project's, else those here at fp32."""
+    wanted = list(patterns) or list(project.targets if project else ())
+    probe = pipeline.jobs.prober.probe
+    if not wanted:
+        return [s.target for s in target_states(probe) if s.available and s.target.precision is Precision.FP32]
+    chosen: list[Target] = []
+    for pattern in wanted:
+        if pattern == "all":
+            chosen += [s.target for s in target_states(probe) if s.available]
+        elif any(c in pattern for c in "*?["):
+            chosen += _matching(pattern)
+        else:
+            chosen.append(registry.target(pattern))
+    return list(dict.fromkeys(chosen))
+
+
+def _matching(pattern: str) -> list[Target]:
+    every = registry.all_targets()
+    found = [target for target in every if fnmatch.fnmatchcase(str(target), pattern)]
+    if not found:
+        raise UnknownName("target", pattern, [str(t) for t in every], "porting targets list shows what there is.")
+    return found
+
+
+# ---- the verbs ----------------------------------------------------------------------------------------------------
+
+
+def models(patterns: Sequence[str] = (), tier: str | None = None) -> list[ModelSpec]:
+    """The catalog's entries, those of the project in the current folder included."""
+    return Setting.find().catalog.match(patterns, tier)
+
+
+def targets() -> list[TargetState]:
+    """Every target and whether it can be used here."""
+    with Setting.find().pipeline() as pipeline:
+        return target_states(pipeline.jobs.prober.probe)
+
+
+def check(
+    model: str | nn.Module | Sequence[str],
+    inputs: Inputs = None,
+    targets: Sequence[str] = (),
+    *,
+    tier: str | None = None,
+    trust: bool = False,
+    options: Options | None = None,
+    store: str | None = None,
+    on_event: Callable[[Event], None] = Silent,
+) -> list[Result]:
+    """Check models on targets and record what came of it.
+
+    model: catalog id, glob, path, `package.module:factory`, several of these, or a torch.nn.Module (with `inputs`).
+    inputs: arrays by input name, one case or several, or npz files; drawn from the model's spec when not given.
+    targets: names or globs such as `openvino:*`; by default what is here at fp32. Returns a result a (model, target).
+    Raises UsageError for what cannot be understood and InfrastructureError when nothing can be recorded.
+    """
+    setting = Setting.find(store=store)
+    options = replace(options or Options(), given=_given(inputs, setting.workspace))
+    specs = _specs(model, inputs, setting, tier, trust)
+    with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
+        return pipeline.check(specs, choose_targets(targets, pipeline, setting.project))
+
+
+def convert(
+    model: str | nn.Module,
+    to: str,
+    folder: str | Path,
+    inputs: Inputs = None,
+    *,
+    trust: bool = False,
+    options: Options | None = None,
+    store: str | None = None,
+    overwrite: bool = False,
+    on_event: Callable[[Event], None] = Silent,
+) -> Result:
+    """Convert a model for a target into `folder`, which then deploys without us; only what passed is left there.
+
+    Returns the result; its outcome says whether the folder was written. Raises UsageError when the folder is not empty.
+    """
+    from porting.deploy import must_be_free, write_port
+
+    must_be_free(Path(folder), overwrite)
+    setting = Setting.find(store=store)
+    options = replace(options or Options(), given=_given(inputs, setting.workspace))
+    specs = _specs(model, inputs, setting, None, trust)
+    if len(specs) != 1:
+        raise UsageError(f"{model!r} means {len(specs)} models; convert takes one.", "Name one of them.")
+    target = registry.target(to)
+    with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
+        run, result = pipeline.convert(specs[0], target)
+        try:
+            write_port(run, result, Path(folder))
+        finally:
+            run.clean()
+    return result
+
+
+def _specs(model: Any, inputs: Inputs, setting: Setting, tier: str | None, trust: bool) -> list[ModelSpec]:
+    if not isinstance(model, str) and hasattr(model, "named_parameters"):
+        from porting.given import spec_of_module
+
+        return [spec_of_module(model, inputs, setting.workspace)]
+    return setting.resolve([model] if isinstance(model, str) else list(model), tier, trust)
+
+
+def _given(inputs: Inputs, workspace: Workspace) -> Path | None:
+    if inputs is None:
+        return None
+    from porting.given import store_inputs
+
+    return store_inputs(inputs, workspace)

@@ -1,0 +1,107 @@
+"""Makes the bundle of a model for the cells that need it, through build jobs; completes one that is there already."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from porting import keys, verdict
+from porting.bundle import FILE, Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
+from porting.errors import PortingError
+from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of, judged_at
+from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, to_json
+from porting.verdict import Finding
+from porting.workspace import locked
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a model's bundle: the bundle, or why there is none."""
+
+    trail: Trail
+    bundle: Bundle | None = None
+    finding: Finding | None = None
+
+
+class Bundler:
+    """Makes bundles for one run."""
+
+    def __init__(self, jobs: Jobs, options: Options, run_id: str) -> None:
+        self._jobs, self._options, self._run_id = jobs, options, run_id
+
+    def make(self, cells: Sequence[Cell]) -> Made:
+        """Make or complete the bundle of one model for these cells, all of whose targets are here."""
+        trail = Trail()
+        try:
+            _must_have(cells[0].spec)
+            needs = {FormKey.of(cell.adapter.need, cell.target) for cell in cells}
+            precisions = {judged_at(cell.target.precision) for cell in cells} | {need.precision for need in needs}
+            return Made(trail, self._complete(cells[0], needs, precisions, trail))
+        except Stop as stop:
+            return Made(trail, finding=stop.finding)
+        except PortingError as error:
+            return Made(trail, finding=finding_of(error, Stage.BUILD))
+
+    def with_precision(self, cell: Cell, bundle: Bundle, precision: Precision, trail: Trail) -> Bundle:
+        """The bundle with the noise of a precision that a backend chose by itself. Raises Stop when it proves nothing there."""
+        if precision.value not in bundle.noise and precision is not Precision.INT8:
+            with locked(bundle.folder):
+                bundle = self._add(cell, read_bundle(bundle.folder, verify=False), precision, set(), trail)
+            if precision.value in bundle.failures:
+                raise Stop(verdict.of_failure(bundle.failures[precision.value]))
+        return bundle
+
+    def _complete(self, cell: Cell, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
+        folder = self._jobs.workspace.bundles / cell.bundle_key[:40]
+        made_now = folder / self._run_id
+        with locked(folder):
+            if not (folder / FILE).exists() or (self._options.rebuild and not made_now.exists()):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                made_now.touch()
+                self._build(cell, folder, Precision.FP32, needs, trail)
+            bundle = read_bundle(folder)
+            for precision in sorted(precisions, key=lambda p: p.value):
+                if "model" not in bundle.failures:
+                    bundle = self._add(cell, bundle, precision, needs, trail)
+            return bundle
+
+    def _add(self, cell: Cell, bundle: Bundle, precision: Precision, needs: set[FormKey], trail: Trail) -> Bundle:
+        """Add a precision's noise and forms where they are not there yet; after a crash, the forms that are left."""
+        known = precision.value in bundle.noise or precision.value in bundle.failures or precision is Precision.INT8
+        while True:
+            lacking = {need for need in needs if need.precision is precision and str(need) not in bundle.forms}
+            if known and not lacking:
+                return bundle
+            self._build(cell, bundle.folder, precision, lacking, trail)
+            bundle, known = read_bundle(bundle.folder), True
+
+    def _build(self, cell: Cell, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail) -> None:
+        """Run one build job. A crash while a form is exported is that form's; any other failure is the model's, and a Stop."""
+        payload = {
+            "kind": "porting.build:precision" if (folder / FILE).exists() else "porting.build:reference",
+            "spec": to_json(cell.spec),
+            "bundle": str(folder),
+            "precision": precision.value,
+            "forms": sorted(str(need) for need in needs if need.precision is precision),
+            "given": str(self._options.given) if self._options.given else None,
+        }
+        end = self._jobs.run(payload, trail)
+        finding = verdict.of_end(end)
+        if finding is None:
+            return
+        if finding.stage is not Stage.EXPORT or finding.cause in INFRASTRUCTURE:
+            raise Stop(finding)
+        failure = Failure(Stage.EXPORT, Outcome.FAIL, finding.cause or Cause.CRASH, finding.message)
+        bundle = read_bundle(folder)
+        write_bundle(replace(bundle, forms={**bundle.forms, end.detail: FormRecord(end.detail, failure=failure)}), [])
+
+
+def _must_have(spec: ModelSpec) -> None:
+    lacking = [name for name in spec.requires if not keys.version(name)]
+    if lacking:
+        message = f"this model needs {', '.join(lacking)}, not installed here"
+        hint = f"pip install {' '.join(lacking)}"
+        raise Stop(Finding(Stage.BUILD, Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY, message, hint))

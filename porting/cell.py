@@ -1,0 +1,238 @@
+"""One cell, from the bundle to the record: convert, load and run in the backend's interpreter, compare here."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from porting import registry, verdict
+from porting.adapter import DeviceState
+from porting.bundle import Bundle, Case, FormKey, FormRecord
+from porting.bundler import Bundler, Made
+from porting.compare import Verdict, judge
+from porting.errors import PortingError
+from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of, judged_at
+from porting.signature import signature
+from porting.tensors import read_tensors
+from porting.types import (
+    Artifact,
+    Cause,
+    Evidence,
+    Json,
+    Outcome,
+    Perf,
+    Placement,
+    Precision,
+    Result,
+    Stage,
+    StageTime,
+    from_json,
+    to_json,
+)  # fmt: skip
+from porting.verdict import Finding
+
+LOG_TAIL = 4000
+"""Characters of the log that a record carries."""
+
+
+class CellRun:
+    """Works one cell. What is found out on the way is kept in attributes, for the record."""
+
+    def __init__(self, cell: Cell, made: Made | None, jobs: Jobs, bundler: Bundler, options: Options, run_id: str) -> None:
+        self.cell, self.made = cell, made
+        self._jobs, self._bundler, self._options, self._run_id = jobs, bundler, options, run_id
+        self.trail = made.trail.fork() if made else Trail()
+        self.bundle: Bundle | None = None
+        self.form: FormRecord | None = None
+        self.evidence: Evidence | None = None
+        self.artifact: Artifact | None = None
+        self.placement: Placement | None = None
+        self.effective: Precision | None = None
+        self.perf: Perf | None = None
+        self.axes: Mapping[str, str] = {}
+        self.said: Verdict | None = None
+        self.folder = jobs.workspace.cells / f"{cell.key[:40]}-{run_id}"
+        """Holds the artifact until `clean`."""
+
+    def run(self) -> tuple[Result, bytes]:
+        """Work the cell to its result. Returns it with the full log."""
+        try:
+            finding = self._steps()
+        except Stop as stop:
+            finding = stop.finding
+        except PortingError as error:
+            finding = finding_of(error, Stage.PLAN)
+        log = b"".join(self.trail.logs)
+        return self._result(finding, log), log
+
+    def clean(self) -> None:
+        """Remove the artifact and the outputs."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- the steps
+
+    def _steps(self) -> Finding:
+        self._available()
+        bundle, form = self._reference()
+        self._convert(bundle, form)
+        judged = bundle.cases_for(form)
+        outputs = self._run(bundle, judged)
+        return self._judge(bundle, form, judged, outputs)
+
+    def _available(self) -> None:
+        device = device_state(self.cell, self._jobs)
+        if device.available:
+            return
+        outcome = Outcome.UNSUPPORTED if device.cause is Cause.UNSUPPORTED_DTYPE else Outcome.UNAVAILABLE
+        hint = self.cell.adapter.install_hint if device.cause is Cause.MISSING_DEPENDENCY else ""
+        raise Stop(Finding(Stage.ENVIRONMENT, outcome, device.cause or Cause.MISSING_DEVICE, device.reason, hint))
+
+    def _reference(self) -> tuple[Bundle, FormRecord]:
+        """The bundle and the form for this cell. Raises Stop when the reference or the export failed."""
+        assert self.made is not None
+        if self.made.finding:
+            raise Stop(self.made.finding)
+        assert self.made.bundle is not None
+        bundle = self.bundle = self.made.bundle
+        for name in ("model", judged_at(self.cell.target.precision).value):
+            if name in bundle.failures:
+                raise Stop(verdict.of_failure(bundle.failures[name]))
+        form = self.form = bundle.forms[str(FormKey.of(self.cell.adapter.need, self.cell.target))]
+        if form.failure:
+            raise Stop(verdict.of_failure(form.failure))
+        limit = self.cell.adapter.need.opset
+        if limit and form.opset and form.opset > limit:
+            message = f"the model was exported with opset {form.opset}; {self.cell.adapter.name} reads at most {limit}"
+            raise Stop(Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message))
+        return bundle, form
+
+    def _convert(self, bundle: Bundle, form: FormRecord) -> None:
+        self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
+        payload = self._payload("convert", form=to_json(bundle.form(form)))
+        self.artifact = from_json(Artifact, self._must(payload, bundle))
+
+    def _run(self, bundle: Bundle, judged: Sequence[Case]) -> dict[str, Path]:
+        """Load the artifact in a fresh process and run every case. Returns the files of outputs by case."""
+        (self.folder / "outputs").mkdir()
+        outputs = {case.name: self.folder / "outputs" / f"{number}.npz" for number, case in enumerate(judged)}
+        cases = [{"name": c.name, "inputs": str(bundle.folder / c.inputs), "outputs": str(outputs[c.name])} for c in judged]
+        payload = self._payload("run", artifact=to_json(self.artifact), bench=self._options.bench_seconds, cases=cases)
+        answer = self._must(payload, bundle)
+        self.placement = from_json(Placement, answer["placement"])
+        self.effective = Precision(answer["effective_precision"])
+        if "perf" in answer:
+            self.perf = Perf(judged[0].name, **answer["perf"])
+        return outputs
+
+    def _judge(self, bundle: Bundle, form: FormRecord, judged: Sequence[Case], outputs: Mapping[str, Path]) -> Finding:
+        assert self.effective
+        assert self.placement
+        assert self.artifact
+        bundle = self.bundle = self._bundler.with_precision(self.cell, bundle, self.effective, self.trail)
+        start, cpu = time.monotonic(), time.thread_time()
+        actual = {name: read_tensors(path) for name, path in outputs.items() if path.exists()}
+        truth = {case.name: bundle.read(case.truth) for case in judged}
+        noise = bundle.noise.get(self.effective.value, {})
+        said = self.said = judge(actual, truth, self.artifact.outputs, noise, self.effective)
+        self.axes = verdict.axes_of(bundle, form, judged, said)
+        self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
+        return verdict.of_comparison(said, self.placement, self.cell.adapter.minimum_target_share)
+
+    def _payload(self, kind: str, **more: Json) -> Json:
+        return {
+            "kind": kind,
+            "adapter": registry.module_of(self.cell.target.adapter),
+            "target": str(self.cell.target),
+            "artifact_folder": str(self.folder / "artifact"),
+            **more,
+        }
+
+    def _must(self, payload: Json, bundle: Bundle) -> Json:
+        return self._jobs.must(payload, self.trail, self.cell.target.adapter, bundle)
+
+    # ---- the record
+
+    def _result(self, finding: Finding, log: bytes) -> Result:
+        cell, bundle, said = self.cell, self.bundle, self.said
+        adapter = cell.target.adapter
+        works = finding.outcome in (Outcome.PASS, Outcome.DEGRADED)
+        return Result(
+            model=cell.spec.id,
+            target=str(cell.target),
+            stage=finding.stage,
+            outcome=finding.outcome,
+            cause=finding.cause,
+            evidence=self.evidence,
+            signature=signature(adapter, finding.stage, finding.cause, finding.message) if finding.cause else None,
+            message=finding.message,
+            hint=finding.hint,
+            route=self.form.route if self.form else (),
+            effective_precision=self.effective.value if self.effective else None,
+            cases=said.cases if said else (),
+            axes=self.axes,
+            placement=self.placement,
+            stages=_merged(self.trail.stages),
+            perf=self.perf if works else None,
+            environment=self._environment(),
+            notes=self._notes(),
+            bundle=bundle.digest if bundle else "",
+            log_tail=_printable(log[-LOG_TAIL:]),
+            key=cell.key,
+            run=self._run_id,
+            family=cell.spec.family,
+            reproduce=f"porting check {shlex.quote(cell.spec.id)} --on {cell.target}",
+            started=self.trail.started,
+            seconds=round(sum(s.seconds for s in self.trail.stages), 3),
+            peak_rss_bytes=max((s.peak_rss_bytes for s in self.trail.stages), default=0),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        host = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+        probe = self._jobs.prober.probe(self.cell.target.adapter)
+        return {**host, **(self.bundle.versions if self.bundle else {}), **probe.versions}
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = [*(self.bundle.notes if self.bundle else ()), *(self.said.notes if self.said else ())]
+        asked = self.cell.target.precision
+        if self.effective and self.effective is not asked:
+            notes.append(f"asked for {asked.value}, computed in {self.effective.value} by the backend's own word")
+        if self.effective in (Precision.FP16, Precision.BF16, Precision.INT8):
+            notes.append(f"a pass at {self.effective.value} does not exclude small semantic faults; a pass at fp32 does")
+        if self.bundle and self.bundle.reference != "eager":
+            notes.append(f"the reference is {self.bundle.reference}'s own CPU run: the file is all there is")
+        return tuple(notes)
+
+
+def device_state(cell: Cell, jobs: Jobs) -> DeviceState:
+    """What is known about the cell's device, the precision included."""
+    state = jobs.prober.probe(cell.target.adapter).devices.get(cell.target.device)
+    if state is None:
+        return DeviceState(False, f"{cell.target.adapter} said nothing about {cell.target.device}", Cause.HARNESS)
+    if state.available and state.precisions and cell.target.precision not in state.precisions:
+        known = ", ".join(p.value for p in state.precisions)
+        return DeviceState(False, f"this device computes in {known}", Cause.UNSUPPORTED_DTYPE)
+    return state
+
+
+def _merged(stages: Sequence[StageTime]) -> tuple[StageTime, ...]:
+    """One entry a stage, in the order they were first entered."""
+    merged: dict[Stage, StageTime] = {}
+    for stage in stages:
+        before: Any = merged.get(stage.name, StageTime(stage.name, 0.0, 0.0, 0))
+        merged[stage.name] = StageTime(
+            stage.name,
+            round(before.seconds + stage.seconds, 4),
+            round(before.cpu_seconds + stage.cpu_seconds, 4),
+            max(before.peak_rss_bytes, stage.peak_rss_bytes),
+        )
+    return tuple(merged.values())
+
+
+def _printable(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

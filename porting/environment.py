@@ -1,0 +1,83 @@
+"""Which interpreter a backend runs in, and what it needs to run our worker there.
+
+The base environment is the one we run in. An adapter may be given another interpreter or a container command by
+porting.toml: `[environments.openvino] python = "/opt/venvs/openvino/bin/python"` or `command = ["podman", "run", ...]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porting.errors import EnvironmentMissing
+from porting.workspace import disk_errors
+
+# What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
+WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker")
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An interpreter beside the base one."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set on top of the job's environment; PYTHONPATH leads to the worker's code."""
+
+
+def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]], workers: Path) -> Interpreter | None:
+    """Return the interpreter that porting.toml names for an adapter, None for the base environment.
+
+    workers: folder for copies of the worker's code. Raises EnvironmentMissing when the interpreter is not there.
+    """
+    entry = environments.get(adapter)
+    if not entry:
+        return None
+    command = tuple(entry.get("command") or (entry["python"],))
+    if shutil.which(command[0]) is None:
+        raise EnvironmentMissing(
+            f"the interpreter for {adapter} is not there: {command[0]}.",
+            f"Create it, or correct [environments.{adapter}] in porting.toml.",
+        )
+    return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workers)), **entry.get("env", {})})
+
+
+def stage_worker(workers: Path) -> Path:
+    """Copy the worker's modules and the built-in adapters into a folder of their own, once per version of their contents."""
+    import porting
+
+    files = {f"porting/{name}.py": Path(porting.__file__).with_name(f"{name}.py") for name in WORKER_MODULES}
+    adapters = adapters_folder()
+    files |= {
+        f"porting/adapters/{path.relative_to(adapters)}": path
+        for path in sorted(adapters.rglob("*"))
+        if path.is_file() and path.suffix in (".py", ".json", ".toml", ".txt")
+    }
+    digest = hashlib.sha256(b"".join(name.encode() + path.read_bytes() for name, path in files.items())).hexdigest()[:16]
+    folder = workers / digest
+    if not folder.is_dir():
+        part = workers / f"{digest}.{uuid.uuid4().hex}.part"
+        with disk_errors(part):
+            for name, path in files.items():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, part / name)
+            (part / "porting" / "__init__.py").write_text('"""The part of porting that runs in a backend\'s interpreter."""\n')
+            try:
+                os.rename(part, folder)
+            except OSError:  # another process was quicker
+                shutil.rmtree(part)
+    return folder
+
+
+def adapters_folder() -> Path:
+    """Where the built-in adapters lie: beside porting/ in a checkout, inside it when installed."""
+    import porting.adapters
+
+    return Path(next(iter(porting.adapters.__path__)))

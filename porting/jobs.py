@@ -1,0 +1,133 @@
+"""What the steps of a run share: the planned cell, the options, the trail of costs and logs, and the way to stop early."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porting import verdict
+from porting.adapter import Adapter
+from porting.bundle import Bundle
+from porting.environment import Interpreter, interpreter_for
+from porting.errors import EnvironmentMissing, InfrastructureError, PortingError
+from porting.probing import Prober
+from porting.runner import JobEnd, Limits, Runner
+from porting.types import Cause, Json, ModelSpec, Outcome, Precision, Stage, StageTime, Target
+from porting.verdict import Finding
+from porting.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done."""
+
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 0
+    """Jobs at a time; 0 means one a core."""
+    threads: int = 1
+    """Of each job."""
+    rerun: bool = False
+    """Do again what has a result for the same contents."""
+    rebuild: bool = False
+    """Make bundles anew."""
+    bench_seconds: float = 0.0
+    """How long to measure the latency of what passed; 0 leaves it out."""
+    given: Path | None = None
+    """Folder with a person's own inputs: given.json (names) and NAME.npz."""
+    command: str = ""
+    """What was typed, for the record of the run."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One planned (model, target)."""
+
+    spec: ModelSpec
+    target: Target
+    adapter: type[Adapter]
+    bundle_key: str
+    key: str
+
+
+@dataclass
+class Trail:
+    """What a cell has cost and printed so far."""
+
+    stages: list[StageTime] = field(default_factory=list)
+    logs: list[bytes] = field(default_factory=list)
+    started: str = field(default_factory=lambda: utc_now())
+
+    def add(self, end: JobEnd) -> None:
+        self.stages += end.stages
+        self.logs.append(end.log)
+
+    def fork(self) -> Trail:
+        """A trail that goes on from here by itself: the bundle's is shared by every cell of the model."""
+        return Trail(list(self.stages), list(self.logs), self.started)
+
+
+class Stop(Exception):
+    """A step found out what the cell's result is."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class Jobs:
+    """Starts jobs for a run, in the right interpreter, until the run is cancelled."""
+
+    def __init__(self, workspace: Workspace, options: Options, environments: Mapping[str, Mapping[str, Any]]) -> None:
+        self.workspace = workspace
+        self._environments = environments
+        self.runner = Runner(workspace.jobs, options.limits, options.threads, ("porting.warm",))
+        self.prober = Prober(workspace, self.runner, self.interpreter)
+        self._cancelled = threading.Event()
+
+    def interpreter(self, adapter: str) -> Interpreter | None:
+        """The interpreter of an adapter; None is the base environment. Raises EnvironmentMissing."""
+        return interpreter_for(adapter, self._environments, self.workspace.workers)
+
+    def run(self, payload: Json, trail: Trail, adapter: str = "") -> JobEnd:
+        """Run one job, of an adapter in its interpreter, and note what it cost. Raises CancelledError after `cancel`."""
+        end = self.runner.run(payload, self.interpreter(adapter) if adapter else None)
+        if self._cancelled.is_set():
+            raise CancelledError
+        trail.add(end)
+        return end
+
+    def must(self, payload: Json, trail: Trail, adapter: str, bundle: Bundle) -> Json:
+        """Run one job of a cell and return its value. Raises Stop when it did not end well."""
+        end = self.run(payload, trail, adapter)
+        finding = verdict.of_end(end, bundle)
+        if finding:
+            raise Stop(finding)
+        return end.value
+
+    def cancel(self) -> None:
+        """End the jobs that run; none of them gets a record."""
+        self._cancelled.set()
+        self.runner.close()
+
+
+def finding_of(error: PortingError, stage: Stage) -> Finding:
+    """One of our own errors as a finding."""
+    if isinstance(error, EnvironmentMissing):
+        return Finding(Stage.ENVIRONMENT, Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY, error.message, error.hint)
+    if isinstance(error, InfrastructureError):
+        return Finding(stage, Outcome.FAIL, Cause.HARNESS, error.message, error.hint)
+    return Finding(stage, Outcome.INVALID, Cause.EXCEPTION, error.message, error.hint, usage=error.exit_code == 2)
+
+
+def judged_at(precision: Precision) -> Precision:
+    """The precision whose noise a target needs: int8 is judged by signal to noise, its reference by fp32."""
+    return Precision.FP32 if precision is Precision.INT8 else precision
+
+
+def utc_now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,67 @@
+"""Content keys: what a bundle and a cell depend on, as digests. The same key means the same work, which is not done again.
+
+Called for every cell of a run, also when nothing has to be done: no torch, no numpy, every file read once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from porting.types import Json, ModelSpec, Target
+
+_BUNDLE_CODE = (
+    "build", "bundle", "cases", "eager", "export", "onnx_reference", "shapes", "sources", "tensors", "weights", "wide",
+)  # fmt: skip
+_CELL_CODE = ("adapter", "cell", "compare", "tensors", "verdict", "worker")
+_BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
+
+
+def digest(value: Json) -> str:
+    """sha256 of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@functools.cache
+def code(names: tuple[str, ...]) -> str:
+    """Digest of modules and packages of porting, by their source."""
+    folder = Path(__file__).parent
+    total = hashlib.sha256()
+    for name in names:
+        path = folder / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+@functools.cache
+def version(distribution: str) -> str:
+    """Installed version of a distribution, or nothing."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def bundle_key(spec: ModelSpec, fingerprint: Mapping[str, str], given: str = "") -> str:
+    """Key of a model's bundle. fingerprint: what its source says it depends on. given: digest of a person's own inputs."""
+    return digest(
+        {
+            "spec": spec.identity(),
+            "source": dict(fingerprint),
+            "given": given,
+            "code": code(_BUNDLE_CODE),
+            "versions": {name: version(name) for name in _BUNDLE_DISTRIBUTIONS},
+        }
+    )
+
+
+def cell_key(bundle: str, target: Target, adapter: str, environment: Mapping[str, str]) -> str:
+    """Key of a cell. bundle: its bundle's key. adapter: digest of the adapter's code. environment: versions found there."""
+    return digest(
+        {"bundle": bundle, "target": str(target), "adapter": adapter, "environment": dict(environment), "code": code(_CELL_CODE)}
+    )

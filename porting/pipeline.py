@@ -1,0 +1,173 @@
+"""The one pipeline: plan cells, make each model's bundle once, work every cell, record it.
+
+`check`, `convert`, the catalog run and every launcher go through here. The steps of a bundle are in porting.bundler, those
+of a cell in porting.cell; here is their order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porting import keys
+from porting.bundler import Bundler, Made
+from porting.cell import CellRun, device_state
+from porting.jobs import Cell, Jobs, Options
+from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, Target
+from porting.workspace import Workspace
+
+if TYPE_CHECKING:
+    from porting.store import Store
+
+
+@dataclass(frozen=True)
+class Event:
+    """Progress, for whoever shows it."""
+
+    kind: str
+    """`plan`, `bundle` (a model is being built) or `cell` (one has its result)."""
+    model: str = ""
+    target: str = ""
+    result: Result | None = None
+    done: int = 0
+    """Cells that have a result."""
+    total: int = 0
+
+
+class Pipeline:
+    """Checks models on targets. One object a run; leaving its context ends every job."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        store: Store | None,
+        options: Options | None = None,
+        environments: Mapping[str, Mapping[str, Any]] | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        self.options = options or Options()
+        self.run_id = uuid.uuid4().hex[:12]
+        self.jobs = Jobs(workspace.prepare(), self.options, environments or {})
+        self._store = store
+        self._bundler = Bundler(self.jobs, self.options, self.run_id)
+        self._on_event = on_event
+        self._given = _folder_digest(self.options.given) if self.options.given else ""
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.jobs.cancel()
+
+    def plan(self, specs: Sequence[ModelSpec], targets: Sequence[Target]) -> list[Cell]:
+        """Every cell with its content key. Probes the adapters, each once."""
+        from porting import registry, sources
+
+        cells = []
+        for spec in specs:
+            bundle = keys.bundle_key(spec, sources.source(spec.source).fingerprint(spec), self._given)
+            for target in targets:
+                versions = self.jobs.prober.probe(target.adapter).versions
+                key = keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions)
+                cells.append(Cell(spec, target, registry.adapter(target.adapter), bundle, key))
+        return cells
+
+    def check(self, specs: Sequence[ModelSpec], targets: Sequence[Target]) -> list[Result]:
+        """Check every model on every target. Returns a result a cell, in that order; each is recorded when it comes."""
+        cells = self.plan(specs, targets)
+        results = self._known(cells)
+        if self._store:
+            self._store.begin_run(self.run_id, [(c.spec.id, str(c.target)) for c in cells], self.options.command)
+            self._store.reuse(self.run_id, results.values())
+        self._on_event(Event("plan", done=len(results), total=len(cells)))
+        status = "interrupted"
+        try:
+            self._work([cell for cell in cells if cell.key not in results], results, len(cells))
+            status = "finished"
+        finally:
+            if self._store:
+                self._store.finish_run(self.run_id, status)
+        return [results[cell.key] for cell in cells]
+
+    def convert(self, spec: ModelSpec, target: Target) -> tuple[CellRun, Result]:
+        """Work one cell and keep its artifact, for the caller to take and then `clean`."""
+        cell = self.plan([spec], [target])[0]
+        self._on_event(Event("plan", total=1))
+        made = self._make([cell]) if device_state(cell, self.jobs).available else None
+        run = CellRun(cell, made, self.jobs, self._bundler, self.options, self.run_id)
+        result, log = run.run()
+        if self._store:
+            self._store.append(result, log)
+        self._on_event(Event("cell", spec.id, str(target), result, 1, 1))
+        return run, result
+
+    def _known(self, cells: Sequence[Cell]) -> dict[str, Result]:
+        """Results of equal contents; those that speak of the rig, or of something missing here, are not reused."""
+        if not self._store or self.options.rerun or self.options.rebuild or self.options.bench_seconds:
+            return {}
+        found = self._store.by_keys(cell.key for cell in cells)
+        return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in INFRASTRUCTURE}
+
+    def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
+        """Keep every worker busy: with a cell whose bundle is ready if there is one, else with the next model's bundle."""
+        ready: deque[tuple[Cell, Made | None]] = deque()
+        models: deque[list[Cell]] = deque()
+        for group in _by_model(cells):
+            here = [cell for cell in group if device_state(cell, self.jobs).available]
+            models += [here] if here else []
+            ready.extend((cell, None) for cell in group if cell not in here)
+        workers = self.options.workers or os.cpu_count() or 1
+        active: dict[Future[Any], Cell | list[Cell]] = {}
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                while models or ready or active:
+                    while len(active) < workers and (ready or models):
+                        what: Cell | list[Cell]
+                        if ready:
+                            what, made = ready.popleft()
+                            active[pool.submit(self._cell, what, made)] = what
+                        else:
+                            what = models.popleft()
+                            active[pool.submit(self._make, what)] = what
+                    for future in wait(active, return_when=FIRST_COMPLETED).done:
+                        what = active.pop(future)
+                        if isinstance(what, Cell):
+                            result = results[what.key] = future.result()
+                            self._on_event(Event("cell", what.spec.id, str(what.target), result, len(results), total))
+                        else:
+                            ready.extend((cell, future.result()) for cell in what)
+            except BaseException:
+                self.jobs.cancel()  # so that the threads come back
+                raise
+
+    def _make(self, cells: Sequence[Cell]) -> Made:
+        self._on_event(Event("bundle", cells[0].spec.id))
+        return self._bundler.make(cells)
+
+    def _cell(self, cell: Cell, made: Made | None) -> Result:
+        run = CellRun(cell, made, self.jobs, self._bundler, self.options, self.run_id)
+        try:
+            result, log = run.run()
+        finally:
+            run.clean()
+        if self._store:
+            self._store.append(result, log)
+        return result
+
+
+def _by_model(cells: Iterable[Cell]) -> list[list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.bundle_key, []).append(cell)
+    return list(groups.values())
+
+
+def _folder_digest(folder: Path) -> str:
+    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in sorted(folder.iterdir()))).hexdigest()

@@ -1,0 +1,96 @@
+"""What is here: asks each adapter, in its interpreter, which of its devices can be used, and remembers the answer.
+
+An answer is reused while the adapter's code and the versions of its packages stay the same; "not here" only for minutes,
+since a person may install something or plug it in. `porting doctor` asks afresh.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from porting import keys
+from porting.adapter import DeviceState, Probe
+from porting.environment import Interpreter
+from porting.errors import EnvironmentMissing
+from porting.runner import JobEnd, Limits, Runner
+from porting.types import Cause, from_json, to_json
+from porting.workspace import Workspace, atomic_write
+
+PROBE_LIMITS = Limits(seconds=120.0, silent_seconds=60.0)
+ABSENT_SECONDS = 600.0
+"""How long "not here" is believed."""
+
+
+class Prober:
+    """Probes adapters, each at most once a run."""
+
+    def __init__(
+        self, workspace: Workspace, runner: Runner, interpreter: Callable[[str], Interpreter | None], fresh: bool = False
+    ) -> None:
+        self._folder = workspace.cache / "probes"
+        self._runner = runner
+        self._interpreter = interpreter
+        self._fresh = fresh
+        self._known: dict[str, Probe] = {}
+        self._lock = threading.Lock()
+
+    def probe(self, name: str) -> Probe:
+        """What adapter `name` found. Never raises: what went wrong is every device's reason."""
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = self._cached(name)
+            return self._known[name]
+
+    def _cached(self, name: str) -> Probe:
+        from porting import registry
+
+        try:
+            interpreter = self._interpreter(name)
+        except EnvironmentMissing as error:
+            return _nowhere(name, str(error), Cause.MISSING_DEPENDENCY)
+        adapter = registry.adapter(name)
+        installed = {d: keys.version(d) for d in adapter.distributions} if interpreter is None else {}
+        key = keys.digest([registry.fingerprint(name), installed, interpreter.command if interpreter else None])
+        path = self._folder / f"{name}-{key[:24]}.json"
+        return (None if self._fresh or interpreter else _read(path)) or self._ask(name, interpreter, path)
+
+    def _ask(self, name: str, interpreter: Interpreter | None, path: Any) -> Probe:
+        from porting import registry
+
+        end = self._runner.run({"kind": "probe", "adapter": registry.module_of(name)}, interpreter, PROBE_LIMITS)
+        if end.ending != "ok":
+            return _nowhere(name, _ending(end), Cause.HARNESS if end.ending == "lost" else Cause.MISSING_DEPENDENCY)
+        probe = from_json(Probe, end.value)
+        atomic_write(path, json.dumps({"at": time.time(), "probe": to_json(probe)}).encode())
+        return probe
+
+
+def _read(path: Any) -> Probe | None:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # not asked yet, or damaged: ask
+        return None
+    probe = from_json(Probe, data["probe"])
+    young = time.time() - data["at"] < ABSENT_SECONDS
+    return probe if young or all(state.available for state in probe.devices.values()) else _only_available(probe)
+
+
+def _only_available(probe: Probe) -> Probe | None:
+    """Old "not here" answers are asked again only where nothing at all was here."""
+    return probe if any(state.available for state in probe.devices.values()) else None
+
+
+def _nowhere(name: str, reason: str, cause: Cause) -> Probe:
+    from porting import registry
+
+    return Probe({device: DeviceState(False, reason, cause) for device in registry.adapter(name).devices})
+
+
+def _ending(end: JobEnd) -> str:
+    if end.ending == "error":
+        return f"the probe failed: {end.error['type']}: {end.error['message']}"
+    return f"the probe ended with {end.ending} (exit status {end.code})"

@@ -1,0 +1,466 @@
+"""Run jobs, each in a process of its own, within limits; whatever its ending, a job becomes a `JobEnd`.
+
+Crash, kill, hang and running out of memory are ordinary endings here. What they mean for a cell is porting.verdict's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from porting.environment import Interpreter
+from porting.forkserver import JOB_VARIABLE
+from porting.types import Json, Stage, StageTime
+from porting.worker import END, JOB, LOG, STAGES
+from porting.workspace import disk_errors
+
+POLL_SECONDS = 0.05
+TREE_EVERY = 10
+"""Polls between two looks at the whole process tree, which costs more than a look at the job's own process."""
+IDLE_CPU_SECONDS = 0.02
+"""CPU time between two looks below which a job counts as doing nothing."""
+START_SECONDS = 120.0
+"""A server that has not imported its libraries by then has failed."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may use before it is ended."""
+
+    seconds: float = 600.0
+    """Wall time."""
+    silent_seconds: float = 120.0
+    """Wall time without CPU use and without output."""
+    memory_bytes: int = 0
+    """Resident memory of the whole process tree; 0 means most of the machine's."""
+    log_bytes: int = 256 << 20
+    """Output, in bytes."""
+
+    def memory(self) -> int:
+        """The memory limit in bytes."""
+        if self.memory_bytes:
+            return self.memory_bytes
+        import psutil
+
+        return int(psutil.virtual_memory().total * 0.8)
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended."""
+
+    ending: str
+    """`ok`, `error` (an exception, described), `signal`, `exit` (ended without a word), `timeout`, `hang`, `memory`, `output`
+    (too much of it) or `lost` (the rig lost it)."""
+    value: Json = None
+    error: Mapping[str, Any] = field(default_factory=dict)
+    code: int = 0
+    """Exit status, negative for a signal."""
+    stages: tuple[StageTime, ...] = ()
+    stage: Stage = Stage.ENVIRONMENT
+    """Last one entered."""
+    detail: str = ""
+    """What within that stage."""
+    seconds: float = 0.0
+    peak_rss_bytes: int = 0
+    log: bytes = b""
+
+
+class Runner:
+    """Starts jobs: forked from a warm server in the base environment, fresh processes in other interpreters."""
+
+    def __init__(self, jobs: Path, limits: Limits, threads: int = 1, preload: Sequence[str] = ()) -> None:
+        self._folder = jobs
+        self._limits = limits
+        self._environment = job_environment(threads)
+        self._preload = tuple(preload)
+        self._server: _Server | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server and every job it forked."""
+        self._closed = True
+        self._drop()
+
+    def run(self, payload: Json, interpreter: Interpreter | None = None, limits: Limits | None = None) -> JobEnd:
+        """Run one job to its end. payload: what porting.worker reads, with `kind`. interpreter: None forks from the server."""
+        identifier = uuid.uuid4().hex
+        folder = self._folder / identifier
+        with disk_errors(folder):
+            folder.mkdir(parents=True)
+            (folder / "tmp").mkdir()
+            (folder / JOB).write_text(json.dumps(payload))
+        try:
+            process = self._start(identifier, folder, interpreter)
+            ending = _watch(process, folder, limits or self._limits) if process else "lost"
+            return _read_end(folder, ending, process)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> _Process | None:
+        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
+        if interpreter is not None:
+            return _FreshProcess(interpreter, folder, {**self._environment, **environment})
+        for _ in range(2):  # a server that was killed is started again, once
+            try:
+                return self._warm().fork(identifier, folder, environment)
+            except ServerLost:
+                self._drop()
+                if self._closed:
+                    break
+        return None
+
+    def _warm(self) -> _Server:
+        with self._lock:
+            if self._server is None or not self._server.alive():
+                self._server = _Server(self._environment, self._preload, self._folder)
+            return self._server
+
+    def _drop(self) -> None:
+        with self._lock:
+            if self._server:
+                self._server.close()
+                self._server = None
+
+
+def job_environment(threads: int) -> dict[str, str]:
+    """Environment of every job: one thread count, no hub, no chatter, no telemetry."""
+    counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false", "NO_COLOR": "1"}
+    private = {"DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OPENVINO_TELEMETRY": "0", "PYTHONFAULTHANDLER": "1"}
+    return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet, **private}
+
+
+# ---- processes ----------------------------------------------------------------------------------------------------
+
+
+class ServerLost(Exception):
+    """The warm server ended."""
+
+
+class _Process:
+    """A job's process as the watcher sees it."""
+
+    pid: int
+    started: float
+    code: int | None = None
+    rss: int = 0
+
+    def poll(self, seconds: float) -> bool:
+        """Wait up to `seconds`; whether it has ended."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End the whole tree, whatever sessions its members moved to."""
+        import psutil
+
+        members = []
+        with contextlib.suppress(psutil.Error):
+            members = psutil.Process(self.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for member in members:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+
+
+class _FreshProcess(_Process):
+    """`python -m porting.worker` in another interpreter."""
+
+    def __init__(self, interpreter: Interpreter, folder: Path, environment: Mapping[str, str]) -> None:
+        with open(folder / LOG, "ab") as log:
+            self._popen = subprocess.Popen(
+                [*interpreter.command, "-m", "porting.worker", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment, **interpreter.environment},
+                start_new_session=True,
+            )
+        self.pid, self.started = self._popen.pid, time.monotonic()
+
+    def poll(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self.code is None:
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.code, self.rss = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024
+                self._popen.returncode = self.code
+                self.kill()  # what it left running
+            elif time.monotonic() >= until:
+                return False
+            else:
+                time.sleep(0.01)
+        return True
+
+
+class _ForkedProcess(_Process):
+    """A child of the warm server."""
+
+    def __init__(self, events: queue.Queue[dict[str, Any]]) -> None:
+        self._events = events
+        started = events.get()
+        if "pid" not in started:
+            raise ServerLost
+        self.pid, self.started = started["pid"], time.monotonic()
+        self.lost = False
+
+    def poll(self, seconds: float) -> bool:
+        if self.code is None:
+            try:
+                event = self._events.get(timeout=seconds)
+            except queue.Empty:
+                return False
+            self.lost = "status" not in event
+            self.code, self.rss = event.get("status", -signal.SIGKILL), event.get("rss", 0)
+        return True
+
+
+class _Server:
+    """Client of porting.forkserver."""
+
+    def __init__(self, environment: Mapping[str, str], preload: Sequence[str], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = folder / f"server-{os.getpid()}.log"
+        with open(self._log, "ab") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "porting.forkserver", *preload],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                start_new_session=True,
+            )
+        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def fork(self, identifier: str, folder: Path, environment: Mapping[str, str]) -> _ForkedProcess:
+        """Ask for a job's process. Raises ServerLost."""
+        if not self._ready.wait(START_SECONDS) or not self.alive():
+            raise ServerLost
+        events: queue.Queue[dict[str, Any]] = queue.Queue()
+        with self._lock:
+            self._queues[identifier] = events
+        self._send({"id": identifier, "folder": str(folder), "environment": dict(environment)})
+        return _ForkedProcess(events)
+
+    def _send(self, message: Json) -> None:
+        line = (json.dumps(message) + "\n").encode()
+        try:
+            with self._lock:
+                inlet = self._pipe(self._popen.stdin)
+                inlet.write(line)
+                inlet.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise ServerLost from error
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None
+        return pipe
+
+    def _listen(self) -> None:
+        """Hand the server's words to the jobs they are about; when it is gone, tell every job that waits."""
+        for line in self._pipe(self._popen.stdout):
+            event = json.loads(line)
+            if "ready" in event:
+                self._ready.set()
+                continue
+            with self._lock:
+                events = self._queues.get(event.get("started") or event["ended"])
+                if "ended" in event:
+                    self._queues.pop(event["ended"], None)
+            if events:
+                events.put(event)
+        self._popen.wait()
+        self._ready.set()
+        with self._lock:
+            for events in self._queues.values():
+                events.put({})
+
+    def close(self) -> None:
+        """Close its input: the server ends its jobs and itself."""
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe(self._popen.stdin).close()
+        try:
+            self._popen.wait(5)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+        with contextlib.suppress(OSError):
+            self._log.unlink()
+
+
+# ---- watching -----------------------------------------------------------------------------------------------------
+
+
+def _watch(process: _Process, folder: Path, limits: Limits) -> str:
+    """Wait for the end, or bring it about. Returns the ending as far as the watcher knows it: `ended` or a limit's name."""
+    guard = _Guard(process, folder / LOG, limits)
+    while not process.poll(POLL_SECONDS):
+        broken = guard.check()
+        if broken:
+            process.kill()
+            process.poll(5.0)
+            return broken
+    return "ended"
+
+
+class _Guard:
+    """Looks at a running job and says which limit it broke."""
+
+    def __init__(self, process: _Process, log: Path, limits: Limits) -> None:
+        import psutil
+
+        self._process, self._log, self._limits = process, log, limits
+        self._memory = limits.memory()
+        self._looks = 0
+        self._seen: tuple[float, int] = (0.0, 0)
+        self._active = time.monotonic()
+        self._psutil: Any = None
+        with contextlib.suppress(psutil.Error):
+            self._psutil = psutil.Process(process.pid)
+
+    def check(self) -> str:
+        now = time.monotonic()
+        self._looks += 1
+        if now - self._process.started > self._limits.seconds:
+            return "timeout"
+        if self._rss(tree=self._looks % TREE_EVERY == 0) > self._memory:
+            return "memory"
+        if self._looks % TREE_EVERY == 0:
+            size = self._log.stat().st_size if self._log.exists() else 0
+            if size > self._limits.log_bytes:
+                return "output"
+            return self._silence(now, size)
+        return ""
+
+    def _members(self) -> list[Any]:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            return [self._psutil, *self._psutil.children(recursive=True)] if self._psutil else []
+        return []
+
+    def _rss(self, tree: bool) -> int:
+        import psutil
+
+        total = 0
+        for member in self._members() if tree else [self._psutil] if self._psutil else []:
+            with contextlib.suppress(psutil.Error):
+                total += member.memory_info().rss
+        return total
+
+    def _silence(self, now: float, log_size: int) -> str:
+        import psutil
+
+        cpu = 0.0
+        for member in self._members():
+            with contextlib.suppress(psutil.Error):
+                times = member.cpu_times()
+                cpu += times.user + times.system
+        if cpu - self._seen[0] > IDLE_CPU_SECONDS or log_size != self._seen[1]:
+            self._active, self._seen = now, (cpu, log_size)
+        return "hang" if now - self._active > self._limits.silent_seconds else ""
+
+
+# ---- reading the end ----------------------------------------------------------------------------------------------
+
+
+def _read_end(folder: Path, ending: str, process: _Process | None) -> JobEnd:
+    log = _read_log(folder / LOG)
+    marks = _marks(folder / STAGES)
+    end = _end_file(folder / END)
+    last = marks[-1] if marks else {}
+    stage = Stage(last["stage"]) if last else Stage.ENVIRONMENT
+    code = process.code if process and process.code is not None else 0
+    seconds = time.monotonic() - process.started if process else 0.0
+    result = JobEnd(
+        ending,
+        code=code,
+        stages=_stage_times(marks, end.get("usage") if end else None),
+        stage=stage,
+        detail=last.get("detail", ""),
+        seconds=seconds,
+        peak_rss_bytes=max(process.rss if process else 0, int(end["usage"]["rss"]) if end else 0),
+        log=log,
+    )
+    if ending != "ended":
+        return result
+    if getattr(process, "lost", False):
+        return replace(result, ending="lost")
+    if end and end["ok"] and code == 0:
+        return replace(result, ending="ok", value=end["value"])
+    if end and not end["ok"]:
+        return replace(result, ending="error", error=end["error"])
+    return replace(result, ending="signal" if code < 0 else "exit")
+
+
+def _end_file(path: Path) -> dict[str, Any] | None:
+    try:
+        end: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # it is renamed into place: not there means that the job did not get so far
+        return None
+    return end
+
+
+def _marks(path: Path) -> list[dict[str, Any]]:
+    marks = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):  # the last line may be cut by a kill
+            marks.append(json.loads(line))
+    return marks
+
+
+def _stage_times(marks: Sequence[Mapping[str, Any]], end: Mapping[str, float] | None) -> tuple[StageTime, ...]:
+    """Cost of each stage, from what was noted at its start and at the next one's; the last of a killed job has none."""
+    following: list[Mapping[str, Any]] = [*marks[1:], *([end] if end else [])]
+    times: dict[Stage, StageTime] = {}
+    for mark, after in zip(marks, following, strict=False):
+        stage = Stage(mark["stage"])
+        before = times.get(stage, StageTime(stage, 0.0, 0.0, 0))
+        times[stage] = StageTime(
+            stage,
+            round(before.seconds + after["wall"] - mark["wall"], 4),
+            round(before.cpu_seconds + after["cpu"] - mark["cpu"], 4),
+            int(max(before.peak_rss_bytes, after["rss"])),
+        )
+    return tuple(times.values())
+
+
+def _read_log(path: Path, limit: int = 2 << 20) -> bytes:
+    """The log, or its two ends when it is long."""
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            if size <= limit:
+                return file.read()
+            head = file.read(limit // 2)
+            file.seek(-limit // 2, os.SEEK_END)
+            return head + f"\n... {size - limit} bytes left out ...\n".encode() + file.read()
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,113 @@
+"""From endings and numbers to outcomes: the one place that says pass.
+
+A pass needs every declared output, finite and within tolerance on every case, at least one operator executed by the
+target by the backend's own word, nothing run elsewhere in silence, and an artifact. Everything else is something else.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from porting.bundle import Bundle, Case, Failure, FormRecord
+from porting.compare import Verdict
+from porting.runner import JobEnd
+from porting.types import Cause, Outcome, Placement, Stage
+
+_BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
+"""What goes wrong there says nothing about any target."""
+_LIMITS = {
+    "timeout": (Cause.TIMEOUT, "no result within the time limit"),
+    "hang": (Cause.HANG, "no CPU use and no output for too long"),
+    "memory": (Cause.HOST_OOM, "the process tree used more memory than allowed"),
+    "output": (Cause.HARNESS, "the job printed more than is kept"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a step of a cell came to."""
+
+    stage: Stage
+    outcome: Outcome
+    cause: Cause | None = None
+    message: str = ""
+    hint: str = ""
+    usage: bool = False
+    """Whether what was given is at fault, rather than what was done with it."""
+
+
+def of_end(end: JobEnd, bundle: Bundle | None = None) -> Finding | None:
+    """Say what the ending of a job means; None when it ended well. bundle: tells which cases are at nominal sizes."""
+    if end.ending == "ok":
+        return None
+    outcome, cause, message = _of_ending(end)
+    if end.stage in _BEFORE_TARGET and outcome is Outcome.FAIL and cause not in (Cause.HARNESS, Cause.DISK, Cause.NETWORK):
+        outcome = Outcome.INVALID
+    if end.stage is Stage.RUN and cause is Cause.EXCEPTION and bundle and not _nominal(end.detail, bundle):
+        cause = Cause.DYNAMIC_SHAPE
+        message = f"case {end.detail}: {message}"
+    hint = str(end.error.get("hint", ""))
+    return Finding(end.stage, outcome, cause, message, hint, bool(end.error.get("usage")))
+
+
+def _nominal(case: str, bundle: Bundle) -> bool:
+    return all(c.nominal for c in bundle.cases if c.name == case)
+
+
+def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
+    if end.ending == "error":
+        kind, message = end.error["type"], end.error["message"]
+        words = message if end.error.get("usage") else f"{kind}: {message}"
+        return Outcome(end.error["outcome"]), Cause(end.error["cause"]), words
+    if end.ending in _LIMITS:
+        cause, message = _LIMITS[end.ending]
+        return Outcome.FAIL, cause, f"{message} ({end.seconds:.0f} s, {end.peak_rss_bytes >> 20} MiB)"
+    if end.ending == "signal":
+        name = signal.Signals(-end.code).name
+        if end.code == -signal.SIGKILL:  # not by us: most likely the kernel, short of memory
+            return Outcome.FAIL, Cause.HOST_OOM, f"the process was killed ({name})"
+        return Outcome.FAIL, Cause.CRASH, f"the process crashed ({name})"
+    if end.ending == "exit":
+        return Outcome.FAIL, Cause.CRASH, f"the process ended by itself with exit status {end.code} and no result"
+    return Outcome.FAIL, Cause.HARNESS, "the job was lost: its process could not be started or watched"
+
+
+def of_failure(failure: Failure) -> Finding:
+    """A failure that the bundle recorded."""
+    return Finding(failure.stage, failure.outcome, failure.cause, failure.message)
+
+
+def of_comparison(verdict: Verdict, placement: Placement, minimum_target_share: float) -> Finding:
+    """Join what the numbers say with what really ran where."""
+    if verdict.outcome is not Outcome.PASS:
+        stage = Stage.REFERENCE if verdict.outcome is Outcome.INVALID else Stage.COMPARE
+        return Finding(stage, verdict.outcome, verdict.cause, verdict.message)
+    if not placement.target_ops:
+        said = "cannot say that any operator" if placement.target_ops is None else "says that no operator"
+        message = f"the numbers are right, but the backend {said} ran on the target"
+        return Finding(Stage.COMPARE, Outcome.FAIL, Cause.NOTHING_EXECUTED, message)
+    other = placement.other_ops or 0
+    share = placement.target_ops / (placement.target_ops + other)
+    if other and share < minimum_target_share:
+        message = f"{other} of {placement.target_ops + other} operators ran elsewhere than on the target; {verdict.message}"
+        return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, message)
+    return Finding(Stage.COMPARE, Outcome.PASS, None, verdict.message)
+
+
+def axes_of(bundle: Bundle, form: FormRecord, judged: Sequence[Case], verdict: Verdict) -> Mapping[str, str]:
+    """What is known about each axis on this target: `dynamic` only after it was right at two other sizes."""
+    nominal = next(case.sizes for case in bundle.cases if case.nominal)
+    found = {}
+    for axis, state in bundle.axes.items():
+        if state != "varies" or axis not in form.dynamic_axes:
+            found[axis] = "static"
+            continue
+        others = [case for case in judged if case.sizes.get(axis) != nominal[axis]]
+        if any(case.name in verdict.failed_cases for case in others):
+            found[axis] = "wrong at other sizes"
+        else:
+            proven = len({case.sizes[axis] for case in others}) >= 2 and verdict.outcome is Outcome.PASS
+            found[axis] = "dynamic" if proven else "unproven"
+    return found
