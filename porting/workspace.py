@@ -105,21 +105,29 @@ def cache_folder() -> Path:
 # ---- disk -----------------------------------------------------------------------------------------------------------
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_CLOSED = {errno.EROFS: "the file system is read-only", errno.EACCES: "permission denied", errno.EPERM: "permission denied"}
+_REFUSED = {
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EEXIST: "there is something else of that name",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only file system and a lack of permission into DiskError; `path` is what was to be written."""
+    """Turn a full disk and a path that cannot be written into DiskError; `path` is what was to be written."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             hint = f"Free some space, or point {CACHE_VARIABLE} or {HOME_VARIABLE} at another disk."
             raise DiskError(f"no space left for {path} ({free_bytes(path) >> 20} MiB free).", hint) from error
-        if error.errno in _CLOSED:
+        if error.errno in _REFUSED:
             hint = f"Make it writable, or point {CACHE_VARIABLE} or {HOME_VARIABLE} at another folder."
-            raise DiskError(f"cannot write {path}: {_CLOSED[error.errno]}.", hint) from error
+            raise DiskError(f"cannot write {path}: {_REFUSED[error.errno]}.", hint) from error
         raise
 
 

@@ -27,13 +27,14 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Record | Log]:
         if not line.strip():
             continue
         try:
-            yield _read_line(line)
+            entry = _read_line(line)
         except _Newer:
             hint = "Update porting; nothing was imported."
             raise UsageError(f"{name}, line {number}: the record was written by a newer version of porting.", hint) from None
         except (ValueError, RecursionError) as error:
             hint = "Nothing was imported. Mend or remove the line, or export again."
             raise UsageError(f"{name}, line {number}: {_reason(line, error)}.", hint) from None
+        yield entry
 
 
 class _Newer(Exception):

@@ -89,7 +89,7 @@ def moment(started: str) -> int:
     try:
         when = datetime.fromisoformat(started.replace("Z", "+00:00"))
     except ValueError:
-        raise ValueError(f"started is no ISO 8601 time: {started[:40]!r}") from None
+        raise ValueError(f"has a start that is no ISO 8601 time: {started[:40]!r}") from None
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
     return (when - _EPOCH) // timedelta(microseconds=1)

@@ -278,6 +278,13 @@ def test_a_folder_in_place_of_the_file_is_one_clear_error(tmp_path):
     assert one_clear_line(caught)
 
 
+def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="cannot write") as caught:
+        Store.open(tmp_path / "file" / "results.db")
+    assert one_clear_line(caught)
+
+
 def test_an_import_from_a_stream_that_breaks_imports_nothing(where):
     def broken():
         yield line(result(0))

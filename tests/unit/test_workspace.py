@@ -134,6 +134,14 @@ def test_a_read_only_folder_is_one_clear_error(closed_folder):
         pass
 
 
+def test_a_path_through_a_file_or_onto_a_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "a" / "b", tmp_path, tmp_path / ("n" * 300)):
+        with pytest.raises(DiskError, match="cannot write"):
+            atomic_write(path, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_other_operating_system_errors_pass_through(tmp_path):
     with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
         (tmp_path / "absent").read_bytes()
