@@ -1,0 +1,193 @@
+"""Tiny models that the conformance suite exports itself, with their inputs and eager answers. No verdict is given here."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porting.adapter import ExportedForm, FormNeed
+from porting.tensors import write_tensors
+from porting.types import Precision, TensorSpec
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+    Arrays = Mapping[str, numpy.ndarray[Any, Any]]
+
+FLOATS = {Precision.FP32: "float32", Precision.TF32: "float32", Precision.FP16: "float16", Precision.BF16: "bfloat16"}
+NOMINAL = {"batch": 2, "sequence": 5}
+OTHERS = ({"batch": 3, "sequence": 7}, {"batch": 1, "sequence": 4})
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A model with everything that the suite needs to know of it."""
+
+    module: torch.nn.Module
+    """In fp32, positional."""
+    inputs: tuple[TensorSpec, ...]
+    """`float32` stands for the precision of the form."""
+    outputs: tuple[TensorSpec, ...]
+
+    def draw(self, sizes: Mapping[str, int], seed: int = 0) -> dict[str, numpy.ndarray[Any, Any]]:
+        """Inputs of these sizes, in fp32, the same ones for the same seed."""
+        import numpy as np
+
+        random = np.random.default_rng(seed)
+        values: dict[str, numpy.ndarray[Any, Any]] = {}
+        for spec in self.inputs:
+            shape = [sizes[dim] if isinstance(dim, str) else dim for dim in spec.shape]
+            if spec.dtype == "float32":
+                values[spec.name] = random.standard_normal(shape, np.float32)
+            elif spec.dtype == "bool":
+                values[spec.name] = random.random(shape) < 0.7
+            else:
+                values[spec.name] = random.integers(0, VOCABULARY, shape, np.int64)
+        return values
+
+    def eager(self, inputs: Arrays) -> dict[str, numpy.ndarray[Any, Any]]:
+        """What the module answers in fp32. inputs: of any floating dtype."""
+        import numpy as np
+        import torch
+
+        wide = [v.astype(np.float32) if v.dtype.kind in "fV" else v for v in (inputs[s.name] for s in self.inputs)]
+        with torch.no_grad():
+            answers = self.module(*(torch.from_numpy(np.array(value)) for value in wide))
+        return {spec.name: answer.numpy().copy() for spec, answer in zip(self.outputs, answers, strict=True)}
+
+
+VOCABULARY = 11
+
+
+@functools.cache
+def mixed() -> TinyModel:
+    """Several inputs and outputs, float, integer and bool, two dynamic axes, names that are no identifiers."""
+    import torch
+
+    class Mixed(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(VOCABULARY, 6)
+            self.norm = torch.nn.LayerNorm(6)
+            self.head = torch.nn.Linear(6, 4)
+
+        def forward(self, ids: Any, keep: Any, features: Any) -> Any:
+            hidden = self.norm(self.table(ids) + features)
+            scores = torch.where(keep.unsqueeze(-1), self.head(hidden), 0.5)
+            return scores, scores.argmax(-1), scores > 0, scores.softmax(1)
+
+    torch.manual_seed(7)
+    rows = ("batch", "sequence")
+    return TinyModel(
+        Mixed().eval(),
+        (
+            TensorSpec("input_ids", "int64", rows),
+            TensorSpec("mask/keep:0", "bool", rows),
+            TensorSpec("past_key_values.0.key", "float32", (*rows, 6)),
+        ),
+        (
+            TensorSpec("logits", "float32", (*rows, 4)),
+            TensorSpec("best.id", "int64", rows),
+            TensorSpec("lambda", "bool", (*rows, 4)),
+            TensorSpec("present.0.key", "float32", (*rows, 4)),
+        ),
+    )
+
+
+@functools.cache
+def scalars() -> TinyModel:
+    """No dynamic axis, a scalar input, a scalar output, an input that is handed through."""
+    import torch
+
+    class Scalars(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        def forward(self, x: Any, count: Any) -> Any:
+            return x.abs().sum() + count, x, x.reshape(-1)[:1] * 2
+
+    return TinyModel(
+        Scalars().eval(),
+        (TensorSpec("x", "float32", (2, 3)), TensorSpec("count", "int64", ())),
+        (TensorSpec("total", "float32", ()), TensorSpec("same", "float32", (2, 3)), TensorSpec("first", "float32", (1,))),
+    )
+
+
+def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path) -> ExportedForm:
+    """Export the form an adapter needs for a target of `precision`, with one sample input file."""
+    import torch
+
+    at = precision if need.at_target_precision else Precision.FP32
+    inputs, outputs = (_specs(specs, FLOATS[at], need.dynamic) for specs in (model.inputs, model.outputs))
+    example = typed(model.draw(NOMINAL), inputs)
+    write_tensors(folder / "sample.npz", example)
+    module = _copy(model.module).to(getattr(torch, FLOATS[at]))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # exporters warn of themselves
+        program = torch.export.export(module, _tensors(example), dynamic_shapes=_dims(inputs), strict=False)
+        path = folder / f"form.{need.kind}"
+        if need.kind == "onnx":
+            _write_onnx(program, path, inputs, outputs, need.opset)
+        else:
+            torch.export.save(program, path)
+    return ExportedForm(need.kind, at, path, inputs, outputs, need.opset, (folder / "sample.npz",))
+
+
+def typed(values: Arrays, specs: Sequence[TensorSpec]) -> dict[str, numpy.ndarray[Any, Any]]:
+    """Values in the dtypes that `specs` declare."""
+    return {spec.name: values[spec.name].astype(numpy_dtype(spec.dtype)) for spec in specs}
+
+
+def numpy_dtype(name: str) -> Any:
+    """The dtype that a TensorSpec names."""
+    import numpy as np
+
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _specs(specs: Sequence[TensorSpec], floating: str, dynamic: bool) -> tuple[TensorSpec, ...]:
+    def dim(size: int | str) -> int | str:
+        return size if dynamic or isinstance(size, int) else NOMINAL[size]
+
+    return tuple(
+        TensorSpec(spec.name, floating if spec.dtype == "float32" else spec.dtype, tuple(dim(size) for size in spec.shape))
+        for spec in specs
+    )
+
+
+def _dims(specs: Sequence[TensorSpec]) -> tuple[dict[int, Any], ...]:
+    from torch.export import Dim
+
+    return tuple({axis: Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)} for spec in specs)
+
+
+def _tensors(values: Arrays) -> tuple[torch.Tensor, ...]:
+    import numpy as np
+    import torch
+
+    def tensor(value: numpy.ndarray[Any, Any]) -> torch.Tensor:
+        if value.dtype.name == "bfloat16":
+            return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(np.array(value))
+
+    return tuple(tensor(value) for value in values.values())
+
+
+def _copy(module: torch.nn.Module) -> torch.nn.Module:
+    import copy
+
+    return copy.deepcopy(module)
+
+
+def _write_onnx(program: Any, path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], opset: int | None) -> None:
+    import torch
+
+    names = {"input_names": [spec.name for spec in inputs], "output_names": [spec.name for spec in outputs]}
+    exported = torch.onnx.export(program, (), dynamo=True, verbose=False, opset_version=opset, **names)
+    exported.save(path, external_data=True)

@@ -1,0 +1,30 @@
+"""The shipped conformance suite over the built-in adapters."""
+
+from __future__ import annotations
+
+import pytest
+
+from porting import registry
+from porting.conformance import AdapterConformance
+
+
+class TestOnnxRuntime(AdapterConformance):
+    adapter = registry.adapter("onnxruntime")
+
+
+class TestTorch(AdapterConformance):
+    adapter = registry.adapter("torch")
+
+
+@pytest.mark.slow  # every form is compiled by a C++ compiler
+class TestInductor(AdapterConformance):
+    adapter = registry.adapter("inductor")
+
+
+class TestOpenVino(AdapterConformance):
+    adapter = registry.adapter("openvino")
+
+
+def test_every_built_in_adapter_is_in_this_suite() -> None:
+    tested = {cls.adapter.name for cls in AdapterConformance.__subclasses__() if cls.__module__ == __name__}
+    assert tested == {name for name in registry.names() if registry.module_of(name).startswith("porting.adapters.")}
