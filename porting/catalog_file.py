@@ -141,44 +141,47 @@ def unknown_keys(file: CatalogFile, data: Table, known: Iterable[str], start: in
 
 
 def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]:
-    """The entries of `[[models]]`, with defaults and overrides merged in. family: the default family."""
-    defaults = _table(file, data, "defaults")
-    overrides = _table(file, data, "overrides")
-    counts = _table(file, data, "params")
-    _check_layer(file, defaults, file.header("defaults"), FIELDS)
+    """The entries of `[[models]]`, with defaults and overrides merged in; none when anything is wrong, which is noted.
+    family: the default family."""
+    before = len(file.problems)
     models = data.get("models", [])
     if not isinstance(models, list) or not all(isinstance(entry, dict) for entry in models):
         file.complain(file.find(1, "models"), "'models' must be an array of tables.", "Write [[models]].")
         return []
-    specs, used = [], set()
-    for number, entry in enumerate(models):
-        line = file.entry(number)
-        if not _check_layer(file, entry, line, (*FIELDS, *_LISTS)):
-            continue
-        for name in _names(file, entry, line):
-            used.add(name)
-            counted = {"params": counts[name]} if name in counts else {}
-            layers = (defaults, counted, entry, _table(file, overrides, name, "overrides"))
-            specs.append(_spec(file, layers, name, file.find(line, name), family))
+    defaults, overrides, counts = (_table(file, data, key) for key in ("defaults", "overrides", "params"))
+    used = {name for entry in models for name in _names(entry)}
+    _check_layer(file, defaults, file.header("defaults"), FIELDS)
     _check_overrides(file, overrides, used)
     _check_params(file, counts, used)
+    for number, entry in enumerate(models):
+        _check_entry(file, entry, file.entry(number))
+    if len(file.problems) > before:
+        return []
+    specs = []
+    for number, entry in enumerate(models):
+        for name in _names(entry):
+            counted = {"params": counts[name]} if name in counts else {}
+            layers = (defaults, counted, entry, overrides.get(name, {}))
+            specs.append(_spec(file, layers, name, file.find(file.entry(number), name), family))
     return [spec for spec in specs if spec]
 
 
 _LISTS = ("names", "configs")
 
 
-def _names(file: CatalogFile, entry: Table, line: int) -> list[str]:
+def _names(entry: Table) -> list[str]:
+    """The names of an entry, also where it is not sound."""
+    given = [entry[key] if key in _LISTS else [entry[key]] for key in ("name", *_LISTS) if key in entry]
+    return [name for names in given if isinstance(names, list) for name in names if isinstance(name, str)]
+
+
+def _check_entry(file: CatalogFile, entry: Table, line: int) -> None:
+    _check_layer(file, entry, line, (*FIELDS, *_LISTS))
     given = [key for key in ("name", *_LISTS) if key in entry]
     if len(given) != 1:
         file.complain(line, "an entry needs exactly one of 'name', 'names' and 'configs'.")
-        return []
-    if given[0] == "name":
-        return [entry["name"]]
-    if "id" in entry:
+    elif "id" in entry and given[0] in _LISTS:
         file.complain(file.find(line, "id"), f"'id' cannot go with a list of {given[0]!r}.", "Give each its own entry.")
-        return []
-    return list(entry[given[0]])
 
 
 def _spec(file: CatalogFile, layers: Iterable[Table], name: str, line: int, family: str) -> ModelSpec | None:
@@ -218,12 +221,11 @@ def _with_larger_tiers(tiers: Iterable[str]) -> list[str]:
     return list(TIERS[first:])
 
 
-def _table(file: CatalogFile, data: Table, key: str, *parents: str) -> Table:
+def _table(file: CatalogFile, data: Table, key: str) -> Table:
     value = data.get(key, {})
     if isinstance(value, dict):
         return value
-    if not parents:  # an override that is no table is noted once, by _check_overrides
-        file.complain(file.find(1, key), f"{key!r} must be a table.")
+    file.complain(file.find(1, key), f"{key!r} must be a table.")
     return {}
 
 
@@ -245,7 +247,7 @@ def _check_overrides(file: CatalogFile, overrides: Table, used: set[str]) -> Non
             hint = f"Did you mean {', '.join(near)}?" if near else ""
             file.complain(line, f"overrides for {name!r}, which no entry of this file names.", hint)
         if not isinstance(layer, dict):
-            file.complain(line, f"overrides for {name!r} must be a table.")
+            file.complain(file.find(file.header("overrides"), name), f"overrides for {name!r} must be a table.")
         else:
             _check_layer(file, layer, line, tuple(field for field in FIELDS if field != "name"))
 
@@ -256,15 +258,13 @@ Check = Callable[[Any], "str | None"]
 """Says what a value must be, or None when it is."""
 
 
-def _check_layer(file: CatalogFile, layer: Table, line: int, known: Iterable[str]) -> bool:
-    """Check the keys and types of one table. Returns whether it is sound."""
-    before = len(file.problems)
+def _check_layer(file: CatalogFile, layer: Table, line: int, known: Iterable[str]) -> None:
+    """Check the keys and types of one table."""
     unknown_keys(file, layer, tuple(known), line)
     for key, value in layer.items():
         wrong = _CHECKS[key](value) if key in _CHECKS else None
         if wrong:
             file.complain(file.find(line, key), f"{key!r} {wrong}.")
-    return len(file.problems) == before
 
 
 def _kind_of(value: Any) -> str:
