@@ -1,0 +1,174 @@
+"""The report as a folder that opens from disk: the index of all cells, a file of details per model, and the page's own scripts.
+
+Writes files and nothing else. The page itself lives in html/ and ships as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from porting.errors import DiskError
+from porting.report.counts import first_line
+from porting.report.matrix import Matrix
+from porting.report.static_table import render as render_table
+from porting.types import Cause, Evidence, Json, Outcome, Result, Stage, to_json
+
+PAGE = Path(__file__).with_name("html")
+DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+MESSAGE_LENGTH = 240
+"""Characters of a message in the index; the details have all of it."""
+
+
+def write_site(matrix: Matrix, folder: str | Path) -> Path:
+    """Write the report into `folder` and return the path of its index.html. Raises DiskError when it cannot be written.
+
+    A folder that holds an older report stays readable at any moment: everything is written aside first, then moved over file
+    by file, the index last; details have names made of their content, so that no page finds those of another run.
+    """
+    folder = Path(folder)
+    try:
+        return _write(matrix, folder)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise DiskError(
+            f"cannot write the report to {folder}: {problem}.", "Choose another folder, or make room in it."
+        ) from error
+
+
+def _write(matrix: Matrix, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    # Inside the folder and not beside it: the folder may be a mount of its own, and a rename does not cross that.
+    aside = Path(tempfile.mkdtemp(prefix=f".writing-{os.getpid()}-", dir=folder))
+    try:
+        names = _fill(matrix, aside)
+        (folder / "d").mkdir(exist_ok=True)
+        for name in names:
+            os.replace(aside / name, folder / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    _drop_stale(folder, set(names))
+    return folder / "index.html"
+
+
+def _fill(matrix: Matrix, aside: Path) -> list[str]:
+    """Write every file. Returns their names in the order in which they may be moved: what is pointed to first."""
+    (aside / "d").mkdir()
+    details = [_write_details(matrix.row(row.id), aside) for row in matrix.models]
+    page = sorted(path.name for path in PAGE.iterdir() if path.is_file() and path.name != "index.html")
+    for name in [*page, "index.html"]:
+        shutil.copyfile(PAGE / name, aside / name)
+    (aside / ".nojekyll").write_bytes(b"")  # GitHub Pages serves the folder as it is
+    (aside / "table.html").write_text(render_table(matrix), encoding="utf-8", newline="\n")
+    (aside / "data.js").write_text(_script("const DATA = ", index(matrix, details), ";"), encoding="utf-8", newline="\n")
+    return [*(f"d/{digest}.js" for digest in dict.fromkeys(details)), ".nojekyll", *page, "table.html", "data.js", "index.html"]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left."""
+    for path in folder.glob(".writing-*"):
+        match = re.match(r"\.writing-(\d+)-", path.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _drop_stale(folder: Path, names: set[str]) -> None:
+    for path in (folder / "d").iterdir():
+        if f"d/{path.name}" not in names and re.fullmatch(r"[0-9a-f]{16}\.js", path.name):
+            path.unlink()
+
+
+# ---- details ------------------------------------------------------------------------------------------------------
+
+
+def _write_details(results: list[Result], aside: Path) -> str:
+    """Write the records of one model; returns the name, which is made of their content."""
+    records = [None if r.outcome is Outcome.MISSING else to_json(r) for r in results]
+    data = json.dumps(records, separators=(",", ":")).encode()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    # mtime=0: the same records make the same bytes.
+    packed = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
+    (aside / "d" / f"{digest}.js").write_text(f'Details.add("{digest}", "{packed}");\n', encoding="utf-8", newline="\n")
+    return digest
+
+
+# ---- index --------------------------------------------------------------------------------------------------------
+
+
+def index(matrix: Matrix, details: Iterable[str] = ()) -> dict[str, Json]:
+    """Return what the page knows of every cell before details are loaded: a column for each field, models by targets."""
+    results = list(matrix.results())
+    reasons = _Reasons()
+    numbers = [reasons.number(result) for result in results]
+    return {
+        "title": matrix.title,
+        "generated": matrix.generated,
+        "versions": dict(sorted(matrix.versions.items())),
+        "outcomes": [o.value for o in Outcome],
+        "evidences": [e.value for e in Evidence],
+        "stages": [s.value for s in Stage],
+        "causes": [c.value for c in Cause],
+        "targets": [[t.id, list(Evidence).index(t.evidence), int(t.available), t.reason] for t in matrix.targets],
+        "models": [[m.id, m.family, m.task, m.modality, m.house, m.params] for m in matrix.models],
+        "cells": {
+            "outcome": _column((r.outcome for r in results), list(Outcome)),
+            "evidence": _column((r.evidence for r in results), list(Evidence)),
+            "stage": _column((r.stage for r in results), list(Stage)),
+            "cause": _column((r.cause for r in results), list(Cause)),
+            "reason": numbers,
+        },
+        "reasons": reasons.table,
+        "details": list(details),
+    }
+
+
+def _column(values: Iterable[Any], names: list[Any]) -> str:
+    """Spell a column with one character a cell: the place in `names`; the place after the last stands for none."""
+    digits = {name: DIGITS[place] for place, name in enumerate(names)}
+    digits[None] = DIGITS[len(names)]
+    return "".join(digits[value] for value in values)
+
+
+class _Reasons:
+    """Numbers the reasons of cells from 1. Cells of one signature share the message of the first."""
+
+    def __init__(self) -> None:
+        self.table: list[list[str]] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, result: Result) -> int:
+        """Return the number of a cell's reason, 0 where there is none."""
+        if result.outcome in (Outcome.PASS, Outcome.MISSING):
+            return 0
+        message = first_line(result.message)[:MESSAGE_LENGTH]
+        key = f"s {result.signature}" if result.signature else f"m {message}"
+        if key not in self._numbers:
+            self.table.append([result.signature or "", message])
+            self._numbers[key] = len(self.table)
+        return self._numbers[key]
+
+
+def _script(before: str, value: Json, after: str) -> str:
+    """Spell a JSON value as a script; characters that could end a script element are escaped, should it ever be inlined."""
+    text = json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return f"{before}{text}{after}\n"
