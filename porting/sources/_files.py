@@ -88,7 +88,11 @@ def zip_names(path: Path) -> list[str]:
     """Names of the members of an archive. Raises ModelError when it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            members = archive.infolist()
+        # A truncated archive may be read as an archive inside it, whose first member does not open the file.
+        if members and min(member.header_offset for member in members):
+            raise zipfile.BadZipFile("its list of members is missing")
+        return [member.filename for member in members]
     except (zipfile.BadZipFile, OSError) as error:
         raise ModelError(f"{path} is damaged: {error}.", "Export or copy it again.") from error
 
