@@ -57,7 +57,8 @@ def _write_sample(run: CellRun, path: Path) -> None:
     inputs = run.bundle.read(case.inputs)
     outputs = read_tensors(run.folder / "outputs" / "0.npz")
     plain = {f"output:{n}": a.astype(np.float32) if str(a.dtype) == "bfloat16" else a for n, a in outputs.items()}
-    np.savez(path, **inputs, **plain)
+    arrays: dict[str, Any] = {**inputs, **plain}
+    np.savez(path, **arrays)
 
 
 def _port(run: CellRun, result: Result, folder: Path) -> dict[str, Any]:

@@ -89,16 +89,20 @@ def _widest(path: Path, arrays: Arrays, names: list[str]) -> tuple[Any, str]:
     for function in model.functions:
         for node in function.node:
             _widen_node(node)
-    for make in (lambda: _session(model.SerializeToString()), lambda: onnx.reference.ReferenceEvaluator(model)):
+    for make in (lambda: _session(model.SerializeToString()), lambda: _evaluator(model)):
         try:
-            import onnx.reference
-
             runner = make()
             if all(np.isfinite(v).all() for v in runner.run(names, wide) if v.dtype.kind == "f"):
                 return runner, "float64"
         except Exception:  # noqa: BLE001 -- no kernel for float64, or too large to serialise: the next way is tried
             continue
     return _session(str(path)), "float32"
+
+
+def _evaluator(model: Any) -> Any:
+    from onnx.reference import ReferenceEvaluator
+
+    return ReferenceEvaluator(model)  # type: ignore[no-untyped-call]
 
 
 def _widen(graph: Any) -> None:

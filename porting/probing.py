@@ -31,12 +31,17 @@ class Prober:
     def __init__(
         self, workspace: Workspace, runner: Runner, interpreter: Callable[[str], Interpreter | None], fresh: bool = False
     ) -> None:
+        self._workspace = workspace
         self._folder = workspace.cache / "probes"
         self._runner = runner
         self._interpreter = interpreter
         self._fresh = fresh
         self._known: dict[str, Probe] = {}
         self._lock = threading.Lock()
+
+    def afresh(self) -> Prober:
+        """A prober that believes nothing it was told before."""
+        return Prober(self._workspace, self._runner, self._interpreter, fresh=True)
 
     def probe(self, name: str) -> Probe:
         """What adapter `name` found. Never raises: what went wrong is every device's reason."""

@@ -1,0 +1,96 @@
+"""The command line. One module a command, imported when it is called; nothing here is imported by anyone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from porting._version import VERSION
+from porting.errors import PortingError
+
+INCOMPLETE = 3
+"""Exit status of a run that was interrupted."""
+
+# Name to module and one line of help: `porting --help` imports none of them.
+COMMANDS = {
+    "check": ("check", "Check models on targets and record what came of it."),
+    "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
+    "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
+    "explain": ("explain", "Tell what happened to one model on one target."),
+    "models": ("models", "List, show and validate the catalog."),
+    "targets": ("targets", "List and show targets."),
+    "doctor": ("doctor", "Tell what this machine has and what is missing."),
+    "env": ("env", "Tell which interpreter each backend runs in."),
+    "results": ("results", "Export and import recorded results."),
+    "numerics": ("numerics", "Show what the pass rule catches and what it costs."),
+    "init": ("init", "Write a porting.toml for your own model."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"porting.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            raise click.UsageError(f"no such command {name!r}." + (f" Did you mean {near[0]}?" if near else ""), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(VERSION, message="porting %(version)s")
+def root() -> None:
+    """Port AI models to accelerator backends, and prove what was ported.
+
+    Exit status: 0 as expected, 1 a failure, 2 wrong usage, 3 the rig failed or the run is incomplete.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line. Every error a person can meet is one line on standard error and an exit status."""
+    try:
+        value: Any = root.main(args=arguments, prog_name="porting", standalone_mode=False)
+        return value if isinstance(value, int) else 0
+    except PortingError as error:
+        _complain(str(error))
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; what was recorded is kept, and the same command goes on from there.")
+        return INCOMPLETE
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing is wrong
+        return 0
+
+
+def _complain(text: str) -> None:
+    click.echo(f"Error: {text}", err=True)

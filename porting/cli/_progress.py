@@ -1,0 +1,83 @@
+"""Progress of a run: a bar with the time left on a terminal, a line a cell elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from porting.pipeline import Event
+
+
+@contextlib.contextmanager
+def progress(console: Console) -> Iterator[Callable[[Event], None]]:
+    """Give a function that shows events as they come."""
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = [
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+    ]
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    """A bar, with a line above it for every cell that is no pass."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=None, now="probing what is here")
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "plan":
+            self._bar.update(self._task, total=event.total, completed=event.done, now="starting")
+        elif event.kind == "bundle":
+            self._bar.update(self._task, now=f"building {event.model}")
+        elif event.result is not None:
+            self._bar.update(self._task, completed=event.done, now=f"{event.model} on {event.target}")
+            if event.result.outcome.value != "pass":
+                self._bar.console.print(line(event))
+
+
+class _Lines:
+    """Plain lines, for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._start = time.monotonic()
+        self._reused = 0
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "plan":
+            self._reused = event.done
+            text = f"{event.total} cells, {event.done} of them have a result for the same contents"
+            self._console.print(text)
+        elif event.kind == "cell":
+            worked = event.done - self._reused
+            left = (time.monotonic() - self._start) / max(worked, 1) * (event.total - event.done)
+            self._console.print(f"[{event.done}/{event.total}, {_clock(left)} left] {line(event)}")
+
+
+def line(event: Event) -> str:
+    """One cell in one line."""
+    assert event.result is not None
+    result = event.result
+    why = f": {result.message.splitlines()[0][:160]}" if result.outcome.value != "pass" and result.message else ""
+    return f"{event.model} {event.target} {result.outcome.value} in {result.seconds:.1f} s{why}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

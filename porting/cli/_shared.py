@@ -1,0 +1,69 @@
+"""What several commands share: options, output, the matrix that reports are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, to_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from porting.api import TargetState
+    from porting.report import Matrix
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def format_option(*more: str) -> Callable[[F], F]:
+    """`--format`: table for people, json for programs, and what else the command writes."""
+    return click.option("--format", "form", type=click.Choice(["table", "json", *more]), default="table", help="Output format.")
+
+
+store_option = click.option("--store", metavar="URL", help="Result store: a path or a database URL.")
+trust_option = click.option("--trust", is_flag=True, help="Allow pickles and code from the model's own files.")
+
+
+def print_json(objects: Iterable[Any]) -> None:
+    """One JSON array on standard output and nothing else there."""
+    click.echo(json.dumps([to_json(o) for o in objects], ensure_ascii=False, indent=1))
+
+
+def console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns, nothing cut or wrapped, so that they can be searched and piped."""
+    lines = [tuple(head), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def exit_code(results: Iterable[Result], planned: int | None = None) -> int:
+    """0 when every cell passed (or was skipped), 1 when one failed, 3 when one says nothing about its model or is missing."""
+    found = list(results)
+    rig = [r for r in found if r.cause in INFRASTRUCTURE or r.outcome in (Outcome.UNAVAILABLE, Outcome.MISSING)]
+    good = (Outcome.PASS, Outcome.DEGRADED, Outcome.SKIPPED)
+    if any(r.outcome not in good and r not in rig for r in found):
+        return 1
+    return 3 if rig or (planned is not None and planned > len(found)) else 0
+
+
+def matrix_of(specs: Sequence[ModelSpec], states: Sequence[TargetState], results: Iterable[Result]) -> Matrix:
+    """The input of every report. specs, states: what was planned."""
+    from porting._version import VERSION
+    from porting.jobs import utc_now
+    from porting.report import Matrix, ModelRow, TargetColumn
+
+    found = {(r.model, r.target): r for r in results}
+    rows = tuple(ModelRow(s.id, s.family, s.task, "+".join(s.modalities), s.house, s.params) for s in specs)
+    columns = tuple(TargetColumn(str(s.target), s.evidence, s.available, s.reason) for s in states)
+    return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION})

@@ -1,0 +1,89 @@
+"""`porting check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.cli._shared import console, exit_code, format_option, matrix_of, store_option, trust_option
+
+if TYPE_CHECKING:
+    from porting.types import ModelSpec
+
+
+@click.command("check")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--on", "on", multiple=True, metavar="TARGET,...", help="Targets or globs; `all` for every one that is here.")
+@click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
+@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
+@click.option("--rerun", is_flag=True, help="Run again what has a result for the same contents.")
+@click.option("--rebuild", is_flag=True, help="Build models, references and exports anew, too.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run; always so, the flag only says it.")
+@click.option("--bench", type=float, default=0.0, metavar="SECONDS", help="Measure the latency of what passed, this long a cell.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Jobs at a time; 0 is one a core.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="Threads of each job.")
+@click.option("--timeout", type=float, default=600.0, help="Wall seconds after which a job is ended.")
+@click.option("--silence", type=float, default=120.0, help="Seconds without CPU use and output after which it counts as hanging.")
+@click.option("--memory", type=float, default=0.0, metavar="GIB", help="Memory of a job; 0 is most of the machine's.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write the report's folder.")
+@trust_option
+@store_option
+@format_option("markdown")
+def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any) -> int:
+    """Check models on targets and record what came of it.
+
+    MODEL is a catalog id or glob, a path (.onnx, .pt2, a checkpoint folder) or package.module:factory. Without one, the
+    models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
+    contents is not run again.
+    """
+    from porting.api import Setting, choose_targets, target_states
+    from porting.cli._progress import progress
+    from porting.given import store_inputs
+    from porting.report import render
+
+    setting = Setting.find(store=given["store"])
+    specs = _shard(setting.resolve(models, given["tier"], given["trust"]), given["shard"])
+    folder = store_inputs([Path(p) for p in given["inputs"]], setting.workspace) if given["inputs"] else None
+    options = _options(given, folder)
+    patterns = [p for text in given["on"] for p in text.split(",") if p]
+    with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, show) as run:
+        targets = choose_targets(patterns, run, setting.project)
+        results = run.check(specs, targets)
+        adapters = list(dict.fromkeys(t.adapter for t in targets))
+        states = {str(s.target): s for s in target_states(run.jobs.prober.probe, adapters)}
+    matrix = matrix_of(specs, [states[str(t)] for t in targets], results)
+    render.write(matrix, form, html)
+    usage = [r for r in results if r.hint and r.stage.value == "build"]
+    if usage and form == "table":
+        click.echo(f"Hint: {usage[0].hint}", err=True)
+    return exit_code(results, len(specs) * len(targets))
+
+
+def _options(given: dict[str, Any], inputs: Path | None) -> Any:
+    from porting.jobs import Options
+    from porting.runner import Limits
+
+    limits = Limits(given["timeout"], given["silence"], int(given["memory"] * (1 << 30)))
+    return Options(
+        limits,
+        given["workers"],
+        given["threads"],
+        given["rerun"],
+        given["rebuild"],
+        given["bench"],
+        inputs,
+        "porting " + " ".join(sys.argv[1:]),
+    )
+
+
+def _shard(specs: list[ModelSpec], text: str | None) -> list[ModelSpec]:
+    if not text:
+        return specs
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise click.UsageError(f"--shard is written I/N with 1 <= I <= N, for instance 2/8; got {text!r}.")
+    return specs[int(part) - 1 :: int(parts)]

@@ -1,0 +1,44 @@
+"""`porting convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from porting.cli._shared import console, exit_code, format_option, print_json, store_option, trust_option
+
+
+@click.command("convert")
+@click.argument("model")
+@click.option("--to", "target", required=True, metavar="TARGET", help="Where to, for instance openvino:cpu:fp32.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
+@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
+@click.option("--force", is_flag=True, help="Replace what is in the folder.")
+@trust_option
+@store_option
+@format_option()
+def command(
+    model: str, target: str, output: Path, inputs: tuple[Path, ...], force: bool, trust: bool, store: str | None, form: str
+) -> int:
+    """Convert MODEL for a target, check it on every case, and write a folder that deploys without this toolkit.
+
+    The folder gets the artifact, port.json (source, digests, versions, inputs and outputs, tolerance, result), run.py (loads
+    it with the backend alone) and sample.npz. Nothing is written unless the check passed.
+    """
+    from porting import api
+    from porting.cli._progress import progress
+    from porting.report.json_ import record
+
+    given = list(inputs) or None
+    with progress(console(stderr=True)) as show:
+        result = api.convert(model, target, output, given, trust=trust, store=store, overwrite=force, on_event=show)
+    if form == "json":
+        print_json([record(result)])
+    elif exit_code([result]):
+        click.echo(f"{result.outcome.value} at {result.stage.value}: {result.message} {result.hint}".strip())
+        click.echo(f"Nothing was written. More: porting explain {result.model} {result.target}")
+    else:
+        click.echo(f"{result.outcome.value}: {result.message}")
+        click.echo(f"Wrote {output}. Try it: python {output / 'run.py'}")
+    return exit_code([result])

@@ -1,0 +1,36 @@
+"""`porting explain`."""
+
+from __future__ import annotations
+
+import click
+
+from porting.cli._shared import format_option, print_json, store_option
+
+
+@click.command("explain")
+@click.argument("model")
+@click.argument("target")
+@click.option("--log", is_flag=True, help="Print the whole log instead.")
+@store_option
+@format_option()
+def command(model: str, target: str, log: bool, store: str | None, form: str) -> int:
+    """Tell what happened to MODEL on TARGET: stages, numbers, placement, log and the command that does it again."""
+    from porting.api import Setting
+    from porting.errors import UsageError
+    from porting.report.explain import text_of
+    from porting.report.json_ import record
+
+    setting = Setting.find(store=store)
+    with setting.open_store() as records:
+        found = records.latest([model], [target])
+        if not found:
+            raise UsageError(f"no result for {model} on {target}.", f"Make one: porting check {model} --on {target}")
+        history = records.history(model, target)
+        whole = records.log_text(found[0].log) if log and found[0].log else None
+    if form == "json":
+        print_json([record(found[0])])
+    elif log:
+        click.echo(whole or found[0].log_tail or "nothing was printed")
+    else:
+        click.echo(text_of(found[0], len(history)))
+    return 0

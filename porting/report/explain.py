@@ -1,0 +1,58 @@
+"""One result in plain text, for a terminal: what happened, how long it took, how far off, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from porting.report.numerics import worst
+from porting.types import Result
+
+
+def text_of(result: Result, records: int) -> str:
+    """Tell about a result. records: how many results the cell has."""
+    return "\n".join(_lines(result, records))
+
+
+def _lines(result: Result, records: int) -> Iterator[str]:
+    evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
+    cause = f", {result.cause.value}" if result.cause else ""
+    yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
+    yield f"  stage      {result.stage.value}{cause}"
+    yield from _field("message", result.message)
+    yield from _field("hint", result.hint)
+    yield from _field("signature", result.signature or "")
+    yield from _field("precision", result.effective_precision or "")
+    yield from _field("route", " -> ".join(result.route))
+    yield from _field("axes", ", ".join(f"{name}: {state}" for name, state in result.axes.items()))
+    yield from _placement(result)
+    yield from _numbers(result)
+    for note in result.notes:
+        yield from _field("note", note)
+    for stage in result.stages:
+        peak = f", peak {stage.peak_rss_bytes >> 20} MiB" if stage.peak_rss_bytes else ""
+        yield f"  {stage.name.value:<11}{stage.seconds:.2f} s, {stage.cpu_seconds:.2f} CPU-s{peak}"
+    if result.log_tail.strip() and result.cause:
+        yield "  end of the log:"
+        yield from (f"    {line}" for line in result.log_tail.strip().splitlines()[-15:])
+    yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
+    yield from _field("again", result.reproduce + " --rerun")
+
+
+def _field(name: str, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines()[:12]):
+        yield f"  {name if not number else '':<11}{line}"
+
+
+def _placement(result: Result) -> Iterator[str]:
+    if result.placement:
+        p = result.placement
+        unknown = "an unknown number"
+        other = f", {p.other_ops} elsewhere" if p.other_ops else ""
+        yield f"  placement  {unknown if p.target_ops is None else p.target_ops} operators on {p.device}{other}"
+
+
+def _numbers(result: Result) -> Iterator[str]:
+    found = worst(result)
+    if found:
+        value = "not finite" if found.value is None else f"{found.value:.2e}"
+        yield f"  worst      {value} ({found.metric}), allowed {found.allowed:.2e}; output {found.output}, case {found.case}"
