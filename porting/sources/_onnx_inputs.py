@@ -58,11 +58,14 @@ def read(graph: Graph) -> Findings:
     sound = any(re.search(SCALARS[0][0], value.name) for value in values)
     found = Findings()
     sums = _total_axes(values)
-    for value in values:
+    # lengths speak of an axis of another input, so they come last
+    for value in sorted(values, key=lambda value: bool(_LENGTH.search(value.name.lower()))):
         dtype, dims = _tensor(value)
         means = _meaning(value.name, dtype, dims, tables, sound)
         shape = tuple(_axis(found, value.name, i, dim, means, sums) for i, dim in enumerate(dims))
         found.inputs.append(_spec(found, value.name, dtype, shape, means, tables))
+    order = [value.name for value in values]
+    found.inputs.sort(key=lambda own: order.index(own.name))
     return found
 
 
@@ -147,10 +150,10 @@ def _spec(
 
 def _constant(found: Findings, name: str, dtype: str, shape: tuple[int | str, ...]) -> InputSpec:
     value = _scalar(name.lower())
-    longest = next((str(s.shape[-1]) for s in found.inputs if s.shape and isinstance(s.shape[-1], str)), "")
-    if _LENGTH.search(name.lower()) and longest:
-        found.notes.append(f"{name}: the size of {longest}")
-        return InputSpec(name, dtype, shape, "constant", start=longest)
+    lengths = [dim for own in found.inputs for dim in own.shape[1:] if isinstance(dim, str)]
+    if _LENGTH.search(name.lower()) and lengths:
+        found.notes.append(f"{name}: the size of {lengths[0]}")
+        return InputSpec(name, dtype, shape, "constant", start=lengths[0])
     found.notes.append(f"{name}: {value or 1:g}, by its name")
     return InputSpec(name, dtype, shape, "constant", value=1 if value is None else value)
 
