@@ -145,6 +145,7 @@ const MESSAGES = {
   "cause.fallback": ["fallback", "回退执行"],
   "cause.nothing_executed": ["nothing executed", "目标未执行任何算子"],
   "cause.no_artifact": ["no artifact", "没有产物"],
+  "cause.no_form": ["no exported form", "没有可用的导出形式"],
   "cause.vacuous": ["vacuous", "检验无效"],
   "cause.unstable_reference": ["unstable reference", "参考不稳定"],
   "cause.nondeterministic": ["not deterministic", "结果不确定"],

@@ -1,0 +1,454 @@
+"""The reports: what they count, what they say, and that text from outside stays text."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sample_results as sample
+from rich.console import Console
+
+from porting.errors import DiskError
+from porting.report import Matrix, TargetColumn, json_, markdown, reasons, tally
+from porting.report.html import PAGE, index, write_site
+from porting.report.numerics import worst
+from porting.report.static_table import render as render_table
+from porting.report.table import print_matrix
+from porting.types import CaseNumbers, Cause, Evidence, Outcome, Result, Stage, from_json
+
+
+def printed(matrix: Matrix, width: int = 300, **console: Any) -> str:
+    file = io.StringIO()
+    print_matrix(matrix, Console(file=file, width=width, **console))
+    return file.getvalue()
+
+
+def messages() -> dict[str, list[str]]:
+    text = (PAGE / "messages.js").read_text(encoding="utf-8")
+    return json.loads(text[text.index("const MESSAGES = ") + len("const MESSAGES = ") : text.rindex(";")])
+
+
+def of_target(matrix: Matrix, evidence: Evidence) -> str:
+    return next(t.id for t in matrix.targets if t.evidence is evidence)
+
+
+# ---- counts -------------------------------------------------------------------------------------------------------
+
+
+def test_passes_of_different_evidence_are_counted_apart() -> None:
+    counts = tally(sample.plausible().results())
+    assert counts.claims() == {
+        Evidence.HARDWARE: 10,
+        Evidence.SIMULATOR: 10,
+        Evidence.HOST: 54,
+        Evidence.VIRTUAL: 10,
+        Evidence.COMPILED: 12,
+        Evidence.STATIC: 8,
+    }
+
+
+@pytest.mark.parametrize("claim", [Outcome.PASS, Outcome.DEGRADED])
+def test_a_sum_of_claims_over_all_evidence_is_refused(claim: Outcome) -> None:
+    with pytest.raises(ValueError, match="by evidence"):
+        tally(sample.plausible().results()).of(claim)
+
+
+def test_every_planned_cell_is_counted_also_those_without_a_record() -> None:
+    matrix = sample.plausible()
+    counts = tally(matrix.results())
+    assert counts.total == len(matrix.models) * len(matrix.targets)
+    assert counts.of(Outcome.MISSING) == 2
+
+
+def test_a_planned_cell_without_a_record_is_missing_and_says_how_to_make_one() -> None:
+    result = sample.plausible().result("silero/vad", "rknn:rk3588:fp16")
+    assert result.outcome is Outcome.MISSING
+    assert result.evidence is None
+    assert result.reproduce == "porting check silero/vad --on rknn:rk3588:fp16"
+
+
+def test_reasons_gather_cells_of_one_signature_and_the_most_frequent_comes_first() -> None:
+    found = reasons(r for r in sample.plausible().results() if r.outcome is Outcome.UNSUPPORTED)
+    assert [(r.signature, len(r.cells), r.models) for r in found] == [("20bb41", 4, 4), ("9f2c1e", 2, 2)]
+
+
+def test_one_signature_under_two_outcomes_makes_two_reasons() -> None:
+    cells = [
+        sample.result("m", "t", outcome, Evidence.HOST, signature="abcdef", message="the same words")
+        for outcome in (Outcome.FAIL, Outcome.UNSUPPORTED)
+    ]
+    assert {r.outcome for r in reasons(cells)} == {Outcome.FAIL, Outcome.UNSUPPORTED}
+
+
+# ---- worst number -------------------------------------------------------------------------------------------------
+
+
+def judged(*cases: CaseNumbers) -> Result:
+    return sample.result("m", "t", Outcome.PASS, Evidence.HOST, cases=cases)
+
+
+def test_the_worst_number_is_the_largest_share_of_its_own_allowance() -> None:
+    big = sample.output("big", 1e-1, 0.2)
+    small = sample.output("small", 1e-6, 0.9)
+    found = worst(judged(CaseNumbers("a", (big,)), CaseNumbers("b", (small,))))
+    assert found is not None
+    assert (found.case, found.output, found.metric, round(found.ratio, 6)) == ("b", "small", "rel_norm", 0.9)
+
+
+def test_a_number_that_is_not_finite_is_worse_than_any_other() -> None:
+    gone = sample.output("gone", 1e-3, 1, rel_norm=None, nonfinite=7)
+    found = worst(judged(CaseNumbers("a", (sample.output("off", 1e-3, 50),)), CaseNumbers("b", (gone,))))
+    assert found is not None
+    assert found.output == "gone"
+    assert json_.record(judged(CaseNumbers("b", (gone,))))["numerics"]["worst"]["ratio"] is None
+
+
+def test_flips_where_none_are_allowed_are_over_the_limit_and_none_are_within() -> None:
+    flipped = sample.output("ids", 0, 0, flips=1, allowed_flips=0)
+    equal = sample.output("ids", 0, 0, flips=0, allowed_flips=0)
+    over, within = worst(judged(CaseNumbers("a", (flipped,)))), worst(judged(CaseNumbers("a", (equal,))))
+    assert over is not None
+    assert over.ratio > 1
+    assert within is not None
+    assert within.ratio == 0
+
+
+# ---- JSON ---------------------------------------------------------------------------------------------------------
+
+KEYS = {
+    "model", "target", "stage", "outcome", "cause", "evidence", "signature", "message", "seconds", "peak_rss_bytes", "numerics",
+    "placement", "reproduce",
+}  # fmt: skip
+
+
+def test_json_has_an_object_for_every_planned_cell_with_the_promised_keys() -> None:
+    matrix = sample.plausible()
+    data = json.loads(json_.render(matrix))
+    assert len(data) == len(matrix.models) * len(matrix.targets)
+    assert all(set(one) >= KEYS for one in data)
+
+
+def test_json_numerics_tell_the_worst_number_and_every_case() -> None:
+    matrix = sample.plausible()
+    numerics = json_.record(matrix.result("transformers/gemma3", "openvino:cpu:bf16"))["numerics"]
+    assert numerics["worst"]["case"] == "odd_length"
+    assert round(numerics["worst"]["ratio"], 6) == 1.58
+    assert [case["name"] for case in numerics["cases"]] == ["nominal", "other_batch", "odd_length", "padded"]
+
+
+def test_json_numerics_are_null_where_nothing_was_compared() -> None:
+    assert json_.record(sample.plausible().result("transformers/whisper", "inductor:cpu:fp32"))["numerics"] is None
+
+
+def test_a_result_comes_back_whole_from_json() -> None:
+    result = sample.plausible().result("transformers/qwen3", "onnxruntime:cpu:fp32")
+    assert from_json(Result, json.loads(json.dumps(json_.record(result)))) == result
+
+
+# ---- terminal -----------------------------------------------------------------------------------------------------
+
+
+def test_the_terminal_names_a_pass_by_its_evidence() -> None:
+    text = printed(sample.every_kind())
+    (line,) = (line for line in text.splitlines() if line.startswith("kinds/pass"))
+    assert line.split()[1:] == [
+        "✓", "hardware", "✓", "simulator", "✓", "host", "v", "virtual", "c", "compiled", "l", "static",
+    ]  # fmt: skip
+
+
+def test_the_terminal_tells_for_every_fault_stage_cause_message_and_the_command_to_see_more() -> None:
+    text = printed(sample.plausible())
+    assert (
+        "≠ mismatch  transformers/gemma3 on openvino:cpu:bf16  compare · tolerance · host: output logits of case odd_length"
+        in text
+    )
+    assert "porting explain transformers/gemma3 openvino:cpu:bf16" in text
+
+
+def test_the_terminal_tells_a_target_that_is_not_here_once_and_not_per_model() -> None:
+    text = printed(sample.plausible())
+    assert text.count("torch_npu is not installed") == 1
+    assert "12 cells (12 models, 1 target)" in text
+
+
+def test_a_terminal_too_narrow_for_words_gets_glyphs_and_a_key_and_a_narrower_one_a_list() -> None:
+    matrix = sample.plausible()
+    glyphs = printed(matrix, 80).splitlines()
+    assert "transformers/qwen3_moe             " + "  ".join(f" {g}" for g in "✗✓✓✓✓✓-✓vc⊘") in glyphs
+    assert " 10  iree:rocm-gfx942:fp16 (compiled)" in glyphs
+    assert "  ✗ fail  onnxruntime:cpu:fp32" in printed(matrix, 40).splitlines()
+
+
+def test_a_terminal_without_unicode_gets_plain_characters() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    print_matrix(sample.every_kind(), Console(file=file, width=200))
+    file.flush()
+    text = file.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "+ host" in text
+    assert "# mismatch" in text
+
+
+def test_many_faults_are_told_by_reason_with_the_number_of_cells() -> None:
+    text = printed(sample.large(200, 8))
+    assert re.search(r"✗ fail  \d+ cells \(\d+ models, \d+ targets\)  .*: reason number \d+", text)
+    assert len(text.splitlines()) < 400
+
+
+def test_the_terminal_shows_escape_sequences_and_reordering_characters_instead_of_obeying_them() -> None:
+    text = printed(sample.hostile(), color_system=None)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\u001b[31m\\u202egnp.exe" in text
+    assert sample.HOSTILE_MODEL in text
+
+
+# ---- Markdown -----------------------------------------------------------------------------------------------------
+
+
+def cells_of(line: str) -> list[str]:
+    """Cells of a table row, as GitHub splits it: a pipe after a backslash does not part."""
+    return re.split(r"(?<!\\)\|", line)[1:-1]
+
+
+def test_markdown_from_outside_ends_no_cell_and_opens_no_element() -> None:
+    text = markdown.render(sample.hostile())
+    in_code = re.sub(r"`[^`\n]*`", "", text)
+    assert "<" not in in_code
+    assert "\\| \\`x\\`" in text
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        assert len({len(cells_of(line)) for line in table.splitlines()}) == 1
+
+
+@pytest.mark.parametrize("name", ["a|b", "a`b", "a\\|b", "``", "", "a\nb", "`x` | y"])
+def test_any_name_is_one_cell_of_a_markdown_table(name: str) -> None:
+    shown = markdown.code(name)
+    assert "\n" not in shown
+    unescaped = re.sub(r"\\.", "", shown)
+    assert "|" not in unescaped
+    assert unescaped.count("`") in (0, 2)
+
+
+def test_markdown_has_the_matrix_the_legend_and_the_reasons() -> None:
+    text = markdown.render(sample.plausible())
+    assert "| `openvino:cpu:bf16` | host | 10 host | 0 | 2 | 0 |  |" in text
+    assert "- c compiled: an artifact was produced; nothing ran" in text
+    assert "| 4 | ⊘ unsupported | plan · unsupported op · static |" in text
+
+
+# ---- site ---------------------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def details(folder: Path) -> dict[str, list[Any]]:
+    found = {}
+    for path in (folder / "d").iterdir():
+        match = re.fullmatch(r'Details\.add\("(\w+)", "(.*)"\);\n', path.read_text())
+        assert match is not None
+        found[match[1]] = json.loads(gzip.decompress(base64.b64decode(match[2])))
+    return found
+
+
+def data(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "data.js").read_text()[len("const DATA = ") : -len(";\n")])
+
+
+def test_the_same_matrix_makes_the_same_bytes(tmp_path: Path) -> None:
+    write_site(sample.plausible(), tmp_path / "a")
+    write_site(sample.plausible(), tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_the_text_renderers_repeat_themselves() -> None:
+    for render in (markdown.render, json_.render, render_table, printed):
+        assert render(sample.plausible()) == render(sample.plausible())
+
+
+def test_the_site_has_the_records_of_every_model_and_nothing_for_a_missing_cell(tmp_path: Path) -> None:
+    matrix = sample.plausible()
+    write_site(matrix, tmp_path)
+    records = details(tmp_path)
+    digests = data(tmp_path)["details"]
+    assert len(digests) == len(matrix.models)
+    silero = records[digests[-1]]
+    assert [record and record["target"] for record in silero] == [
+        None if t.id == "rknn:rk3588:fp16" else t.id for t in matrix.targets
+    ]
+
+
+def test_the_index_spells_every_outcome_evidence_stage_and_cause() -> None:
+    matrix = sample.every_kind()
+    found = index(matrix)
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    outcomes = [found["outcomes"][digits.index(char)] for char in found["cells"]["outcome"]]
+    evidences = [[*found["evidences"], None][digits.index(char)] for char in found["cells"]["evidence"]]
+    results = list(matrix.results())
+    assert outcomes == [r.outcome.value for r in results]
+    assert evidences == [r.evidence and r.evidence.value for r in results]
+    assert found["causes"] == [c.value for c in Cause]
+
+
+def test_a_second_report_replaces_the_first_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+    write_site(sample.plausible(), tmp_path)
+    write_site(sample.hostile(), tmp_path)
+    fresh = tmp_path / "fresh"
+    write_site(sample.hostile(), fresh)
+    expected = contents(fresh)
+    for path in sorted(fresh.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    fresh.rmdir()
+    assert contents(tmp_path) == expected
+
+
+def test_files_of_other_people_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in ("notes.txt", "d/mine.js"):
+        (tmp_path / name).write_text("mine")
+    write_site(sample.plausible(), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "d/mine.js").read_text() == "mine"
+
+
+def test_a_writer_killed_at_any_move_leaves_a_report_whose_details_are_all_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    moves = 0
+    real = os.replace
+    for limit in range(40):
+        write_site(sample.plausible(), tmp_path)
+        moves = 0
+
+        def replace(source: Any, target: Any, limit: int = limit) -> None:
+            nonlocal moves
+            if moves == limit:
+                raise Killed
+            moves += 1
+            real(source, target)
+
+        monkeypatch.setattr(os, "replace", replace)
+        try:
+            write_site(sample.hostile(), tmp_path)
+            break
+        except Killed:
+            pass
+        finally:
+            monkeypatch.setattr(os, "replace", real)
+        present = {path.stem for path in (tmp_path / "d").iterdir()}
+        assert set(data(tmp_path)["details"]) <= present
+        assert (tmp_path / "index.html").is_file()
+    assert limit > 10
+
+
+def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    left = tmp_path / f".writing-{child}-abc"
+    left.mkdir()
+    write_site(sample.plausible(), tmp_path)
+    assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DiskError, match=r"cannot write the report to .*file: ") as caught:
+        write_site(sample.plausible(), tmp_path / "file")
+    assert caught.value.hint
+    assert caught.value.exit_code == 3
+
+
+def test_a_full_disk_leaves_the_old_report_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_site(sample.plausible(), tmp_path)
+    before = contents(tmp_path)
+
+    def full(*_args: Any, **_named: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskError, match="No space left on device"):
+        write_site(sample.hostile(), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_matrix_without_models_is_still_a_report(tmp_path: Path) -> None:
+    empty = Matrix((), (TargetColumn("onnxruntime:cpu:fp32", Evidence.HOST),), {})
+    assert write_site(empty, tmp_path).is_file()
+    assert "0 planned" in printed(empty)
+    assert json.loads(json_.render(empty)) == []
+    assert "0 models on 1 target" in markdown.render(empty)
+
+
+def test_the_plain_page_keeps_hostile_text_as_text() -> None:
+    page = render_table(sample.hostile())
+    assert "<img" not in page
+    assert "<script" not in page
+    assert "&quot;&gt;&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_data_from_outside_cannot_end_a_script_element(tmp_path: Path) -> None:
+    write_site(sample.hostile(), tmp_path)
+    assert "<" not in (tmp_path / "data.js").read_text()
+
+
+def test_the_page_allows_no_script_but_its_own_and_no_network() -> None:
+    page = (PAGE / "index.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert not re.search(r"\son\w+=|style=|https?:", page)
+    listed = set(re.findall(r'<script src="(\w+\.js)"', page))
+    assert listed == {path.name for path in PAGE.glob("*.js")} | {"data.js"}
+
+
+# ---- words of the page --------------------------------------------------------------------------------------------
+
+
+def test_every_text_of_the_page_is_there_in_both_languages() -> None:
+    for key, texts in messages().items():
+        assert len(texts) == 2, key
+        assert all(texts), key
+        assert set(re.findall(r"\{(\w+)\}", texts[0])) == set(re.findall(r"\{(\w+)\}", texts[1])), key
+
+
+def test_every_value_of_a_result_has_a_word() -> None:
+    table = messages()
+    words = [f"outcome.{o.value}" for o in Outcome] + [f"means.{o.value}" for o in Outcome]
+    words += [f"{part}.{e.value}" for part in ("evidence", "rests", "passed") for e in Evidence]
+    words += [f"passed.{e.value}.means" for e in Evidence]
+    words += [f"stage.{s.value}" for s in Stage] + [f"cause.{c.value}" for c in Cause]
+    assert [word for word in words if word not in table] == []
+
+
+def test_the_scripts_use_no_word_that_is_not_there_and_none_is_there_for_nothing() -> None:
+    table = messages()
+    code = "\n".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js") if path.name != "messages.js")
+    used = set(re.findall(r'\b(?:t|counted|block)\(\s*"([\w.]+)"', code))
+    assert used - set(table) == set()
+    built = re.findall(r"`((?:\w+\.)+)\$\{", code)
+    rest = {key for key in table if f'"{key}"' not in code and not key.startswith(tuple(built))}
+    assert {key for key in rest if not key.endswith(".one")} == set()
+
+
+def test_results_without_evidence_claim_none(tmp_path: Path) -> None:
+    matrix = sample.plausible()
+    unavailable = matrix.result("transformers/qwen3", "torch:npu:bf16")
+    assert unavailable.evidence is None
+    assert tally([unavailable]).claims() == {}
+    bare = dataclasses.replace(unavailable, outcome=Outcome.PASS)
+    assert tally([bare]).claims() == {}
