@@ -88,6 +88,7 @@ class Bundler:
             "forms": sorted(str(need) for need in needs if need.precision is precision),
             "given": str(self._options.given) if self._options.given else None,
         }
+        self._jobs.warm_for("", cell.spec.source)
         end = self._jobs.run(payload, trail)
         finding = verdict.of_end(end)
         if finding is None:

@@ -113,6 +113,7 @@ class CellRun:
 
     def _convert(self, bundle: Bundle, form: FormRecord) -> None:
         self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
+        self._jobs.warm_for(self.cell.adapter.need.kind)
         payload = self._payload("convert", form=to_json(bundle.form(form)))
         self.artifact = from_json(Artifact, self._must(payload, bundle))
 

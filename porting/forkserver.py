@@ -66,9 +66,7 @@ class Server:
 
     def _start(self, request: dict[str, Any]) -> None:
         if "preload" in request:
-            for name in request["preload"]:
-                with contextlib.suppress(ImportError):  # the job that needs it will say so
-                    importlib.import_module(name)
+            _preload(*request["preload"])
             return
         server = os.getpid()
         pid = os.fork()
@@ -139,6 +137,12 @@ class Server:
             self._end_session(pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _preload(module: str, function: str, *arguments: str) -> None:
+    """Call what imports something; a package that is not here is for the job that needs it to complain about."""
+    with contextlib.suppress(Exception):
+        getattr(importlib.import_module(module), function)(*arguments)
 
 
 def _belongs(pid: int, identifier: str) -> bool:

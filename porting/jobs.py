@@ -85,13 +85,20 @@ class Jobs:
     def __init__(self, workspace: Workspace, options: Options, environments: Mapping[str, Mapping[str, Any]]) -> None:
         self.workspace = workspace
         self._environments = environments
-        self.runner = Runner(workspace.jobs, options.limits, options.threads, ("porting.warm",))
+        self.runner = Runner(workspace.jobs, options.limits, options.threads, ("numpy", "torch"))
         self.prober = Prober(workspace, self.runner, self.interpreter)
         self._cancelled = threading.Event()
 
     def interpreter(self, adapter: str) -> Interpreter | None:
         """The interpreter of an adapter; None is the base environment. Raises EnvironmentMissing."""
         return interpreter_for(adapter, self._environments, self.workspace.workers)
+
+    def warm_for(self, form: str, source: str = "") -> None:
+        """Let the server import what jobs with forms of this kind need, and what building from `source` needs."""
+        if source or form == "pt2":
+            self.runner.preload("porting.warm", "rehearse")
+        if source:
+            self.runner.preload("porting.sources", "warm", source)
 
     def run(self, payload: Json, trail: Trail, adapter: str = "") -> JobEnd:
         """Run one job, of an adapter in its interpreter, and note what it cost. Raises CancelledError after `cancel`."""

@@ -82,11 +82,12 @@ class JobEnd:
 class Runner:
     """Starts jobs: forked from a warm server in the base environment, fresh processes in other interpreters."""
 
-    def __init__(self, jobs: Path, limits: Limits, threads: int = 1, preload: Sequence[str] = ()) -> None:
+    def __init__(self, jobs: Path, limits: Limits, threads: int = 1, imports: Sequence[str] = ()) -> None:
         self._folder = jobs
         self._limits = limits
         self._environment = job_environment(threads)
-        self._preload = tuple(preload)
+        self._imports = tuple(imports)
+        self._preloaded: list[tuple[str, ...]] = []
         self._server: _Server | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -117,6 +118,14 @@ class Runner:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def preload(self, module: str, function: str, *arguments: str) -> None:
+        """Let the server call a function that imports what the jobs to come need; once."""
+        if (module, function, *arguments) in self._preloaded:
+            return
+        self._preloaded.append((module, function, *arguments))
+        with contextlib.suppress(ServerLost):  # the next job starts another one, which is told all of it again
+            self._warm().send({"preload": [module, function, *arguments]})
+
     def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> _Process | None:
         environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
         if interpreter is not None:
@@ -133,7 +142,9 @@ class Runner:
     def _warm(self) -> _Server:
         with self._lock:
             if self._server is None or not self._server.alive():
-                self._server = _Server(self._environment, self._preload, self._folder)
+                self._server = _Server(self._environment, self._imports, self._folder)
+                for call in self._preloaded:
+                    self._server.send({"preload": list(call)})
             return self._server
 
     def _drop(self) -> None:
@@ -239,12 +250,12 @@ class _ForkedProcess(_Process):
 class _Server:
     """Client of porting.forkserver."""
 
-    def __init__(self, environment: Mapping[str, str], preload: Sequence[str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], imports: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / f"server-{os.getpid()}.log"
         with open(self._log, "ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "porting.forkserver", *preload],
+                [sys.executable, "-m", "porting.forkserver", *imports],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -266,10 +277,11 @@ class _Server:
         events: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:
             self._queues[identifier] = events
-        self._send({"id": identifier, "folder": str(folder), "environment": dict(environment)})
+        self.send({"id": identifier, "folder": str(folder), "environment": dict(environment)})
         return _ForkedProcess(events)
 
-    def _send(self, message: Json) -> None:
+    def send(self, message: Json) -> None:
+        """Send one request. Raises ServerLost."""
         line = (json.dumps(message) + "\n").encode()
         try:
             with self._lock:

@@ -1,25 +1,33 @@
 """What the warm server imports before it forks: everything slow that build, convert and run jobs share.
 
-Imports only; nothing here computes, opens a device or starts a thread.
+Many of these imports hide in the first call of a function, so a tiny model goes through all of it once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 
-import numpy as np  # noqa: F401
-import onnx  # noqa: F401
-import onnx_ir  # noqa: F401
-import onnxscript  # noqa: F401
-import safetensors.torch  # noqa: F401
-import torch
-import torch.export
 
-import porting.build  # noqa: F401
+def rehearse() -> None:
+    """Capture, export, save and load one linear layer, on one thread."""
+    import safetensors.torch  # noqa: F401
+    import torch
+    from torch.export import Dim
 
-with contextlib.suppress(ImportError):  # private: without it the first export of each job builds the table itself
-    from torch.onnx._internal.exporter import _registration
+    import porting.build
+    import porting.onnx_reference  # noqa: F401
 
-    _registration.ONNXRegistry.from_torchlib()
+    torch.set_num_threads(1)
+    with contextlib.suppress(ImportError):  # private: without it the first export of each job builds the table itself
+        from torch.onnx._internal.exporter import _registration
 
-torch.set_num_threads(1)
+        _registration.ONNXRegistry.from_torchlib()
+    with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+        layer = torch.nn.Linear(2, 2).eval()
+        program = torch.export.export(layer, (torch.ones(3, 2),), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+        torch.onnx.export(program, (), dynamo=True, verbose=False)
+        file = io.BytesIO()
+        torch.export.save(program, file)
+        file.seek(0)
+        torch.export.load(file).module()

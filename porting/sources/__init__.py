@@ -62,6 +62,13 @@ def source(name: str) -> Source:
     return cast(Source, importlib.import_module(f"{__name__}.{_MODULES.get(name, name)}"))
 
 
+def warm(name: str) -> None:
+    """Import what building from a source needs, in the server that build jobs are forked from."""
+    module = source(name)
+    if hasattr(module, "warm"):
+        module.warm()
+
+
 # A source module may not shadow the package it drives.
 _MODULES = {
     "transformers": "transformers_config",
