@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from porting.errors import EnvironmentMissing, ModelError, UntrustedError
+from porting.errors import EnvironmentMissing, ModelError, PortingError, UntrustedError
 from porting.sources import _onnx_wire
 from porting.types import ModelSpec
 
@@ -48,8 +48,7 @@ def sniff(path: Path, trust: bool = False) -> str:
     no model, UntrustedError when it is a pickle and trust is false."""
     if path.is_dir():
         return _sniff_folder(path)
-    with open(path, "rb") as file:
-        head = file.read(16)
+    head = _head(path)
     if head[:4] == b"PK\x03\x04":
         return _sniff_zip(path, trust)
     if _is_pickle(head):
@@ -58,6 +57,16 @@ def sniff(path: Path, trust: bool = False) -> str:
         _onnx_wire.check(path, trust)
         return "onnx"
     raise ModelError(f"{path} is no model: {_guess(path, head)}.", _KNOWN)
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():  # a pipe or a device would wait or never end
+        raise ModelError(f"{path} is no regular file.", _KNOWN)
+    try:
+        with open(path, "rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
 
 
 _KNOWN = "Known are .onnx, .pt2 (torch.export.save), TorchScript, and a folder with config.json and safetensors."
@@ -145,6 +154,20 @@ def digest(path: Path) -> str:
         raise ModelError(
             f"{error.filename or path} cannot be read: {error.strerror}.", "Check the path and its permissions."
         ) from error
+
+
+def fingerprint(spec: ModelSpec, *distributions: str) -> dict[str, str]:
+    """Versions of these distributions and the digest of what `spec.name` means. Never raises for what is not there or broken:
+    building the model says so, with the reason."""
+    found = versions(*distributions)
+    try:
+        path = locate(spec)
+        beside = _onnx_wire.external_files(path) if spec.source == "onnx" else []
+        found["model"] = digest(path)
+        found.update({f"beside:{file.name}": digest(file) for file in beside})
+    except PortingError as error:
+        found["model"] = f"not read: {error.message}"
+    return found
 
 
 def versions(*distributions: str) -> dict[str, str]:

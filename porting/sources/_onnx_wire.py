@@ -6,6 +6,7 @@ Field numbers: onnx.proto of ONNX 1.18.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 from collections.abc import Iterator
@@ -61,29 +62,33 @@ def looks_like_onnx(head: bytes) -> bool:
 def check(path: Path, trust: bool = False) -> None:
     """Look over an ONNX file. Raises ModelError when it is truncated, no ONNX or holds tensors whose bytes do not fit their
     shape, UntrustedError when external data lies outside its folder and trust is false."""
-    size = path.stat().st_size
-    if not size:
-        raise ModelError(f"{path} is empty.", "Export or copy it again.")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            found = {number for number, _, _ in _fields(data, (0, size))}
-            if 1 not in found or 7 not in found:
-                raise ModelError(f"{path} is no ONNX model: it has no graph.", "Give a file that torch.onnx.export wrote.")
-            for tensor in _tensors(data, (0, size), "model"):
-                _check_tensor(path, tensor, trust)
-        except _Broken as error:
-            raise ModelError(f"{path} is truncated or no ONNX model: {error}.", "Export or copy it again.") from error
+    with _open(path) as data:
+        found = {number for number, _, _ in _fields(data, (0, len(data)))}
+        if 1 not in found or 7 not in found:
+            raise ModelError(f"{path} is no ONNX model: it has no graph.", "Give a file that torch.onnx.export wrote.")
+        for tensor in _tensors(data, (0, len(data)), "model"):
+            _check_tensor(path, tensor, trust)
 
 
 def external_files(path: Path) -> list[Path]:
     """The files that hold tensors of a model beside the model file. Raises ModelError when it cannot be read."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            tensors = list(_tensors(data, (0, len(data)), "model"))
-        except _Broken as error:
-            raise ModelError(f"{path} is truncated or no ONNX model: {error}.", "Export or copy it again.") from error
+    with _open(path) as data:
+        tensors = list(_tensors(data, (0, len(data)), "model"))
     names = {tensor.external["location"] for tensor in tensors if "location" in tensor.external}
     return [path.parent / name for name in sorted(names)]
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[mmap.mmap]:
+    try:
+        if not path.stat().st_size:
+            raise ModelError(f"{path} is empty.", "Export or copy it again.")
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
+    except _Broken as error:
+        raise ModelError(f"{path} is truncated or no ONNX model: {error}.", "Export or copy it again.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
 
 
 def _tensors(data: mmap.mmap, span: Span, message: str) -> Iterator[_Tensor]:

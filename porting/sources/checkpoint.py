@@ -43,8 +43,7 @@ def build(spec: ModelSpec) -> BuiltModel:
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Digest of the folder; versions of the libraries that may read it."""
-    folder = _files.locate(spec)
-    return {**_files.versions("torch", "transformers", "timm"), f"folder:{folder.name}": _files.digest(folder)}
+    return _files.fingerprint(spec, "torch", "transformers", "timm")
 
 
 def _read(path: Path) -> Any:

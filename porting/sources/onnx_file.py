@@ -41,9 +41,7 @@ def build(spec: ModelSpec) -> BuiltModel:
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Digests of the file and of its external data; version of onnxruntime, whose CPU run is the reference."""
-    path = _files.locate(spec)
-    files = [path, *_onnx_wire.external_files(path)]
-    return {**_files.versions("onnxruntime"), **{f"file:{file.name}": _files.digest(file) for file in files}}
+    return _files.fingerprint(spec, "onnxruntime")
 
 
 def _graph(path: Path) -> Any:

@@ -32,8 +32,7 @@ def build(spec: ModelSpec) -> BuiltModel:
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Digest of the file; version of torch."""
-    path = _files.locate(spec)
-    return {**_files.versions("torch"), f"file:{path.name}": _files.digest(path)}
+    return _files.fingerprint(spec, "torch")
 
 
 def _load(spec: ModelSpec, path: Path) -> Any:

@@ -545,6 +545,12 @@ def test_a_package_that_is_not_installed_is_answered_with_the_command_that_bring
         build("onnx", "package:no_such_package/a.onnx", requires=("no-such-package",))
 
 
+def test_the_fingerprint_of_what_is_not_there_says_so_and_ends_no_run() -> None:
+    for kind in ("onnx", "pt2", "torchscript", "checkpoint"):
+        made = source(kind).fingerprint(spec(kind, "package:no_such_package/a", requires=("no-such-package",)))
+        assert made["model"].startswith("not read: ")
+
+
 def test_a_path_may_not_leave_its_package() -> None:
     with pytest.raises(ModelError, match="leaves its package"):
         build("onnx", "package:numpy/../torch/version.py")
