@@ -44,13 +44,15 @@ class AdapterConformance:
     adapter: ClassVar[type[Adapter]]
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        if "target" in metafunc.fixturenames:
-            import pytest
+        """`target` is every target that is here; `one_target` one a device, for what does not depend on the precision."""
+        import pytest
 
-            values: list[Any] = list(available_targets(self.adapter))
-            if not values:
-                values = [pytest.param(None, marks=pytest.mark.skip(reason=f"no device of {self.adapter.name} is here"))]
-            metafunc.parametrize("target", values, ids=str)
+        here = available_targets(self.adapter)
+        nothing = pytest.param(None, marks=pytest.mark.skip(reason=f"no device of {self.adapter.name} is here"))
+        by_device = {target.device: target for target in reversed(here)}
+        values: dict[str, list[Any]] = {"target": [*here], "one_target": [*by_device.values()]}
+        for name in values.keys() & set(metafunc.fixturenames):
+            metafunc.parametrize(name, values[name] or [nothing], ids=str)
 
     # ---- declarations
 
@@ -153,8 +155,8 @@ class AdapterConformance:
         _assert_equal(cell.session.run(one), expected)
         _assert_equal(cell.session.run(two), answers)
 
-    def test_scalars_and_inputs_handed_through_come_back(self, target: Target) -> None:
-        cell = _cell(self.adapter, target, static=True)
+    def test_scalars_and_inputs_handed_through_come_back(self, one_target: Target) -> None:
+        cell = _cell(self.adapter, one_target, static=True)
         inputs = cell.inputs({})
         _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
 
@@ -175,11 +177,11 @@ class AdapterConformance:
         answers = fresh.answer(self.adapter, cell.artifact, target, moved, cell.inputs(NOMINAL), tmp_path)
         _check(cell.model, cell.inputs(NOMINAL), answers, cell.session.effective_precision())
 
-    def test_its_deploy_script_runs_the_artifact_and_notices_another_answer(self, target: Target, tmp_path: Path) -> None:
-        cell = _cell(self.adapter, target)
+    def test_its_deploy_script_runs_the_artifact_and_notices_another_answer(self, one_target: Target, tmp_path: Path) -> None:
+        cell = _cell(self.adapter, one_target)
         inputs = cell.model.draw(NOMINAL)
         answers = cell.session.run(models.typed(inputs, cell.form.inputs))
-        folder = fresh.deployed(self.adapter, cell.artifact, target, cell.folder, tmp_path / "deployed")
+        folder = fresh.deployed(self.adapter, cell.artifact, one_target, cell.folder, tmp_path / "deployed")
         fresh.write_sample(folder, inputs, answers)
         code, said = fresh.run_script(folder, "--check")
         assert code == 0, said
@@ -187,15 +189,15 @@ class AdapterConformance:
         fresh.write_sample(folder, inputs, {name: 2 + value.astype("float32") for name, value in answers.items()})
         assert fresh.run_script(folder, "--check")[0] == 1
 
-    def test_a_file_that_is_no_model_is_refused(self, target: Target, tmp_path: Path) -> None:
-        cell = _cell(self.adapter, target)
+    def test_a_file_that_is_no_model_is_refused(self, one_target: Target, tmp_path: Path) -> None:
+        cell = _cell(self.adapter, one_target)
         garbage, folder = tmp_path / cell.form.path.name, tmp_path / "artifact"
         garbage.write_bytes(b"\x00garbage" * 64)
         folder.mkdir()
         adapter = self.adapter()
         try:
-            artifact = adapter.convert(replace(cell.form, path=garbage), target, folder)
-            adapter.load(artifact, target, folder)
+            artifact = adapter.convert(replace(cell.form, path=garbage), one_target, folder)
+            adapter.load(artifact, one_target, folder)
         except Exception as error:  # noqa: BLE001 -- backends raise what they like, as long as they raise
             meaning = adapter.classify(error)
             assert meaning is None or isinstance(meaning[0], Outcome)

@@ -1,0 +1,1 @@
+"""onnx's reference evaluator as a target of porting."""
