@@ -172,12 +172,12 @@ class _Maker:
             raise ModelError(f"the model does not run on its own inputs: {type(error).__name__}: {error}") from error
 
     def _try_axis(self, axis: str) -> str:
-        size, _ = other_size(axis, self.built.sizes[axis])
-        try:
-            arrays = draw(self.inputs, {**self.built.sizes, axis: size}, "nominal", self.spec.id)
-            self.engine.run(arrays, Precision.FP32)
-        except Exception as error:  # noqa: BLE001 -- whatever a model raises at another size means that it does not take it
-            return f"eager refuses size {size}: {_short(error)}"
+        for size in other_size(axis, self.built.sizes[axis], self.built.steps):
+            try:
+                arrays = draw(self.inputs, {**self.built.sizes, axis: size}, "nominal", self.spec.id)
+                self.engine.run(arrays, Precision.FP32)
+            except Exception as error:  # noqa: BLE001 -- whatever a model raises at another size, it does not take it
+                return f"eager refuses size {size}: {_short(error)}"
         return "varies"
 
     def _drop_ignored_inputs(self) -> None:
@@ -221,7 +221,7 @@ class _Maker:
     def _draw(self, varying: frozenset[str]) -> list[CaseInputs]:
         """Draw the cases; one whose combination of sizes eager refuses is left out."""
         kept = []
-        for case in cases(self.inputs, self.built.sizes, varying, self.spec.id):
+        for case in cases(self.inputs, self.built.sizes, varying, self.spec.id, self.built.steps):
             try:
                 if not case.nominal:
                     self.engine.run(case.arrays, Precision.FP32)

@@ -134,12 +134,13 @@ class CellRun:
         assert self.effective
         assert self.placement
         assert self.artifact
-        bundle = self.bundle = self._bundler.with_precision(self.cell, bundle, self.effective, self.trail)
+        precision = verdict.judged_precision(self.cell.target.precision, self.effective)
+        bundle = self.bundle = self._bundler.with_precision(self.cell, bundle, precision, self.trail)
         start, cpu = time.monotonic(), time.thread_time()
         actual = {name: read_tensors(path) for name, path in outputs.items() if path.exists()}
         truth = {case.name: bundle.read(case.truth) for case in judged}
-        noise = bundle.noise.get(self.effective.value, {})
-        said = self.said = judge(actual, truth, self.artifact.outputs, noise, self.effective)
+        noise = bundle.noise.get(precision.value, {})
+        said = self.said = judge(actual, truth, self.artifact.outputs, noise, precision)
         self.axes = verdict.axes_of(bundle, form, judged, said)
         self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
         return verdict.of_comparison(said, self.placement, self.cell.adapter.minimum_target_share)

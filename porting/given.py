@@ -89,4 +89,4 @@ def spec_of_module(module: nn.Module, inputs: Any, workspace: Workspace) -> Mode
         module.train(training)
     path = part.rename(folder / f"{digest_file(part)[-32:]}.pt2")
     name = type(module).__name__
-    return ModelSpec(f"module/{name}", "pt2", str(path), family="module", weights="real")
+    return ModelSpec(f"module/{name}", "pt2", str(path), family="module", weights="real", trust=True)

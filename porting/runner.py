@@ -265,7 +265,8 @@ class _Server:
         self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._ready = threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def alive(self) -> bool:
         return self._popen.poll() is None
@@ -323,6 +324,8 @@ class _Server:
             self._popen.wait(5)
         except subprocess.TimeoutExpired:
             self._popen.kill()
+        self._listener.join(5)
+        self._pipe(self._popen.stdout).close()
         with contextlib.suppress(OSError):
             self._log.unlink()
 

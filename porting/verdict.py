@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from porting.bundle import Bundle, Case, Failure, FormRecord
 from porting.compare import Verdict
 from porting.runner import JobEnd
-from porting.types import Cause, Outcome, Placement, Stage
+from porting.types import Cause, Outcome, Placement, Precision, Stage
 
 _BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
 """What goes wrong there says nothing about any target."""
@@ -94,6 +94,18 @@ def of_comparison(verdict: Verdict, placement: Placement, minimum_target_share: 
         message = f"{other} of {placement.target_ops + other} operators ran elsewhere than on the target; {verdict.message}"
         return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, message)
     return Finding(Stage.COMPARE, Outcome.PASS, None, verdict.message)
+
+
+_ORDER = (Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16, Precision.INT8)
+
+
+def judged_precision(asked: Precision, effective: Precision) -> Precision:
+    """The precision to judge by: the backend's own where that is lower, as a bf16 run of an f16 request.
+
+    Not for fp32: who asks for that gets it, or a mismatch. A stack whose default is TF32 or bf16 has targets named so.
+    """
+    lower = _ORDER.index(effective) > _ORDER.index(asked)
+    return effective if lower and asked is not Precision.FP32 else asked
 
 
 def axes_of(bundle: Bundle, form: FormRecord, judged: Sequence[Case], verdict: Verdict) -> Mapping[str, str]:

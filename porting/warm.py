@@ -13,11 +13,13 @@ def rehearse() -> None:
     """Capture, export, save and load one linear layer, on one thread."""
     import safetensors.torch  # noqa: F401
     import torch
+    import tqdm
     from torch.export import Dim
 
     import porting.build
     import porting.onnx_reference  # noqa: F401
 
+    tqdm.tqdm.monitor_interval = 0  # onnxscript's progress bar would start a thread, and threads do not survive a fork
     torch.set_num_threads(1)
     with contextlib.suppress(ImportError):  # private: without it the first export of each job builds the table itself
         from torch.onnx._internal.exporter import _registration

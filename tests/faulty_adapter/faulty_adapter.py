@@ -1,0 +1,198 @@
+"""An adapter whose devices are faults: each computes right answers with onnxruntime and spoils one thing.
+
+Found by entry point, like any third party's: put this folder on the import path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from porting.adapter import Adapter, DeviceState, Family, FormNeed, Probe
+from porting.types import Artifact, Evidence, Placement, Precision, TensorSpec
+
+FAULTS = (
+    "none", "nan", "one_nan", "inf", "sign", "scale", "constant", "zeros", "drop", "extra", "empty", "dtype", "shape", "stale",
+    "fallback", "partial", "cannot_tell", "low_precision", "bad_probe_device", "convert_abort", "load_segfault", "run_segfault",
+    "hang", "loop", "bomb", "child_hang", "exit0_convert", "exit0_run", "exit3_run", "no_artifact", "no_files", "wrong_return",
+    "long_message", "not_utf8", "flood", "raises", "system_exit", "lies_in_classify", "other_sizes", "batch_one",
+)  # fmt: skip
+
+
+class FaultyAdapter(Adapter):
+    name = "faulty"
+    vendor = "nobody"
+    family = Family.ONNX_SESSION
+    need = FormNeed("onnx")
+    devices = dict.fromkeys(FAULTS, (Precision.FP32,))
+    evidence = dict.fromkeys(FAULTS, Evidence.HOST)
+    distributions = ("onnxruntime",)
+    install_hint = "pip install onnxruntime"
+
+    def probe(self) -> Probe:
+        there = {fault: DeviceState(True) for fault in FAULTS if fault != "bad_probe_device"}
+        return Probe(there, {"faulty": "0.1"})
+
+    def convert(self, form: Any, target: Any, folder: Path) -> Artifact:
+        fault = target.device
+        if fault == "convert_abort":
+            os.abort()
+        if fault == "exit0_convert":
+            print("conversion finished")
+            os._exit(0)
+        if fault == "wrong_return":
+            return None  # type: ignore[return-value]
+        if fault == "no_artifact":
+            return Artifact(("model.bin",), form.inputs, form.outputs)
+        if fault == "no_files":
+            return Artifact((), form.inputs, form.outputs)
+        if fault == "system_exit":
+            sys.exit(0)
+        for path in form.path.parent.glob("*"):
+            if path.is_file() and path.suffix in (".onnx", ".data", ".safetensors"):
+                shutil.copyfile(path, folder / path.name)
+        outputs = tuple(TensorSpec(s.name, s.dtype, s.shape) for s in form.outputs)
+        return Artifact((form.path.name,), form.inputs, outputs)
+
+    def load(self, artifact: Artifact, target: Any, folder: Path) -> FaultySession:
+        if target.device == "load_segfault":
+            ctypes.string_at(0)
+        return FaultySession(folder / artifact.files[0], target.device)
+
+    def classify(self, error: BaseException) -> Any:
+        from porting.types import Outcome
+
+        return (Outcome.PASS, None) if "lies_in_classify" in str(error) else None
+
+
+class FaultySession:
+    def __init__(self, path: Path, fault: str) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.fault = fault
+        self.first: dict[str, Any] = {}
+
+    def run(self, inputs: Any) -> dict[str, Any]:
+        names = [o.name for o in self.session.get_outputs()]
+        misbehave = getattr(self, f"_{self.fault}", None)
+        if self.fault == "batch_one" and next(iter(inputs.values())).shape[0] != 2:
+            raise RuntimeError("batch is fixed at 2")
+        outputs = dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+        self.first = self.first or outputs
+        return misbehave(outputs) if misbehave else outputs
+
+    def placement(self) -> Placement:
+        return {
+            "fallback": Placement(0, 12, "cpu"),
+            "partial": Placement(9, 3, "npu"),
+            "cannot_tell": Placement(None, None, "?"),
+        }.get(self.fault, Placement(12, 0, self.fault))
+
+    def effective_precision(self) -> Precision:
+        return Precision.BF16 if self.fault == "low_precision" else Precision.FP32
+
+    # ---- wrong answers
+
+    def _nan(self, o: Any) -> Any:
+        return {k: v * float("nan") for k, v in o.items()}
+
+    def _one_nan(self, o: Any) -> Any:
+        for v in o.values():
+            v.flat[-1] = float("nan")
+        return o
+
+    def _inf(self, o: Any) -> Any:
+        for v in o.values():
+            v.flat[0] = float("inf")
+        return o
+
+    def _sign(self, o: Any) -> Any:
+        return {k: -v for k, v in o.items()}
+
+    def _scale(self, o: Any) -> Any:
+        return {k: (v * 1.001).astype(v.dtype) for k, v in o.items()}
+
+    def _constant(self, o: Any) -> Any:
+        return {k: v if v.shape != self.first[k].shape else self.first[k] for k, v in o.items()}
+
+    def _zeros(self, o: Any) -> Any:
+        return {k: v * 0 for k, v in o.items()}
+
+    def _drop(self, o: Any) -> Any:
+        return dict(list(o.items())[1:])
+
+    def _extra(self, o: Any) -> Any:
+        return {**o, "debug": next(iter(o.values()))}
+
+    def _empty(self, o: Any) -> Any:
+        return {k: v[:0] for k, v in o.items()}
+
+    def _dtype(self, o: Any) -> Any:
+        return {k: v.astype("float64") for k, v in o.items()}
+
+    def _shape(self, o: Any) -> Any:
+        return {k: v[..., None] for k, v in o.items()}
+
+    def _stale(self, o: Any) -> Any:
+        return self.first
+
+    def _low_precision(self, o: Any) -> Any:
+        import numpy as np
+
+        return {k: (v.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32) for k, v in o.items()}
+
+    def _other_sizes(self, o: Any) -> Any:
+        return {k: v if v.shape == self.first[k].shape else v * 1.5 for k, v in o.items()}
+
+    # ---- no answer at all
+
+    def _run_segfault(self, o: Any) -> Any:
+        ctypes.string_at(0)
+
+    def _hang(self, o: Any) -> Any:
+        time.sleep(600)
+
+    def _child_hang(self, o: Any) -> Any:
+        import subprocess
+
+        subprocess.run(["sleep", "600.125"], check=True)
+
+    def _loop(self, o: Any) -> Any:
+        while True:
+            pass
+
+    def _bomb(self, o: Any) -> Any:
+        hoard = []
+        while True:
+            hoard.append(bytearray(64 << 20))
+
+    def _exit0_run(self, o: Any) -> Any:
+        os._exit(0)
+
+    def _exit3_run(self, o: Any) -> Any:
+        os._exit(3)
+
+    def _long_message(self, o: Any) -> Any:
+        raise RuntimeError("very long " * 1_000_000)
+
+    def _not_utf8(self, o: Any) -> Any:
+        os.write(1, b"\xff\xfe\x00 \x1b[31m not text \xc3\x28\n" * 100)
+        raise RuntimeError("bytes \udcff that are no text")
+
+    def _flood(self, o: Any) -> Any:
+        while True:
+            os.write(1, b"x" * (1 << 20))
+
+    def _raises(self, o: Any) -> Any:
+        raise RuntimeError("kernel not found")
+
+    def _lies_in_classify(self, o: Any) -> Any:
+        raise RuntimeError("lies_in_classify")
