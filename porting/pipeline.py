@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from porting import keys
 from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
+from porting.errors import PortingError
 from porting.jobs import Cell, Jobs, Options
 from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, Target
 from porting.workspace import Workspace
@@ -68,11 +69,11 @@ class Pipeline:
 
     def plan(self, specs: Sequence[ModelSpec], targets: Sequence[Target]) -> list[Cell]:
         """Every cell with its content key. Probes the adapters, each once."""
-        from porting import registry, sources
+        from porting import registry
 
         cells = []
         for spec in specs:
-            bundle = keys.bundle_key(spec, sources.source(spec.source).fingerprint(spec), self._given)
+            bundle = keys.bundle_key(spec, _fingerprint(spec), self._given)
             for target in targets:
                 versions = self.jobs.prober.probe(target.adapter).versions
                 key = keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions)
@@ -160,6 +161,16 @@ class Pipeline:
         if self._store:
             self._store.append(result, log)
         return result
+
+
+def _fingerprint(spec: ModelSpec) -> Mapping[str, str]:
+    """What the source depends on; when it cannot say, building the model will say why."""
+    from porting import sources
+
+    try:
+        return sources.source(spec.source).fingerprint(spec)
+    except PortingError as error:
+        return {"unknown": str(error)}
 
 
 def _by_model(cells: Iterable[Cell]) -> list[list[Cell]]:

@@ -253,7 +253,8 @@ def with_placeholders(call: Call, model: Model, config: Config, arrays: Mapping[
         return call
     prefix = (*_openers(config), *[token] * count)
     inputs = tuple(_prefixed(spec, prefix) for spec in call.inputs)
-    return Call(inputs, {**call.sizes, "sequence": (count + SEQUENCE) | 1}, call.constants, call.fixed)
+    counted = frozenset(("height", "width", "frames", "samples")) & call.sizes.keys()  # another size makes another count
+    return Call(inputs, {**call.sizes, "sequence": (count + SEQUENCE) | 1}, call.constants, call.fixed | counted)
 
 
 def _prefixed(spec: InputSpec, prefix: tuple[int, ...]) -> InputSpec:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from porting.errors import EnvironmentMissing, ModelError
@@ -30,7 +30,7 @@ TASKS = (
 )  # fmt: skip
 
 # Entries of `config` that speak of the way it is built, not of the config itself.
-TASK, FULL_SIZE = "_task", "_full_size"
+TASK, CLASS, FULL_SIZE, OUTPUTS = "_task", "_class", "_full_size", "_outputs"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
 
 # The default mixture-of-experts kernel is an operator of transformers' own, which no exporter knows and fp64 lacks.
@@ -39,18 +39,21 @@ EXPERTS = "batched_mm"
 
 def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
-    `_task` (`CAUSAL_LM`, or `BASE` for the model without a head), `_full_size` (true: nothing is made small),
-    `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
+    `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_full_size` (true:
+    nothing is made small), `_outputs` (names of the outputs that are kept; some models answer with a list as long as the
+    batch), `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
     config_class = _config_class(spec.name)
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
     try:
         config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields)
         _set_up(config, spec.config, fields)
-        model = _model_class(spec.name, str(spec.config.get(TASK, "")))(config).eval()
+        model = _model_class(spec)(config).eval()
     except ModelError:
         raise
     except Exception as error:  # whatever the library finds wrong with these settings
         raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}", "See the entry's `config`.") from error
+    if OUTPUTS in spec.config:
+        _keep_outputs(model, [str(name) for name in spec.config[OUTPUTS]])
     return _first_fitting(spec, model, config)
 
 
@@ -86,18 +89,40 @@ def _set_up(config: Any, settings: Mapping[str, Any], fields: Mapping[str, Any])
         config.num_labels = CLASSES
 
 
-def _model_class(name: str, task: str) -> type:
-    import transformers
+def _model_class(spec: ModelSpec) -> type:
     from transformers.models.auto import modeling_auto
 
+    task, wanted = str(spec.config.get(TASK, "")), str(spec.config.get(CLASS, ""))
+    if wanted:
+        return _named_class(wanted)
     for each in [task] if task else [*TASKS, "BASE"]:
         mapping = "MODEL_MAPPING_NAMES" if each == "BASE" else f"MODEL_FOR_{each}_MAPPING_NAMES"
-        classes = getattr(modeling_auto, mapping, {}).get(name)
+        classes = getattr(modeling_auto, mapping, {}).get(spec.name)
         if classes:
-            found: type = getattr(transformers, classes if isinstance(classes, str) else classes[0])
-            return found
-    wanted = f"class for the task {task!r}" if task else "class for any task known here"
-    raise ModelError(f"the transformers config type {name!r} has no {wanted}.", "Name another `_task` in its `config`.")
+            return _named_class(classes if isinstance(classes, str) else classes[0])
+    lacking = f"class for the task {task!r}" if task else "class for any task known here"
+    raise ModelError(f"the transformers config type {spec.name!r} has no {lacking}.", "Name another `_task`, or a `_class`.")
+
+
+def _named_class(name: str) -> type:
+    import transformers
+
+    found = getattr(transformers, name, None)
+    if not isinstance(found, type) or not issubclass(found, transformers.PreTrainedModel):
+        raise ModelError(f"transformers has no model class {name!r}.", "See the entry's `config`.")
+    return found
+
+
+def _keep_outputs(model: Any, names: Sequence[str]) -> None:
+    """Let the model answer with these outputs only. A hook, so that the module itself stays what the library made."""
+
+    def pick(_module: Any, _arguments: Any, answer: Any) -> dict[str, Any]:
+        lacking = [name for name in names if answer.get(name) is None]
+        if lacking:
+            raise ModelError(f"the model has no output {lacking[0]!r}.", f"It has: {', '.join(answer)}.")
+        return {name: answer[name] for name in names}
+
+    model.register_forward_hook(pick)
 
 
 def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
@@ -110,6 +135,8 @@ def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
             continue
         try:
             fitted = _fit(spec, model, config, call)
+        except ModelError:
+            raise
         except Exception as error:  # noqa: BLE001 -- a call that does not fit may raise anything
             reasons.append(_line(error))
             continue
