@@ -7,7 +7,7 @@ can, the truth is float32 and the bundle says so. Such a file has one form, itse
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,8 @@ def _widest(path: Path, arrays: Arrays, names: list[str]) -> tuple[Any, str]:
     for function in model.functions:
         for node in function.node:
             _widen_node(node)
-    for make in (lambda: _session(model.SerializeToString()), lambda: _evaluator(model)):
+    ways: tuple[Callable[[], Any], ...] = (lambda: _session(model.SerializeToString()), lambda: _evaluator(model))
+    for make in ways:
         try:
             runner = make()
             if all(np.isfinite(v).all() for v in runner.run(names, wide) if v.dtype.kind == "f"):
@@ -102,7 +103,8 @@ def _widest(path: Path, arrays: Arrays, names: list[str]) -> tuple[Any, str]:
 def _evaluator(model: Any) -> Any:
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(model)  # type: ignore[no-untyped-call]
+    make: Callable[[Any], Any] = ReferenceEvaluator
+    return make(model)
 
 
 def _widen(graph: Any) -> None:
