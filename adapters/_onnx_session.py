@@ -62,6 +62,7 @@ class OnnxSessionAdapter(Adapter):
     """Import name of the runtime."""
     providers: ClassVar[Mapping[str, Provider]]
     """By device."""
+    _has_memory_of_its_own = False
 
     def probe(self) -> Probe:
         try:
@@ -94,6 +95,7 @@ class OnnxSessionAdapter(Adapter):
     def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
         runtime = importlib.import_module(self.module)
         provider = self.providers[target.device]
+        self._has_memory_of_its_own = provider.name != CPU
         if target.precision is Precision.FP32:
             os.environ.update(provider.environment)
         path = str(folder / artifact.files[0])
@@ -109,6 +111,8 @@ class OnnxSessionAdapter(Adapter):
         meaning = first_match(message, RULES)
         if meaning == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP) and self._has_kernel(message):
             return Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE
+        if meaning == (Outcome.FAIL, Cause.HOST_OOM) and self._has_memory_of_its_own:
+            return Outcome.FAIL, Cause.DEVICE_OOM
         return meaning
 
     def _has_kernel(self, message: str) -> bool:
@@ -124,11 +128,11 @@ RULES: Tuple[Rule, ...] = (
     (r"NOT_IMPLEMENTED", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"is not a registered function/op|No Op registered for", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported model IR version|[Oo]pset \d+ is under development|opset_import", Outcome.UNSUPPORTED, Cause.OPSET),
-    (r"Type Error: Type '[^']*' of input parameter", Outcome.FAIL, Cause.UNSUPPORTED_DTYPE),
+    (r"Type Error: Type '[^']*' of input parameter|bound to different types", Outcome.FAIL, Cause.UNSUPPORTED_DTYPE),
     (r"ShapeInferenceError|TypeInferenceError", Outcome.FAIL, Cause.SHAPE_INFERENCE),
     (r"CUDA failure 2|out of memory|OUT_OF_MEMORY|HIP failure 2", Outcome.FAIL, Cause.DEVICE_OOM),
     (r"bad_?\s?alloc|Failed to allocate memory", Outcome.FAIL, Cause.HOST_OOM),
-    (r"Got invalid dimensions for input|broadcast an axis|requested shape", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"Got invalid dimensions for input|broadcast an axis|requested shape|dimension mismatch", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
 )
 
 

@@ -34,7 +34,7 @@ RULES: Tuple[Rule, ...] = (
     (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),
     (r"CL_OUT_OF_RESOURCES|CL_MEM_OBJECT_ALLOCATION_FAILURE|OUT_OF_DEVICE_MEMORY", Outcome.FAIL, Cause.DEVICE_OOM),
     (r"bad_alloc|[Nn]ot enough memory", Outcome.FAIL, Cause.HOST_OOM),
-    (r"are incompatible|shape infer|ParameterMismatch", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"are incompatible|shape infer|is not equal to the model input", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
 )
 
 
