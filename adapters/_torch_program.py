@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
 
-from porting.types import Artifact, Precision
+from porting.types import Artifact, Precision, TensorSpec
 
 from ._files import clone_file
 
@@ -40,15 +40,15 @@ def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
     return program.module()
 
 
-def to_tensor(array: Array, device: str = "cpu") -> torch.Tensor:
-    """Copy an array of any layout and dtype, bfloat16 included, to a tensor."""
+def to_tensor(array: Array) -> torch.Tensor:
+    """Copy an array of any layout and dtype, bfloat16 included, to a tensor in host memory."""
     import numpy as np
     import torch
 
     owned = np.array(array, order="C")
     if owned.dtype.name == "bfloat16":
-        return torch.from_numpy(owned.view(np.int16)).view(torch.bfloat16).to(device)
-    return torch.from_numpy(owned).to(device)
+        return torch.from_numpy(owned.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(owned)
 
 
 def to_array(tensor: torch.Tensor) -> Array:
@@ -74,8 +74,14 @@ def named_outputs(result: Any, names: Sequence[str]) -> Dict[str, Array]:
 
 
 def ordered_inputs(inputs: Arrays, artifact: Artifact, device: str = "cpu") -> Tuple[torch.Tensor, ...]:
-    """The artifact's inputs as tensors, in the program's order."""
-    return tuple(to_tensor(inputs[spec.name], device) for spec in artifact.inputs)
+    """The artifact's inputs as tensors, in the program's order; floating ones in the dtype that the program takes."""
+    import torch
+
+    def tensor(spec: TensorSpec) -> torch.Tensor:
+        value = to_tensor(inputs[spec.name])
+        return value.to(device, getattr(torch, spec.dtype) if value.is_floating_point() else value.dtype)
+
+    return tuple(tensor(spec) for spec in artifact.inputs)
 
 
 # ---- what ran -----------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ class AdapterConformance:
         cell = _cell(self.adapter, target)
         _check(cell.model, cell.inputs(NOMINAL), cell.session.run(cell.inputs(NOMINAL)), cell.session.effective_precision())
 
+    def test_floating_inputs_may_come_in_fp32_whatever_the_form_takes(self, target: Target) -> None:
+        cell = _cell(self.adapter, target)
+        inputs = cell.model.draw(NOMINAL)
+        _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
+
     def test_outputs_have_the_declared_names_dtypes_and_shapes(self, target: Target) -> None:
         cell = _cell(self.adapter, target)
         answers = cell.session.run(cell.inputs(NOMINAL))
