@@ -98,7 +98,8 @@ def use_cache() -> Path:
     """
     folder = _cache_by_process.get(os.getpid())
     if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="inductor-"))
+        # TMPDIR is asked anew: a forked process has the parent's idea of it cached in `tempfile`.
+        folder = Path(tempfile.mkdtemp(prefix="inductor-", dir=os.environ.get("TMPDIR")))
         _cache_by_process[os.getpid()] = folder
         atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
     os.environ[CACHE_VARIABLE] = str(folder)
