@@ -181,7 +181,7 @@ const Matrix = (() => {
     const count = Cells.targets.length;
     const room = grid.clientWidth - name;
     const left = room - count * most;
-    const why = look === "turned" ? Math.max(left, 360) : left >= 240 ? left : 0;
+    const why = look === "turned" ? Math.max(left, 250) : left >= 240 ? left : 0;
     const mark = why ? most : Math.max(least, room / count);
     grid.dataset.look = look;
     grid.dataset.why = why ? "shown" : "hidden";

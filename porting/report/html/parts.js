@@ -87,13 +87,13 @@ const Parts = (() => {
     return html`<div class="stack">${parts}</div>`;
   }
 
-  const THIN = 0.06; // parts below this share have no room for their number
+  const THIN = 0.06; // parts below this share have no room for three digits
 
   function segment(group, terms, share) {
     const query = [...terms, `is:${group.outcome}`, ...(group.evidence ? [`ev:${group.evidence}`] : [])];
     const label = `${integer(group.count)} ${spoken(group)}`;
     return html`<a class="cell ${look(shown(group))}" data-grow="${group.count}" href="${filterHref(...query)}"
-      title="${label}" aria-label="${label}">${share < THIN ? null : html`<span>${group.count}</span>`}</a>`;
+      title="${label}" aria-label="${label}">${share < THIN && group.count > 99 ? null : html`<span>${group.count}</span>`}</a>`;
   }
 
   /* Verdicts that claim nothing are counted over all evidence, so they have the plain fill. */
