@@ -85,10 +85,10 @@ class ExportedForm:
     """Input files of the bundle's cases (porting.tensors), for calibration and for compilers that trace."""
 
     def sample(self, number: int = 0) -> Arrays:
-        """Read one of the sample inputs: by name, host memory. Raises IndexError when the bundle brought fewer."""
-        from porting.tensors import read_tensors
+        """Read one of the sample inputs: by name, host memory, dtypes as in `inputs`. Raises IndexError past the last."""
+        from porting.tensors import as_declared, read_tensors
 
-        return read_tensors(self.samples[number])
+        return as_declared(read_tensors(self.samples[number]), self.inputs)
 
 
 class Session(Protocol):

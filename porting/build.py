@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from porting import shapes, sources, weights
 from porting.bundle import WEIGHTS, Bundle, Case, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.cases import CaseInputs, cases, draw, other_size
-from porting.compare import Noise, measure, noise_of, reference_problem
+from porting.compare import Noise, noise_of, reference_problem
 from porting.eager import EagerModel
 from porting.errors import ModelError
+from porting.metrics import measure
 from porting.tensors import write_tensors
 from porting.types import Cause, InputSpec, ModelSpec, Outcome, Precision, Stage, TensorSpec, from_json
-from porting.worker import Clock, classify
+from porting.worker import Clock, describe
 
 if TYPE_CHECKING:
     import numpy
@@ -391,9 +392,9 @@ def _export_all(exporter: Any, bundle: Bundle, keys: Sequence[str], clock: Clock
             import traceback
 
             traceback.print_exc()
-            outcome, cause = classify(error, None)
-            message = f"{type(error).__name__}: {str(error).strip()[:2000]}"
-            outcome, cause = getattr(error, "verdict", (outcome, cause))
+            said = describe(error, None)
+            outcome, cause = getattr(error, "verdict", (Outcome(said["outcome"]), Cause(said["cause"])))
+            message = said["message"] if said["usage"] else f"{said['type']}: {said['message'][:2000]}"
             record = FormRecord(text, failure=Failure(Stage.EXPORT, outcome, cause, message))
         made = [p for p in bundle.folder.rglob("*") if p.is_file() and str(p.relative_to(bundle.folder)).startswith(text)]
         new = [str(p.relative_to(bundle.folder)) for p in made]

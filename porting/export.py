@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from porting import shapes
 from porting.bundle import WEIGHTS, FormKey, FormRecord
 from porting.types import TensorSpec
+from porting.worker import root_cause
 
 if TYPE_CHECKING:
     import numpy
@@ -250,7 +251,8 @@ class Exporter:
 
 
 def first_line(error: BaseException) -> str:
-    """Type and first line of an error, short enough for a table."""
+    """Type and first line of what is at the bottom of an error, short enough for a table."""
+    error = root_cause(error)
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:300] if text else ''}"
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence
+
+from porting.types import TensorSpec
 
 if TYPE_CHECKING:
     import numpy
@@ -52,6 +54,22 @@ def read_tensors(path: Path) -> Dict[str, Array]:
             return {name: _typed(members[f"t{n}"], dtype) for n, (name, dtype) in enumerate(index)}
     except (KeyError, OSError, EOFError) as error:
         raise ValueError(f"{path} is not a tensor file: {error}") from error
+
+
+def as_declared(tensors: Mapping[str, Array], declared: Sequence[TensorSpec]) -> Dict[str, Array]:
+    """Cases hold floating-point inputs in float32; give those of a form that was exported at another precision its dtype."""
+    dtypes = {spec.name: spec.dtype for spec in declared}
+    return {name: _cast(array, dtypes.get(name, str(array.dtype))) for name, array in tensors.items()}
+
+
+def _cast(array: Array, dtype: str) -> Array:
+    if array.dtype.kind != "f" or dtype == str(array.dtype):
+        return array
+    if dtype == "bfloat16":
+        import ml_dtypes
+
+        return array.astype(ml_dtypes.bfloat16)
+    return array.astype(dtype) if dtype.startswith("float") else array
 
 
 def _typed(array: Array, dtype: str) -> Array:

@@ -11,6 +11,7 @@ import errno
 import importlib
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -113,19 +114,21 @@ def _convert(job: Json, clock: Clock, adapter: Adapter) -> Json:
 
 def _run(job: Json, clock: Clock, adapter: Adapter) -> Json:
     """Load an artifact and run every case; outputs go back as files."""
-    from porting.tensors import read_tensors, write_tensors
+    from porting.tensors import as_declared, read_tensors, write_tensors
 
     clock.enter(Stage.LOAD)
     target = Target.parse(job["target"])
-    session = adapter.load(from_json(Artifact, job["artifact"]), target, Path(job["artifact_folder"]))
+    artifact = from_json(Artifact, job["artifact"])
+    session = adapter.load(artifact, target, Path(job["artifact_folder"]))
     for case in job["cases"]:
         clock.enter(Stage.RUN, case["name"])
-        outputs = session.run(read_tensors(Path(case["inputs"])))
+        outputs = session.run(as_declared(read_tensors(Path(case["inputs"])), artifact.inputs))
         write_tensors(Path(case["outputs"]), outputs)
     answer = {"placement": to_json(session.placement()), "effective_precision": session.effective_precision().value}
     if job.get("bench"):
         clock.enter(Stage.BENCH)
-        answer["perf"] = _bench(session, read_tensors(Path(job["cases"][0]["inputs"])), job["bench"])
+        inputs = as_declared(read_tensors(Path(job["cases"][0]["inputs"])), artifact.inputs)
+        answer["perf"] = _bench(session, inputs, job["bench"])
     return answer
 
 
@@ -153,7 +156,8 @@ class NoArtifact(Exception):
 def describe(error: BaseException, adapter: Optional[Adapter]) -> Json:
     """An exception as data: type, message, outcome and cause."""
     outcome, cause = classify(error, adapter)
-    text = str(error).strip() or type(error).__name__
+    error = root_cause(error)
+    text = _COLOUR.sub("", str(error)).strip() or type(error).__name__
     return {
         "type": type(error).__name__,
         "message": text.encode("utf-8", "replace").decode()[:MESSAGE_LIMIT],
@@ -162,6 +166,18 @@ def describe(error: BaseException, adapter: Optional[Adapter]) -> Json:
         "outcome": outcome.value,
         "cause": cause.value,
     }
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error at the bottom of `raise ... from ...`: exporters wrap what happened in advice."""
+    seen = set()
+    while error.__cause__ is not None and id(error) not in seen:
+        seen.add(id(error))
+        error = error.__cause__
+    return error
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 # An exception never is a success, whatever an adapter makes of it.

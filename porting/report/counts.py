@@ -77,8 +77,13 @@ class Reason:
 
 
 def first_line(message: str) -> str:
-    """Return the first line that says something."""
-    return next((line.strip() for line in message.splitlines() if line.strip()), "")
+    """Return the first line that says something; one that ends in a colon only announces the next."""
+    found = ""
+    for line in filter(None, (line.strip() for line in message.splitlines())):
+        found = f"{found} {line}".strip()
+        if not line.endswith(":"):
+            break
+    return found
 
 
 def reasons(results: Iterable[Result]) -> list[Reason]:

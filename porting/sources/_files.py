@@ -99,7 +99,7 @@ def zip_names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
         # A truncated archive may be read as an archive inside it, whose first member does not open the file.
-        if members and min(int(member.header_offset) for member in members):
+        if members and all(member.header_offset > 0 for member in members):
             raise zipfile.BadZipFile("its list of members is missing")
         return [member.filename for member in members]
     except (zipfile.BadZipFile, OSError) as error:
