@@ -5,6 +5,7 @@ Weights never pass through Python as a whole: files are cloned or copied by the 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, List, Sequence, Tuple
 
@@ -104,6 +105,7 @@ def lower_to_half(source: Path, folder: Path) -> Tuple[str, ...]:
     onnxruntime.transformers.float16 lowers the graph while the big weights stand outside as graph inputs, since it would
     load them all; they are converted piece by piece afterwards. Finite weights beyond 65504 are clamped, as that tool does.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel

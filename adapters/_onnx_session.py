@@ -66,7 +66,7 @@ class OnnxSessionAdapter(Adapter):
 
     def probe(self) -> Probe:
         try:
-            runtime = importlib.import_module(self.module)
+            runtime = import_runtime(self.module)
             built_in = runtime.get_available_providers()
             version = {self.module: runtime.__version__}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
@@ -93,7 +93,7 @@ class OnnxSessionAdapter(Adapter):
         return Artifact(lower(form.path, folder), form.inputs, form.outputs, options)
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
-        runtime = importlib.import_module(self.module)
+        runtime = import_runtime(self.module)
         provider = self.providers[target.device]
         self._has_memory_of_its_own = provider.name != CPU
         if target.precision is Precision.FP32:
@@ -122,6 +122,12 @@ class OnnxSessionAdapter(Adapter):
         if match is None or not hasattr(state, "get_all_opkernel_def"):
             return False
         return any(kernel.op_name == match[1] for kernel in state.get_all_opkernel_def())
+
+
+def import_runtime(module: str) -> Any:
+    """Import a runtime with its telemetry off: onnxruntime 1.32 reports sessions over the network unless told before."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    return importlib.import_module(module)
 
 
 RULES: Tuple[Rule, ...] = (

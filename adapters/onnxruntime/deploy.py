@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: onnxruntime reports sessions over the network otherwise
 import onnxruntime
 
 HERE = Path(__file__).resolve().parent

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,31 @@ def test_fp16_says_so_when_external_data_ends_early(form: ExportedForm, folder: 
     data.write_bytes(data.read_bytes()[:1000])
     with pytest.raises(ValueError, match="'w' ends early"):
         OnnxRuntimeAdapter().convert(form, FP16, folder)
+
+
+# ---- telemetry
+
+OPEN_A_SESSION = """
+from porting.adapters._onnx_session import IDENTITY, import_runtime, start
+from porting.adapters.onnxruntime.adapter import PROVIDERS, OnnxRuntimeAdapter
+from porting.types import Precision
+{first}
+import onnxruntime
+start(onnxruntime, IDENTITY, PROVIDERS["cpu"], Precision.FP32).run(None, {{"x": [1.0]}})
+"""
+
+
+@pytest.mark.parametrize("first", ["import_runtime('onnxruntime')", "OnnxRuntimeAdapter().probe()"])
+def test_the_runtime_leaves_no_telemetry(first: str, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY" and not k.startswith("XDG_")}
+    root = Path(__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-c", OPEN_A_SESSION.format(first=first)],
+        check=True,
+        cwd=root,
+        env={**environment, "HOME": str(tmp_path)},
+    )
+    assert list(tmp_path.rglob("*")) == []
 
 
 # ---- providers
