@@ -15,9 +15,10 @@ from pathlib import Path
 from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
-    "build", "bundle", "cases", "eager", "export", "onnx_reference", "shapes", "sources", "tensors", "weights", "wide",
+    "build", "bundle", "cases", "compare", "eager", "export", "metrics", "onnx_reference", "shapes", "sources", "tensors",
+    "weights", "wide",
 )  # fmt: skip
-_CELL_CODE = ("adapter", "cell", "compare", "tensors", "verdict", "worker")
+_CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
 _BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
 
 
