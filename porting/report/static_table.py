@@ -19,7 +19,9 @@ _HEAD = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="app.css">
+<link rel="stylesheet" href="base.css">
+<link rel="stylesheet" href="marks.css">
+<link rel="stylesheet" href="pages.css">
 </head>
 <body><main>
 """

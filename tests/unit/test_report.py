@@ -9,6 +9,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +416,7 @@ def test_the_page_allows_no_script_but_its_own_and_no_network() -> None:
     assert not re.search(r"\son\w+=|style=|https?:", page)
     listed = set(re.findall(r'<script src="(\w+\.js)"', page))
     assert listed == {path.name for path in PAGE.glob("*.js")} | {"data.js"}
+    assert set(re.findall(r'href="(\w+\.css)"', page)) == {path.name for path in PAGE.glob("*.css")}
 
 
 # ---- words of the page --------------------------------------------------------------------------------------------
@@ -452,3 +455,13 @@ def test_results_without_evidence_claim_none(tmp_path: Path) -> None:
     assert tally([unavailable]).claims() == {}
     bare = dataclasses.replace(unavailable, outcome=Outcome.PASS)
     assert tally([bare]).claims() == {}
+
+
+def test_no_renderer_needs_numpy_torch_or_the_store() -> None:
+    code = """
+import sys
+import porting.report.html, porting.report.json_, porting.report.markdown, porting.report.table
+print(*sorted({"numpy", "torch", "onnx", "sqlalchemy", "porting.store"} & set(sys.modules)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
