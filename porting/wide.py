@@ -78,21 +78,23 @@ def _operators() -> contextlib.AbstractContextManager[Any]:
     class Widen(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = dict(kwargs or {})
-            if func.overloadpacket.__name__ in _MOVEMENT or _writes_low(func, args, low):
+            if func.overloadpacket.__name__ in _MOVEMENT or _writes_low(func, args, kwargs, low):
                 return func(*args, **kwargs)
             return func(*_wide(args, low), **_wide(kwargs, low))
 
     return Widen()
 
 
-def _writes_low(func: Any, args: Any, low: tuple[torch.dtype, ...]) -> bool:
+def _writes_low(func: Any, args: Any, kwargs: Any, low: tuple[torch.dtype, ...]) -> bool:
     """Whether the operator writes into a narrow tensor it was given: that tensor has to stay the one that is written."""
     import torch
 
-    return any(
-        isinstance(arg, torch.Tensor) and arg.dtype in low and schema.alias_info is not None and schema.alias_info.is_write
-        for arg, schema in zip(args, func._schema.arguments)  # noqa: B905 -- trailing arguments are given by keyword
-    )
+    for place, schema in enumerate(func._schema.arguments):
+        arg = args[place] if place < len(args) else kwargs.get(schema.name)
+        written = schema.alias_info is not None and schema.alias_info.is_write
+        if written and isinstance(arg, torch.Tensor) and arg.dtype in low:
+            return True
+    return False
 
 
 def _wide(value: Any, low: tuple[torch.dtype, ...]) -> Any:
