@@ -19,6 +19,7 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
     from porting.errors import UsageError
     from porting.report.explain import text_of
     from porting.report.json_ import record
+    from porting.report.words import printable_lines
 
     setting = Setting.find(store=store)
     with setting.open_store() as records:
@@ -30,7 +31,7 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
     if form == "json":
         print_json([record(found[0])])
     elif log:
-        click.echo(whole or found[0].log_tail or "nothing was printed")
+        click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
     else:
-        click.echo(text_of(found[0], len(history)))
+        click.echo(printable_lines(text_of(found[0], len(history))))
     return 0

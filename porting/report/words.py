@@ -114,6 +114,11 @@ def printable(text: str) -> str:
     return "".join(_shown(c) for c in text.strip())
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines, whose breaks and indentation stay."""
+    return "\n".join("".join(_shown(c) for c in line) for line in text.splitlines())
+
+
 def _shown(char: str) -> str:
     if char in "\n\r\t\v\f\u2028\u2029\u0085":
         return " "
