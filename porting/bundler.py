@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,12 +33,16 @@ class Bundler:
 
     def make(self, cells: Sequence[Cell]) -> Made:
         """Make or complete the bundle of one model for these cells, all of whose targets are here."""
+        needs = {FormKey.of(cell.adapter.need, cell.target) for cell in cells}
+        precisions = {judged_at(cell.target.precision) for cell in cells} | {need.precision for need in needs}
+        return self.reference(cells[0].spec, cells[0].bundle_key, precisions, needs)
+
+    def reference(self, spec: ModelSpec, key: str, precisions: set[Precision], needs: Collection[FormKey] = frozenset()) -> Made:
+        """Make or complete the bundle of one model: truth, noise at `precisions`, and the exported forms in `needs`."""
         trail = Trail()
         try:
-            _must_have(cells[0].spec)
-            needs = {FormKey.of(cell.adapter.need, cell.target) for cell in cells}
-            precisions = {judged_at(cell.target.precision) for cell in cells} | {need.precision for need in needs}
-            return Made(trail, self._complete(cells[0], needs, precisions, trail))
+            _must_have(spec)
+            return Made(trail, self._complete(spec, key, set(needs), precisions, trail))
         except Stop as stop:
             return Made(trail, finding=stop.finding)
         except PortingError as error:
@@ -48,47 +52,47 @@ class Bundler:
         """The bundle with the noise of a precision that a backend chose by itself. Raises Stop when it proves nothing there."""
         if precision.value not in bundle.noise and precision is not Precision.INT8:
             with locked(bundle.folder):
-                bundle = self._add(cell, read_bundle(bundle.folder, verify=False), precision, set(), trail)
+                bundle = self._add(cell.spec, read_bundle(bundle.folder, verify=False), precision, set(), trail)
             if precision.value in bundle.failures:
                 raise Stop(verdict.of_failure(bundle.failures[precision.value]))
         return bundle
 
-    def _complete(self, cell: Cell, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
-        folder = self._jobs.workspace.bundles / cell.bundle_key[:40]
+    def _complete(self, spec: ModelSpec, key: str, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
+        folder = self._jobs.workspace.bundles / key[:40]
         made_now = folder / self._run_id
         with locked(folder):
             if not (folder / FILE).exists() or (self._options.rebuild and not made_now.exists()):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
                 made_now.touch()
-                self._build(cell, folder, Precision.FP32, needs, trail)
+                self._build(spec, folder, Precision.FP32, needs, trail)
             bundle = read_bundle(folder)
             for precision in sorted(precisions, key=lambda p: p.value):
                 if "model" not in bundle.failures:
-                    bundle = self._add(cell, bundle, precision, needs, trail)
+                    bundle = self._add(spec, bundle, precision, needs, trail)
             return bundle
 
-    def _add(self, cell: Cell, bundle: Bundle, precision: Precision, needs: set[FormKey], trail: Trail) -> Bundle:
+    def _add(self, spec: ModelSpec, bundle: Bundle, precision: Precision, needs: set[FormKey], trail: Trail) -> Bundle:
         """Add a precision's noise and forms where they are not there yet; after a crash, the forms that are left."""
         known = precision.value in bundle.noise or precision.value in bundle.failures or precision is Precision.INT8
         while True:
             lacking = {need for need in needs if need.precision is precision and str(need) not in bundle.forms}
             if known and not lacking:
                 return bundle
-            self._build(cell, bundle.folder, precision, lacking, trail)
+            self._build(spec, bundle.folder, precision, lacking, trail)
             bundle, known = read_bundle(bundle.folder), True
 
-    def _build(self, cell: Cell, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail) -> None:
+    def _build(self, spec: ModelSpec, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail) -> None:
         """Run one build job. A crash while a form is exported is that form's; any other failure is the model's, and a Stop."""
         payload = {
             "kind": "porting.build:precision" if (folder / FILE).exists() else "porting.build:reference",
-            "spec": to_json(cell.spec),
+            "spec": to_json(spec),
             "bundle": str(folder),
             "precision": precision.value,
             "forms": sorted(str(need) for need in needs if need.precision is precision),
             "given": str(self._options.given) if self._options.given else None,
         }
-        self._jobs.warm_for("", cell.spec.source)
+        self._jobs.warm_for("", spec.source)
         end = self._jobs.run(payload, trail)
         finding = verdict.of_end(end)
         if finding is None:

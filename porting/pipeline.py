@@ -21,7 +21,7 @@ from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
 from porting.errors import PortingError
 from porting.jobs import Cell, Jobs, Options
-from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, Target
+from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Pipeline:
 
         cells = []
         for spec in specs:
-            bundle = keys.bundle_key(spec, _fingerprint(spec), self._given)
+            bundle = self._bundle_key(spec)
             for target in targets:
                 versions = self.jobs.prober.probe(target.adapter).versions
                 key = keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions)
@@ -108,6 +108,13 @@ class Pipeline:
             self._store.append(result, log)
         self._on_event(Event("cell", spec.id, str(target), result, 1, 1))
         return run, result
+
+    def reference(self, spec: ModelSpec, precisions: Iterable[Precision]) -> Made:
+        """The bundle of a model with its noise at `precisions`, made where it is not there; no form is exported for it."""
+        return self._bundler.reference(spec, self._bundle_key(spec), set(precisions))
+
+    def _bundle_key(self, spec: ModelSpec) -> str:
+        return keys.bundle_key(spec, _fingerprint(spec), self._given)
 
     def _known(self, cells: Sequence[Cell]) -> dict[str, Result]:
         """Results of equal contents; those that speak of the rig, or of something missing here, are not reused."""
