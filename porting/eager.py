@@ -67,6 +67,8 @@ class EagerModel:
         self.module = module
         self.names = tuple(names)
         self.constants = dict(constants)
+        self.outputs: tuple[TensorSpec, ...] = ()
+        """Of the last run at a precision: names, dtypes and shapes as eager gave them."""
 
     def flat(self) -> nn.Module:
         """The positional form, in eval mode: a fresh wrapper starts in train mode, and exporters restore that recursively."""
@@ -89,6 +91,8 @@ class EagerModel:
         outputs = dict(flatten(answer))
         if not outputs:
             raise ModelError("the model returned no tensor.", "Its forward has to return tensors, or a dict or tuple of them.")
+        if precision is not None:
+            self.outputs = tuple(TensorSpec(n, str(t.dtype).removeprefix("torch."), tuple(t.shape)) for n, t in outputs.items())
         return {name: _as_array(tensor) for name, tensor in outputs.items()}
 
     def to(self, precision: Precision) -> None:
@@ -97,12 +101,8 @@ class EagerModel:
 
     def output_specs(self, inputs: Arrays, precision: Precision) -> tuple[TensorSpec, ...]:
         """Names, dtypes and shapes of the outputs at `precision`, by running."""
-        import torch
-
-        dtype = torch_dtype(precision)
-        with torch.no_grad():
-            answer = self.module(**{n: as_tensor(inputs[n], dtype) for n in self.names}, **self.constants)
-        return tuple(TensorSpec(name, str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in flatten(answer))
+        self.run(inputs, precision)
+        return self.outputs
 
 
 def as_tensor(array: Any, dtype: torch.dtype) -> torch.Tensor:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from porting.cases import CaseInputs
 from porting.errors import ModelError, UsageError
-from porting.tensors import write_tensors
-from porting.types import ModelSpec
+from porting.tensors import read_tensors, write_tensors
+from porting.types import InputSpec, ModelSpec
 from porting.workspace import Workspace, atomic_write, digest_file, disk_errors
 
 if TYPE_CHECKING:
@@ -37,6 +38,30 @@ def store_inputs(inputs: Any, workspace: Workspace) -> Path:
             write_tensors(folder / f"{name}.npz", case)
     atomic_write(folder / "given.json", json.dumps(names).encode())
     return folder
+
+
+def read_cases(folder: Path, inputs: Sequence[InputSpec], sizes: Mapping[str, int]) -> list[CaseInputs]:
+    """Read what `store_inputs` wrote, in the job that runs it. A single case gets a rolled twin, which tells a right answer
+    from a constant one. Raises ModelError when names do not fit the model's inputs."""
+    import numpy as np
+
+    made = []
+    for name in json.loads((folder / "given.json").read_text()):
+        arrays = read_tensors(folder / f"{name}.npz")
+        _must_fit(arrays, inputs)
+        made.append(CaseInputs(name, dict(sizes), arrays, True))
+    if len(made) == 1:
+        rolled = {n: np.roll(a, 1, axis=-1) if a.ndim else a for n, a in made[0].arrays.items()}
+        made.append(CaseInputs(f"{made[0].name}-rolled", dict(sizes), rolled, True))
+    return made
+
+
+def _must_fit(arrays: Arrays, inputs: Sequence[InputSpec]) -> None:
+    wanted = [i.name for i in inputs]
+    lost, extra = [n for n in wanted if n not in arrays], [n for n in arrays if n not in wanted]
+    if lost or extra:
+        detail = f"missing: {', '.join(lost) or 'none'}; unknown: {', '.join(extra) or 'none'}."
+        raise ModelError(f"the inputs given do not fit the model, which takes {', '.join(wanted)}.", detail)
 
 
 def _case(one: Any) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
-    "build", "bundle", "cases", "compare", "eager", "export", "metrics", "onnx_reference", "shapes", "sources", "tensors",
-    "weights", "wide",
+    "build", "bundle", "cases", "compare", "eager", "export", "metrics", "onnx_reference", "reference", "shapes", "sources",
+    "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
-_BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
+BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
 
 
 def digest(value: Json) -> str:
@@ -56,7 +56,7 @@ def bundle_key(spec: ModelSpec, fingerprint: Mapping[str, str], given: str = "")
             "source": dict(fingerprint),
             "given": given,
             "code": code(_BUNDLE_CODE),
-            "versions": {name: version(name) for name in _BUNDLE_DISTRIBUTIONS},
+            "versions": {name: version(name) for name in BUNDLE_DISTRIBUTIONS},
         }
     )
 
