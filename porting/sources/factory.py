@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from porting.errors import ModelError, PortingError
 from porting.sources import BuiltModel, _files, _inputs, _tables
+from porting.sources._torchvision import make_importable
 from porting.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def build(spec: ModelSpec) -> BuiltModel:
     no module, or when its example inputs do not fit the module."""
     import torch
 
+    make_importable()  # a factory may well build on a library that imports torchvision
     made = _call(spec)
     module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, torch.nn.Module):
