@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import registry
-from porting.errors import UnknownName, UsageError
+from porting.errors import EnvironmentMissing, ModelError, UnknownName, UsageError
 from porting.jobs import Options
-from porting.types import Evidence, ModelSpec, Precision, Result, Target
+from porting.types import WRONG_INPUT, Evidence, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Setting:
         specs = [spec for name in names for spec in catalog.resolve(name, self.catalog, trust)]
         if not names:
             if not tier and not (self.project and self.project.models):
-                raise UsageError("no model given.", "Name some (porting models list shows them), or take --tier smoke.")
+                hint = "Name some (porting models list shows them), take --tier smoke, or start your own with porting init."
+                raise UsageError("no model given.", hint)
             specs = list(self.project.models) if self.project and not tier else self.catalog.match((), tier)
         elif tier:
             specs = [spec for spec in specs if tier in spec.tiers]
@@ -118,11 +119,14 @@ def target_states(probe: Callable[[str], Probe], names: Sequence[str] | None = N
 
 
 def choose_targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None = None) -> list[Target]:
-    """Targets by name or glob; `all` means every one that is here. Without any: the project's, else those here at fp32."""
+    """Targets by name or glob; `all` means every one that is here. Without any: the project's, else those here at fp32.
+
+    Raises UsageError, UnknownName with near names, and EnvironmentMissing when there is none to check on.
+    """
     wanted = list(patterns) or list(project.targets if project else ())
     probe = pipeline.jobs.prober.probe
     if not wanted:
-        return [s.target for s in target_states(probe) if s.available and s.target.precision is Precision.FP32]
+        return _some([s.target for s in target_states(probe) if s.available and s.target.precision is Precision.FP32])
     chosen: list[Target] = []
     for pattern in wanted:
         if pattern == "all":
@@ -131,7 +135,13 @@ def choose_targets(patterns: Sequence[str], pipeline: Pipeline, project: Project
             chosen += _matching(pattern)
         else:
             chosen.append(registry.target(pattern))
-    return list(dict.fromkeys(chosen))
+    return _some(list(dict.fromkeys(chosen)))
+
+
+def _some(chosen: list[Target]) -> list[Target]:
+    if not chosen:  # a check of nothing would end as if all were well
+        raise EnvironmentMissing("no target is here.", "porting doctor tells what is missing.")
+    return chosen
 
 
 def _matching(pattern: str) -> list[Target]:
@@ -172,13 +182,27 @@ def check(
     model: catalog id, glob, path, `package.module:factory`, several of these, or a torch.nn.Module (with `inputs`).
     inputs: arrays by input name, one case or several, or npz files; drawn from the model's spec when not given.
     targets: names or globs such as `openvino:*`; by default what is here at fp32. Returns a result a (model, target).
-    Raises UsageError for what cannot be understood and InfrastructureError when nothing can be recorded.
+    Raises UsageError for what cannot be understood, ModelError when nothing handed in is a model or the inputs do not fit, and
+    InfrastructureError when nothing can be recorded.
     """
     setting = Setting.find(store=store)
     options = replace(options or Options(), given=_given(inputs, setting.workspace))
     specs = _specs(model, inputs, setting, tier, trust)
     with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
-        return pipeline.check(specs, choose_targets(targets, pipeline, setting.project))
+        results = pipeline.check(specs, choose_targets(targets, pipeline, setting.project))
+    wrong = wrong_input(specs, results, options)
+    if wrong and len(wrong) == len(results):
+        raise ModelError(wrong[0].message, wrong[0].hint)
+    return results
+
+
+def wrong_input(specs: Sequence[ModelSpec], results: Sequence[Result], options: Options) -> list[Result]:
+    """Results that say that what the caller handed in is at fault: a path or factory that is no model, inputs that do not fit.
+
+    An entry of a catalog that cannot be built is no wrong input but a failure of that entry.
+    """
+    handed = {spec.id for spec in specs if not spec.origin or options.given}
+    return [r for r in results if r.model in handed and r.outcome is Outcome.INVALID and r.cause in WRONG_INPUT]
 
 
 def convert(
@@ -212,6 +236,8 @@ def convert(
             write_port(run, result, Path(folder))
         finally:
             run.clean()
+    if wrong_input(specs, [result], options):
+        raise ModelError(result.message, result.hint)
     return result
 
 

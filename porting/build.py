@@ -17,7 +17,7 @@ from porting import keys, sources
 from porting.bundle import Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.eager import as_tensor, torch_dtype
 from porting.reference import Reference
-from porting.types import Cause, ModelSpec, Outcome, Precision, Stage, from_json
+from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, from_json
 from porting.worker import Clock, describe
 
 if TYPE_CHECKING:
@@ -94,9 +94,12 @@ def _export_all(exporter: Any, bundle: Bundle, forms: Sequence[str], clock: Cloc
         clock.enter(Stage.EXPORT, text)
         try:
             record = exporter.export(FormKey.parse(text))
-        except Exception as error:  # noqa: BLE001 -- exporters raise whatever a model made them stumble over
+        except Exception as error:  # exporters raise whatever a model made them stumble over
             traceback.print_exc()
-            record = FormRecord(text, failure=_failure_of(error))
+            failure = _failure_of(error)
+            if failure.cause in INFRASTRUCTURE:  # of this run, not of the model: nothing to keep in its bundle
+                raise
+            record = FormRecord(text, failure=failure)
         made = [p.relative_to(bundle.folder) for p in bundle.folder.rglob("*") if p.is_file()]
         new = [str(p) for p in made if str(p).startswith(text)]
         bundle = write_bundle(replace(bundle, forms=dict(bundle.forms) | {text: record}), new)
@@ -104,6 +107,5 @@ def _export_all(exporter: Any, bundle: Bundle, forms: Sequence[str], clock: Cloc
 
 def _failure_of(error: Exception) -> Failure:
     said = describe(error, None)
-    outcome, cause = getattr(error, "verdict", (Outcome(said["outcome"]), Cause(said["cause"])))
-    message = said["message"] if said["usage"] else f"{said['type']}: {said['message'][:2000]}"
-    return Failure(Stage.EXPORT, outcome, cause, message)
+    message = said["message"] if said["ours"] else f"{said['type']}: {said['message'][:2000]}"
+    return Failure(Stage.EXPORT, Outcome(said["outcome"]), Cause(said["cause"]), message)

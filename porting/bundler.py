@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from porting import keys, verdict
 from porting.bundle import FILE, Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.errors import PortingError
-from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of, judged_at
+from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, to_json
 from porting.verdict import Finding
-from porting.workspace import locked
+from porting.workspace import disk_errors, locked
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Bundler:
             return Made(trail, finding=stop.finding)
         except PortingError as error:
             return Made(trail, finding=finding_of(error, Stage.BUILD))
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- see fault_of
+            return Made(trail, finding=fault_of(error, trail))
 
     def with_precision(self, cell: Cell, bundle: Bundle, precision: Precision, trail: Trail) -> Bundle:
         """The bundle with the noise of a precision that a backend chose by itself. Raises Stop when it proves nothing there."""
@@ -63,8 +68,9 @@ class Bundler:
         with locked(folder):
             if not (folder / FILE).exists() or (self._options.rebuild and not made_now.exists()):
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(parents=True)
-                made_now.touch()
+                with disk_errors(folder):
+                    folder.mkdir(parents=True)
+                    made_now.touch()
                 self._build(spec, folder, Precision.FP32, needs, trail)
             bundle = read_bundle(folder)
             for precision in sorted(precisions, key=lambda p: p.value):

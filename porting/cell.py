@@ -7,6 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from porting.bundle import Bundle, Case, FormKey, FormRecord
 from porting.bundler import Bundler, Made
 from porting.compare import Verdict, judge
 from porting.errors import PortingError
-from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of, judged_at
+from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.signature import signature
 from porting.tensors import read_tensors
 from porting.types import (
@@ -35,6 +36,7 @@ from porting.types import (
     to_json,
 )  # fmt: skip
 from porting.verdict import Finding
+from porting.workspace import disk_errors
 
 LOG_TAIL = 4000
 """Characters of the log that a record carries."""
@@ -66,7 +68,11 @@ class CellRun:
         except Stop as stop:
             finding = stop.finding
         except PortingError as error:
-            finding = finding_of(error, Stage.PLAN)
+            finding = finding_of(error, self.trail.stage)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- see fault_of
+            finding = fault_of(error, self.trail)
         log = b"".join(self.trail.logs)
         return self._result(finding, log), log
 
@@ -119,7 +125,8 @@ class CellRun:
 
     def _run(self, bundle: Bundle, judged: Sequence[Case]) -> dict[str, Path]:
         """Load the artifact in a fresh process and run every case. Returns the files of outputs by case."""
-        (self.folder / "outputs").mkdir()
+        with disk_errors(self.folder):
+            (self.folder / "outputs").mkdir()
         outputs = {case.name: self.folder / "outputs" / f"{number}.npz" for number, case in enumerate(judged)}
         cases = [{"name": c.name, "inputs": str(bundle.folder / c.inputs), "outputs": str(outputs[c.name])} for c in judged]
         payload = self._payload("run", artifact=to_json(self.artifact), bench=self._options.bench_seconds, cases=cases)

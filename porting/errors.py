@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from porting.types import Cause, Outcome
+
 
 class PortingError(Exception):
     """Base of every error a person is meant to see. message: one sentence; hint: what to do next."""
 
     exit_code = 1
+    verdict: ClassVar[tuple[Outcome, Cause]] = (Outcome.FAIL, Cause.EXCEPTION)
+    """What a cell comes to that meets this error."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -21,15 +27,24 @@ class UsageError(PortingError):
     """The request cannot be understood or does not fit: exit code 2."""
 
     exit_code = 2
+    verdict = (Outcome.INVALID, Cause.USAGE)
+
+
+def near_names(name: str, known: list[str]) -> list[str]:
+    """Up to three names that may have been meant: `bert` and `brt` mean `transformers/bert`, too."""
+    import difflib
+
+    whole = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    last = {other.rpartition("/")[2]: other for other in reversed(known)}
+    ends = [last[end] for end in difflib.get_close_matches(name, last, n=3, cutoff=0.5)]
+    return list(dict.fromkeys([*ends, *whole] if "/" not in name else whole))[:3]
 
 
 class UnknownName(UsageError):
     """A model, target, adapter or source that nobody knows. Suggests near names."""
 
     def __init__(self, kind: str, name: str, known: list[str], hint: str = "") -> None:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = near_names(name, known)
         meant = f"Did you mean {', '.join(near)}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}.", f"{meant} {hint}".strip())
 
@@ -45,11 +60,14 @@ class ModelError(UsageError):
 class UntrustedError(UsageError):
     """A file that can run code when loaded, or that reaches outside its folder, without `--trust`."""
 
+    verdict = (Outcome.INVALID, Cause.UNTRUSTED)
+
 
 class InfrastructureError(PortingError):
     """The rig failed, not the model: exit code 3."""
 
     exit_code = 3
+    verdict = (Outcome.FAIL, Cause.HARNESS)
 
 
 class StoreError(InfrastructureError):
@@ -59,6 +77,8 @@ class StoreError(InfrastructureError):
 class DiskError(InfrastructureError):
     """No space, no permission, a read-only folder."""
 
+    verdict = (Outcome.FAIL, Cause.DISK)
+
 
 class BundleError(InfrastructureError):
     """A bundle on disk is damaged or was made by a newer version."""
@@ -66,3 +86,5 @@ class BundleError(InfrastructureError):
 
 class EnvironmentMissing(InfrastructureError):
     """The interpreter or package a backend needs is not here; the hint has the command that brings it."""
+
+    verdict = (Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY)

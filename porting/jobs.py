@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from porting import verdict
 from porting.adapter import Adapter
 from porting.bundle import Bundle
 from porting.environment import Interpreter, interpreter_for
-from porting.errors import EnvironmentMissing, InfrastructureError, PortingError
+from porting.errors import EnvironmentMissing, PortingError
 from porting.probing import Prober
 from porting.runner import JobEnd, Limits, Runner
 from porting.types import Cause, Json, ModelSpec, Outcome, Precision, Stage, StageTime, Target
@@ -65,6 +66,11 @@ class Trail:
     def add(self, end: JobEnd) -> None:
         self.stages += end.stages
         self.logs.append(end.log)
+
+    @property
+    def stage(self) -> Stage:
+        """The last stage that was left in good order."""
+        return self.stages[-1].name if self.stages else Stage.PLAN
 
     def fork(self) -> Trail:
         """A trail that goes on from here by itself: the bundle's is shared by every cell of the model."""
@@ -124,11 +130,15 @@ class Jobs:
 
 def finding_of(error: PortingError, stage: Stage) -> Finding:
     """One of our own errors as a finding."""
-    if isinstance(error, EnvironmentMissing):
-        return Finding(Stage.ENVIRONMENT, Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY, error.message, error.hint)
-    if isinstance(error, InfrastructureError):
-        return Finding(stage, Outcome.FAIL, Cause.HARNESS, error.message, error.hint)
-    return Finding(stage, Outcome.INVALID, Cause.EXCEPTION, error.message, error.hint, usage=error.exit_code == 2)
+    where = Stage.ENVIRONMENT if isinstance(error, EnvironmentMissing) else stage
+    return Finding(where, *error.verdict, error.message, error.hint)
+
+
+def fault_of(error: Exception, trail: Trail) -> Finding:
+    """A fault of ours as a finding: it ends one cell and not a run of thousands. The traceback goes to the log."""
+    trail.logs.append("".join(traceback.format_exception(error)).encode())
+    message = f"a fault in porting itself: {type(error).__name__}: {error}"
+    return Finding(trail.stage, Outcome.FAIL, Cause.HARNESS, message, "Please report it, with what porting explain --log shows.")
 
 
 def judged_at(precision: Precision) -> Precision:

@@ -6,14 +6,12 @@ of a cell in porting.cell; here is their order.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import keys
@@ -21,7 +19,7 @@ from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
 from porting.errors import PortingError
 from porting.jobs import Cell, Jobs, Options
-from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Precision, Result, Target
+from porting.types import INFRASTRUCTURE, WRONG_INPUT, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class Pipeline:
         self._store = store
         self._bundler = Bundler(self.jobs, self.options, self.run_id)
         self._on_event = on_event
-        self._given = _folder_digest(self.options.given) if self.options.given else ""
+        self._given = self.options.given.name if self.options.given else ""  # it is named by its contents
 
     def __enter__(self) -> Pipeline:
         return self
@@ -103,9 +101,13 @@ class Pipeline:
         self._on_event(Event("plan", total=1))
         made = self._make([cell]) if device_state(cell, self.jobs).available else None
         run = CellRun(cell, made, self.jobs, self._bundler, self.options, self.run_id)
-        result, log = run.run()
-        if self._store:
-            self._store.append(result, log)
+        try:
+            result, log = run.run()
+            if self._store:
+                self._store.append(result, log)
+        except BaseException:  # whatever it was, it goes on after the artifact is gone
+            run.clean()
+            raise
         self._on_event(Event("cell", spec.id, str(target), result, 1, 1))
         return run, result
 
@@ -117,11 +119,12 @@ class Pipeline:
         return keys.bundle_key(spec, _fingerprint(spec), self._given)
 
     def _known(self, cells: Sequence[Cell]) -> dict[str, Result]:
-        """Results of equal contents; those that speak of the rig, or of something missing here, are not reused."""
+        """Results of equal contents; those that speak of the rig, of wrong input or of something missing here, are not reused."""
         if not self._store or self.options.rerun or self.options.rebuild or self.options.bench_seconds:
             return {}
         found = self._store.by_keys(cell.key for cell in cells)
-        return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in INFRASTRUCTURE}
+        passing = INFRASTRUCTURE | WRONG_INPUT
+        return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in passing}
 
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy: with a cell whose bundle is ready if there is one, else with the next model's bundle."""
@@ -185,7 +188,3 @@ def _by_model(cells: Iterable[Cell]) -> list[list[Cell]]:
     for cell in cells:
         groups.setdefault(cell.bundle_key, []).append(cell)
     return list(groups.values())
-
-
-def _folder_digest(folder: Path) -> str:
-    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in sorted(folder.iterdir()))).hexdigest()

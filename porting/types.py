@@ -79,6 +79,7 @@ class Cause(str, enum.Enum):
     MISSING_WEIGHTS = "missing_weights"
     VERSION_CONFLICT = "version_conflict"
     UNTRUSTED = "untrusted"
+    USAGE = "usage"  # what was given is at fault: it is no model, or inputs that do not fit it
     NETWORK = "network"
     DISK = "disk"
     HARNESS = "harness"
@@ -86,6 +87,8 @@ class Cause(str, enum.Enum):
 
 # Causes that speak of the rig, not of the model or the target: such a result is not reused and makes a run incomplete.
 INFRASTRUCTURE = frozenset({Cause.NETWORK, Cause.DISK, Cause.HARNESS})
+# Causes that speak of what a person handed in. Not reused either: what a factory needs besides is not all known.
+WRONG_INPUT = frozenset({Cause.USAGE, Cause.UNTRUSTED})
 
 
 class Evidence(str, enum.Enum):

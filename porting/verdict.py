@@ -23,6 +23,11 @@ _LIMITS = {
     "memory": (Cause.HOST_OOM, "the process tree used more memory than allowed"),
     "output": (Cause.HARNESS, "the job printed more than is kept"),
 }
+_MORE = {
+    Cause.TIMEOUT: "Give it more with --timeout SECONDS",
+    Cause.HANG: "If it only waits, give it more with --silence SECONDS",
+    Cause.HOST_OOM: "Give it more with --memory GIB, or fewer --workers",
+}
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,6 @@ class Finding:
     cause: Cause | None = None
     message: str = ""
     hint: str = ""
-    usage: bool = False
-    """Whether what was given is at fault, rather than what was done with it."""
 
 
 def of_end(end: JobEnd, bundle: Bundle | None = None) -> Finding | None:
@@ -48,8 +51,14 @@ def of_end(end: JobEnd, bundle: Bundle | None = None) -> Finding | None:
     if end.stage is Stage.RUN and cause is Cause.EXCEPTION and bundle and not _nominal(end.detail, bundle):
         cause = Cause.DYNAMIC_SHAPE
         message = f"case {end.detail}: {message}"
-    hint = str(end.error.get("hint", ""))
-    return Finding(end.stage, outcome, cause, message, hint, bool(end.error.get("usage")))
+    hint = str(end.error.get("hint", "")) or _more(end.stage, cause)
+    return Finding(end.stage, outcome, cause, message, hint)
+
+
+def _more(stage: Stage, cause: Cause) -> str:
+    """How to lift a limit that ended a job; without --rerun or --rebuild the record or the bundle would answer again."""
+    before = (*_BEFORE_TARGET, Stage.EXPORT)
+    return f"{_MORE[cause]} and {'--rebuild' if stage in before else '--rerun'}." if cause in _MORE else ""
 
 
 def _nominal(case: str, bundle: Bundle) -> bool:
@@ -59,7 +68,7 @@ def _nominal(case: str, bundle: Bundle) -> bool:
 def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
     if end.ending == "error":
         kind, message = end.error["type"], end.error["message"]
-        words = message if end.error.get("usage") else f"{kind}: {message}"
+        words = message if end.error.get("ours") else f"{kind}: {message}"
         return Outcome(end.error["outcome"]), Cause(end.error["cause"]), words
     if end.ending in _LIMITS:
         cause, message = _LIMITS[end.ending]
@@ -76,7 +85,7 @@ def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
 
 def of_failure(failure: Failure) -> Finding:
     """A failure that the bundle recorded."""
-    return Finding(failure.stage, failure.outcome, failure.cause, failure.message)
+    return Finding(failure.stage, failure.outcome, failure.cause, failure.message, _more(failure.stage, failure.cause))
 
 
 def of_comparison(verdict: Verdict, placement: Placement, minimum_target_share: float) -> Finding:

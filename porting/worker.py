@@ -157,24 +157,31 @@ def describe(error: BaseException, adapter: Optional[Adapter]) -> Json:
     """An exception as data: type, message, outcome and cause."""
     outcome, cause = classify(error, adapter)
     error = root_cause(error)
-    text = _COLOUR.sub("", str(error)).strip() or type(error).__name__
+    ours = _ours(error)
+    text = _COLOUR.sub("", str(getattr(error, "message", error) if ours else error)).strip() or type(error).__name__
     return {
         "type": type(error).__name__,
         "message": text.encode("utf-8", "replace").decode()[:MESSAGE_LIMIT],
         "hint": str(getattr(error, "hint", "")),
-        "usage": getattr(error, "exit_code", 0) == 2,
+        "ours": ours,
         "outcome": outcome.value,
         "cause": cause.value,
     }
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error at the bottom of `raise ... from ...`: exporters wrap what happened in advice."""
+    """The error at the bottom of `raise ... from ...`: exporters wrap what happened in advice. One of ours is bottom enough:
+    it says in plain words what the error below it means."""
     seen = set()
-    while error.__cause__ is not None and id(error) not in seen:
+    while error.__cause__ is not None and id(error) not in seen and not _ours(error):
         seen.add(id(error))
         error = error.__cause__
     return error
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether it is a PortingError, by its shape: porting.errors is not in a backend's interpreter."""
+    return hasattr(error, "exit_code") and hasattr(error, "hint")
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -185,7 +192,7 @@ _MAY_SAY = (Outcome.FAIL, Outcome.UNSUPPORTED, Outcome.UNAVAILABLE)
 
 
 def classify(error: BaseException, adapter: Optional[Adapter]) -> Tuple[Outcome, Cause]:
-    """The backend's own word first, then general rules."""
+    """The backend's own word first, then what one of our errors carries, then general rules."""
     if adapter is not None:
         try:
             said = adapter.classify(error)
@@ -194,6 +201,9 @@ def classify(error: BaseException, adapter: Optional[Adapter]) -> Tuple[Outcome,
             said = None
         if said is not None and said[0] in _MAY_SAY:
             return said
+    verdict: Optional[Tuple[Outcome, Cause]] = getattr(root_cause(error), "verdict", None)
+    if verdict is not None and verdict[0] in (*_MAY_SAY, Outcome.INVALID):
+        return verdict
     if isinstance(error, NoArtifact):
         return Outcome.FAIL, Cause.NO_ARTIFACT
     if isinstance(error, MemoryError):

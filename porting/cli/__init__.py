@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
             import difflib
 
             near = difflib.get_close_matches(name, COMMANDS, n=1)
-            raise click.UsageError(f"no such command {name!r}." + (f" Did you mean {near[0]}?" if near else ""), ctx)
+            raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {near[0]}?" if near else ""), ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -67,7 +68,13 @@ def root() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its status."""
+    """Run the command line and exit with its status. A request to end (SIGTERM) is heard like Ctrl-C: jobs are ended first."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign gets a question mark, not a traceback
+            stream.reconfigure(errors="replace")
     sys.exit(run(arguments))
 
 
@@ -82,7 +89,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _complain(_usage(error))
         return 2
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; what was recorded is kept, and the same command goes on from there.")
@@ -90,6 +97,17 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away: nothing is wrong
         return 0
+    except Exception as error:  # noqa: BLE001 -- a fault of ours must not end like a failed model, whose status is 1
+        traceback.print_exc()
+        _complain(f"a fault in porting itself: {type(error).__name__}: {error}. Please report it, with the lines above.")
+        return INCOMPLETE
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click has to say, in one line, with where to read more."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {context.command_path if context else 'porting'} --help."
 
 
 def _complain(text: str) -> None:

@@ -50,11 +50,14 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def exit_code(results: Iterable[Result], planned: int | None = None) -> int:
     """0 when every cell passed (or was skipped), 1 when one failed, 3 when one says nothing about its model or is missing."""
     found = list(results)
-    rig = [r for r in found if r.cause in INFRASTRUCTURE or r.outcome in (Outcome.UNAVAILABLE, Outcome.MISSING)]
-    good = (Outcome.PASS, Outcome.DEGRADED, Outcome.SKIPPED)
-    if any(r.outcome not in good and r not in rig for r in found):
+    rest = [r for r in found if r.outcome not in (Outcome.PASS, Outcome.DEGRADED, Outcome.SKIPPED)]
+    if not all(_of_the_rig(r) for r in rest):
         return 1
-    return 3 if rig or (planned is not None and planned > len(found)) else 0
+    return 3 if rest or (planned is not None and planned > len(found)) else 0
+
+
+def _of_the_rig(result: Result) -> bool:
+    return result.cause in INFRASTRUCTURE or result.outcome in (Outcome.UNAVAILABLE, Outcome.MISSING)
 
 
 def matrix_of(specs: Sequence[ModelSpec], states: Sequence[TargetState], results: Iterable[Result]) -> Matrix:

@@ -11,6 +11,7 @@ import click
 from porting.cli._shared import console, exit_code, format_option, matrix_of, store_option, trust_option
 
 if TYPE_CHECKING:
+    from porting.pipeline import Event
     from porting.types import ModelSpec
 
 
@@ -40,8 +41,9 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
     contents is not run again.
     """
-    from porting.api import Setting, choose_targets, target_states
+    from porting.api import Setting, choose_targets, target_states, wrong_input
     from porting.cli._progress import progress
+    from porting.errors import ModelError
     from porting.given import store_inputs
     from porting.report import render
 
@@ -50,17 +52,24 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     folder = store_inputs([Path(p) for p in given["inputs"]], setting.workspace) if given["inputs"] else None
     options = _options(given, folder)
     patterns = [p for text in given["on"] for p in text.split(",") if p]
-    with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, show) as run:
+
+    def tell(event: Event) -> None:
+        if not event.result or not wrong_input(specs, [event.result], options):  # that is said once, at the end
+            show(event)
+
+    with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, tell) as run:
         targets = choose_targets(patterns, run, setting.project)
         results = run.check(specs, targets)
         adapters = list(dict.fromkeys(t.adapter for t in targets))
         states = {str(s.target): s for s in target_states(run.jobs.prober.probe, adapters)}
+    wrong = wrong_input(specs, results, options)
+    if wrong and len(wrong) == len(results):
+        raise ModelError(wrong[0].message, wrong[0].hint)
     matrix = matrix_of(specs, [states[str(t)] for t in targets], results)
     render.write(matrix, form, html)
-    usage = [r for r in results if r.hint and r.stage.value == "build"]
-    if usage and form == "table":
-        click.echo(f"Hint: {usage[0].hint}", err=True)
-    return exit_code(results, len(specs) * len(targets))
+    for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
+        click.echo(f"Error: {text}", err=True)
+    return ModelError.exit_code if wrong else exit_code(results, len(specs) * len(targets))
 
 
 def _options(given: dict[str, Any], inputs: Path | None) -> Any:

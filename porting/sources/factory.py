@@ -11,6 +11,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -144,11 +145,11 @@ def one_line(error: BaseException) -> str:
 
 def _where(error: BaseException) -> str:
     """The last line of the person's own code in the traceback."""
-    place = ""
+    place, library = "", os.path.dirname(os.__file__)
     trace = error.__traceback__
     while trace:
         file = trace.tb_frame.f_code.co_filename
-        if file != __file__ and "site-packages" not in file and not file.startswith("<"):
+        if file != __file__ and "site-packages" not in file and not file.startswith(("<", library)):
             place = f" at {Path(file).name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place

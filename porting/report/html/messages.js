@@ -161,6 +161,7 @@ const MESSAGES = {
   "cause.missing_weights": ["missing weights", "缺少权重"],
   "cause.version_conflict": ["version conflict", "版本冲突"],
   "cause.untrusted": ["untrusted", "不受信任"],
+  "cause.usage": ["wrong input", "输入有误"],
   "cause.network": ["network", "网络"],
   "cause.disk": ["disk", "磁盘"],
   "cause.harness": ["harness", "检测框架自身"],
