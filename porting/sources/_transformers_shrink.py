@@ -31,7 +31,10 @@ LAYER_COUNT = -4
 # Field name (whole, first match wins) -> the most it may be, or one of the rules named above.
 INTEGERS: tuple[tuple[str, int], ...] = (
     (r".*(token_id|token_index|pad_id|pad_idx|padding_idx|token_ids)|(mask|pad|bos|eos|unk)_index", SPECIAL_TOKEN),
-    (r"(sliding_window|sliding_window_size|attention_chunk_size|local_attention|window_attention_size|mm_tokens_per_image)", 4),
+    # Shorter than the nominal sequence, so that the window counts; longer than its padding: a query that sees nothing but
+    # padding has no defined answer.
+    (r"(sliding_window|sliding_window_size|attention_chunk_size|local_attention|window_attention_size)", 8),
+    (r"mm_tokens_per_image", 4),
     (r"(sliding_window_pattern|full_attention_interval|attn_layer_period|global_attn_every_n_layers|linear_attn_period"
      r"|moe_layer_interval|interleave_moe_layer_step|expert_layer_period|no_rope_layer_interval)", 2),
     (r"(attn_layer_offset|expert_layer_offset|first_k_dense_replace|moe_layer_start_index|moe_num_shared_experts"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from porting.errors import EnvironmentMissing, ModelError
-from porting.sources import BuiltModel
+from porting.sources import BuiltModel, _files
 from porting.types import ModelSpec
 
 from . import _transformers_inputs as calls
@@ -32,6 +33,10 @@ TASKS = (
 # Entries of `config` that speak of the way it is built, not of the config itself.
 TASK, CLASS, FULL_SIZE, OUTPUTS = "_task", "_class", "_full_size", "_outputs"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
+
+# Switches off the library's checks of tensor values, which it makes at every call: they end in an exported graph as operators
+# that ONNX has no word for (aten._is_all_true).
+NO_CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"
 
 # The default mixture-of-experts kernel is an operator of transformers' own, which no exporter knows and fp64 lacks.
 EXPERTS = "batched_mm"
@@ -58,12 +63,9 @@ def build(spec: ModelSpec) -> BuiltModel:
 
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
-    """Version of transformers. Raises EnvironmentMissing when it is not installed."""
+    """Versions of transformers and torch."""
     del spec
-    try:
-        return {"transformers": importlib.metadata.version("transformers")}
-    except importlib.metadata.PackageNotFoundError:
-        raise EnvironmentMissing("transformers is not installed.", "pip install 'porting[transformers]'") from None
+    return _files.versions("transformers", "torch")
 
 
 def _config_class(name: str) -> type:
@@ -128,6 +130,7 @@ def _keep_outputs(model: Any, names: Sequence[str]) -> None:
 def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
     """Run the candidate calls until one works. A modality that the entry declares has to be fed."""
     reasons = []
+    os.environ.pop(NO_CHECKS, None)  # a wrong number of placeholder tokens has to be refused here
     for call in calls.candidates(model, config):
         call = _as_given(call, spec)
         if lacking := calls.unfed(call, spec.modalities):
@@ -140,6 +143,7 @@ def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
         except Exception as error:  # noqa: BLE001 -- a call that does not fit may raise anything
             reasons.append(_line(error))
             continue
+        os.environ[NO_CHECKS] = "1"
         return _built(spec, model, fitted)
     tried = f"{len(reasons)} ways were tried; the first answered: {reasons[0]}." if reasons else "Nothing it takes is known here."
     raise ModelError(f"no inputs were found that transformers' {spec.name!r} accepts. {tried}", "Give the entry `inputs`.")
