@@ -58,7 +58,7 @@ class CellRun:
         self.perf: Perf | None = None
         self.axes: Mapping[str, str] = {}
         self.said: Verdict | None = None
-        self.folder = jobs.workspace.cells / f"{cell.key[:40]}-{run_id}"
+        self.folder = jobs.cells / cell.key[:40]
         """Holds the artifact until `clean`."""
 
     def run(self) -> tuple[Result, bytes]:

@@ -12,9 +12,11 @@ import ctypes
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from porting import worker
 _PR_SET_CHILD_SUBREAPER = 36
 JOB_VARIABLE = "PORTING_JOB"
 """Environment variable that tells which job a process belongs to."""
+END_SECONDS = 5.0
+"""A process that cannot be ended within this time hangs in the kernel."""
 
 
 class Server:
@@ -42,15 +46,23 @@ class Server:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         signal.set_wakeup_fd(self._waker)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._say(ready=os.getpid())
-        while True:
-            readable, _, _ = select.select([self._inlet, self._wake], [], [])
-            if self._wake in readable:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake, 4096)
-            self._reap()
-            if self._inlet in readable and not self._read():
-                return self._end()
+        try:
+            self._say(ready=os.getpid())
+            while self._turn():
+                pass
+        except BrokenPipeError:  # the client was killed; that its words ended is not read yet
+            pass
+        finally:
+            self._end()
+
+    def _turn(self) -> bool:
+        """Wait for a request or the end of a job; whether there may be more."""
+        readable, _, _ = select.select([self._inlet, self._wake], [], [])
+        if self._wake in readable:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake, 4096)
+        self._reap()
+        return self._inlet not in readable or self._read()
 
     def _say(self, **message: Any) -> None:
         os.write(self._outlet, (json.dumps(message) + "\n").encode())
@@ -71,12 +83,11 @@ class Server:
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            environment = {**request.get("environment", {}), JOB_VARIABLE: request["id"]}
-            self._child(Path(request["folder"]), environment, server)
+            self._child(Path(request["folder"]), request["environment"], request["command"], server)
         self._jobs[pid] = request["id"]
         self._say(started=request["id"], pid=pid)
 
-    def _child(self, folder: Path, environment: dict[str, str], server: int) -> None:
+    def _child(self, folder: Path, environment: dict[str, str], command: list[str], server: int) -> None:
         status = 70
         try:
             os.setsid()
@@ -89,6 +100,8 @@ class Server:
             for descriptor in (self._inlet, self._outlet, self._wake, self._waker, log, null):
                 if descriptor > 2:
                     os.close(descriptor)
+            if command:
+                _become(command, environment)
             os.environ.update(environment)
             worker.isolate(server)
             status = worker.run_job(folder)
@@ -120,8 +133,7 @@ class Server:
 
     def _end_strays(self, identifier: str) -> None:
         """End processes that left the session of the job that just ended; as a subreaper we have become their parent."""
-        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-        for pid in map(int, children.read_text().split()) if children.exists() else ():
+        for pid in _children():
             if pid not in self._jobs and (not self._jobs or _belongs(pid, identifier)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -133,10 +145,36 @@ class Server:
             os.killpg(pid, signal.SIGKILL)
 
     def _end(self) -> None:
+        """End every job, and what they started: orphans become our children, as we are a subreaper."""
         for pid in self._jobs:
             self._end_session(pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + END_SECONDS
+        while children := _children():
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if time.monotonic() > until:
+                return
+            time.sleep(0.01)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> None:
+    """Go on as another interpreter; return only when it does not start."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        print(f"{command[0]} cannot be started: {error}", file=sys.stderr)
+        raise
+
+
+def _children() -> list[int]:
+    """Process ids of our children; none where the kernel does not list them."""
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
 
 
 def _preload(module: str, function: str, *arguments: str) -> None:
@@ -153,7 +191,8 @@ def _belongs(pid: int, identifier: str) -> bool:
 
 
 def main() -> None:
-    worker.isolate(os.getppid(), network=True)
+    # Not to die with the parent: its end closes our input, and then there are jobs to end first.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     inlet, outlet = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # libraries that print while they are imported must not talk to the client
     for name in sys.argv[1:]:

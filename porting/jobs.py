@@ -20,7 +20,10 @@ from porting.probing import Prober
 from porting.runner import JobEnd, Limits, Runner
 from porting.types import Cause, Json, ModelSpec, Outcome, Precision, Stage, StageTime, Target
 from porting.verdict import Finding
-from porting.workspace import Workspace
+from porting.workspace import Scratch, Workspace
+
+WORTH_WARMING = 4
+"""Cells from which it pays to warm the server: the rehearsal costs about as much as it saves three jobs."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,13 @@ class Jobs:
     def __init__(self, workspace: Workspace, options: Options, environments: Mapping[str, Mapping[str, Any]]) -> None:
         self.workspace = workspace
         self._environments = environments
-        self.runner = Runner(workspace.jobs, options.limits, options.threads, ("numpy", "torch"))
+        self._scratch = Scratch(workspace.runs)
+        self.cells = self._scratch.folder / "cells"
+        """Artifacts and outputs, one folder a cell."""
+        self.runner = Runner(self._scratch.folder / "jobs", options.limits, options.threads, ("numpy", "torch"))
         self.prober = Prober(workspace, self.runner, self.interpreter)
+        self.expected = 1
+        """Cells that are still to be worked when the run starts."""
         self._cancelled = threading.Event()
 
     def interpreter(self, adapter: str) -> Interpreter | None:
@@ -100,7 +108,12 @@ class Jobs:
         return interpreter_for(adapter, self._environments, self.workspace.workers)
 
     def warm_for(self, form: str, source: str = "") -> None:
-        """Let the server import what jobs with forms of this kind need, and what building from `source` needs."""
+        """Let the server import what jobs with forms of this kind need, and what building from `source` needs.
+
+        Not for a few cells: each job then imports what it needs, which costs less than all of it.
+        """
+        if self.expected < WORTH_WARMING:
+            return
         if source or form == "pt2":
             self.runner.preload("porting.warm", "rehearse")
         if source:
@@ -126,6 +139,11 @@ class Jobs:
         """End the jobs that run; none of them gets a record."""
         self._cancelled.set()
         self.runner.close()
+
+    def close(self) -> None:
+        """End everything and remove its files."""
+        self.cancel()
+        self._scratch.close()
 
 
 def finding_of(error: PortingError, stage: Stage) -> Finding:

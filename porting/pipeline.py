@@ -63,7 +63,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.jobs.cancel()
+        self.jobs.close()
 
     def plan(self, specs: Sequence[ModelSpec], targets: Sequence[Target]) -> list[Cell]:
         """Every cell with its content key. Probes the adapters, each once."""
@@ -128,6 +128,7 @@ class Pipeline:
 
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy: with a cell whose bundle is ready if there is one, else with the next model's bundle."""
+        self.jobs.expected = len(cells)
         ready: deque[tuple[Cell, Made | None]] = deque()
         models: deque[list[Cell]] = deque()
         for group in _by_model(cells):

@@ -8,32 +8,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from porting.environment import Interpreter
+from porting.forkclient import Process, Server, ServerLost
 from porting.forkserver import JOB_VARIABLE
 from porting.types import Json, Stage, StageTime
 from porting.worker import END, JOB, LOG, STAGES
 from porting.workspace import disk_errors
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 TREE_EVERY = 10
 """Polls between two looks at the whole process tree, which costs more than a look at the job's own process."""
 IDLE_CPU_SECONDS = 0.02
 """CPU time between two looks below which a job counts as doing nothing."""
-START_SECONDS = 120.0
-"""A server that has not imported its libraries by then has failed."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,10 @@ class JobEnd:
 
 
 class Runner:
-    """Starts jobs: forked from a warm server in the base environment, fresh processes in other interpreters."""
+    """Starts jobs through a warm server: forked from it in the base environment, fresh processes in other interpreters.
+
+    The server is the one parent of all jobs and ends them, and whatever they started, when it is closed or loses us.
+    """
 
     def __init__(self, jobs: Path, limits: Limits, threads: int = 1, imports: Sequence[str] = ()) -> None:
         self._folder = jobs
@@ -88,7 +86,8 @@ class Runner:
         self._environment = job_environment(threads)
         self._imports = tuple(imports)
         self._preloaded: list[tuple[str, ...]] = []
-        self._server: _Server | None = None
+        self._server: Server | None = None
+        self._last_words = b""
         self._closed = False
         self._lock = threading.Lock()
 
@@ -114,7 +113,8 @@ class Runner:
         try:
             process = self._start(identifier, folder, interpreter)
             ending = _watch(process, folder, limits or self._limits) if process else "lost"
-            return _read_end(folder, ending, process)
+            end = _read_end(folder, ending, process)
+            return end if process else replace(end, log=self._last_words)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,23 +126,25 @@ class Runner:
         with contextlib.suppress(ServerLost):  # the next job starts another one, which is told all of it again
             self._warm().send({"preload": [module, function, *arguments]})
 
-    def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> _Process | None:
+    def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> Process | None:
         environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
+        command: tuple[str, ...] = ()
         if interpreter is not None:
-            return _FreshProcess(interpreter, folder, {**self._environment, **environment})
+            command = (*interpreter.command, "-m", "porting.worker", str(folder))
+            environment = {**self._environment, **environment, **interpreter.environment}
         for _ in range(2):  # a server that was killed is started again, once
             try:
-                return self._warm().fork(identifier, folder, environment)
+                return self._warm().start(identifier, folder, environment, command)
             except ServerLost:
                 self._drop()
-                if self._closed:
-                    break
         return None
 
-    def _warm(self) -> _Server:
+    def _warm(self) -> Server:
         with self._lock:
+            if self._closed:
+                raise ServerLost
             if self._server is None or not self._server.alive():
-                self._server = _Server(self._environment, self._imports, self._folder)
+                self._server = Server(self._environment, self._imports, self._folder)
                 for call in self._preloaded:
                     self._server.send({"preload": list(call)})
             return self._server
@@ -150,7 +152,7 @@ class Runner:
     def _drop(self) -> None:
         with self._lock:
             if self._server:
-                self._server.close()
+                self._last_words = self._server.close()
                 self._server = None
 
 
@@ -162,178 +164,10 @@ def job_environment(threads: int) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet, **private}
 
 
-# ---- processes ----------------------------------------------------------------------------------------------------
-
-
-class ServerLost(Exception):
-    """The warm server ended."""
-
-
-class _Process:
-    """A job's process as the watcher sees it."""
-
-    pid: int
-    started: float
-    code: int | None = None
-    rss: int = 0
-
-    def poll(self, seconds: float) -> bool:
-        """Wait up to `seconds`; whether it has ended."""
-        raise NotImplementedError
-
-    def kill(self) -> None:
-        """End the whole tree, whatever sessions its members moved to."""
-        import psutil
-
-        members = []
-        with contextlib.suppress(psutil.Error):
-            members = psutil.Process(self.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for member in members:
-            with contextlib.suppress(psutil.Error):
-                member.kill()
-
-
-class _FreshProcess(_Process):
-    """`python -m porting.worker` in another interpreter."""
-
-    def __init__(self, interpreter: Interpreter, folder: Path, environment: Mapping[str, str]) -> None:
-        with open(folder / LOG, "ab") as log:
-            self._popen = subprocess.Popen(
-                [*interpreter.command, "-m", "porting.worker", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**environment, **interpreter.environment},
-                start_new_session=True,
-            )
-        self.pid, self.started = self._popen.pid, time.monotonic()
-
-    def poll(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while self.code is None:
-            pid, status, used = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.code, self.rss = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024
-                self._popen.returncode = self.code
-                self.kill()  # what it left running
-            elif time.monotonic() >= until:
-                return False
-            else:
-                time.sleep(0.01)
-        return True
-
-
-class _ForkedProcess(_Process):
-    """A child of the warm server."""
-
-    def __init__(self, events: queue.Queue[dict[str, Any]]) -> None:
-        self._events = events
-        started = events.get()
-        if "pid" not in started:
-            raise ServerLost
-        self.pid, self.started = started["pid"], time.monotonic()
-        self.lost = False
-
-    def poll(self, seconds: float) -> bool:
-        if self.code is None:
-            try:
-                event = self._events.get(timeout=seconds)
-            except queue.Empty:
-                return False
-            self.lost = "status" not in event
-            self.code, self.rss = event.get("status", -signal.SIGKILL), event.get("rss", 0)
-        return True
-
-
-class _Server:
-    """Client of porting.forkserver."""
-
-    def __init__(self, environment: Mapping[str, str], imports: Sequence[str], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / f"server-{os.getpid()}.log"
-        with open(self._log, "ab") as log:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "porting.forkserver", *imports],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-                start_new_session=True,
-            )
-        self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}
-        self._lock = threading.Lock()
-        self._ready = threading.Event()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def alive(self) -> bool:
-        return self._popen.poll() is None
-
-    def fork(self, identifier: str, folder: Path, environment: Mapping[str, str]) -> _ForkedProcess:
-        """Ask for a job's process. Raises ServerLost."""
-        if not self._ready.wait(START_SECONDS) or not self.alive():
-            raise ServerLost
-        events: queue.Queue[dict[str, Any]] = queue.Queue()
-        with self._lock:
-            self._queues[identifier] = events
-        self.send({"id": identifier, "folder": str(folder), "environment": dict(environment)})
-        return _ForkedProcess(events)
-
-    def send(self, message: Json) -> None:
-        """Send one request. Raises ServerLost."""
-        line = (json.dumps(message) + "\n").encode()
-        try:
-            with self._lock:
-                inlet = self._pipe(self._popen.stdin)
-                inlet.write(line)
-                inlet.flush()
-        except (BrokenPipeError, ValueError) as error:
-            raise ServerLost from error
-
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None
-        return pipe
-
-    def _listen(self) -> None:
-        """Hand the server's words to the jobs they are about; when it is gone, tell every job that waits."""
-        for line in self._pipe(self._popen.stdout):
-            event = json.loads(line)
-            if "ready" in event:
-                self._ready.set()
-                continue
-            with self._lock:
-                events = self._queues.get(event.get("started") or event["ended"])
-                if "ended" in event:
-                    self._queues.pop(event["ended"], None)
-            if events:
-                events.put(event)
-        self._popen.wait()
-        self._ready.set()
-        with self._lock:
-            for events in self._queues.values():
-                events.put({})
-
-    def close(self) -> None:
-        """Close its input: the server ends its jobs and itself."""
-        with contextlib.suppress(BrokenPipeError):
-            self._pipe(self._popen.stdin).close()
-        try:
-            self._popen.wait(5)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-        self._listener.join(5)
-        self._pipe(self._popen.stdout).close()
-        with contextlib.suppress(OSError):
-            self._log.unlink()
-
-
 # ---- watching -----------------------------------------------------------------------------------------------------
 
 
-def _watch(process: _Process, folder: Path, limits: Limits) -> str:
+def _watch(process: Process, folder: Path, limits: Limits) -> str:
     """Wait for the end, or bring it about. Returns the ending as far as the watcher knows it: `ended` or a limit's name."""
     guard = _Guard(process, folder / LOG, limits)
     while not process.poll(POLL_SECONDS):
@@ -348,7 +182,7 @@ def _watch(process: _Process, folder: Path, limits: Limits) -> str:
 class _Guard:
     """Looks at a running job and says which limit it broke."""
 
-    def __init__(self, process: _Process, log: Path, limits: Limits) -> None:
+    def __init__(self, process: Process, log: Path, limits: Limits) -> None:
         import psutil
 
         self._process, self._log, self._limits = process, log, limits
@@ -365,14 +199,13 @@ class _Guard:
         self._looks += 1
         if now - self._process.started > self._limits.seconds:
             return "timeout"
-        if self._rss(tree=self._looks % TREE_EVERY == 0) > self._memory:
+        if self._looks % TREE_EVERY:
+            return "memory" if self._rss([self._psutil]) > self._memory else ""
+        members = self._members()
+        if self._rss(members) > self._memory:
             return "memory"
-        if self._looks % TREE_EVERY == 0:
-            size = self._log.stat().st_size if self._log.exists() else 0
-            if size > self._limits.log_bytes:
-                return "output"
-            return self._silence(now, size)
-        return ""
+        size = self._log.stat().st_size if self._log.exists() else 0
+        return "output" if size > self._limits.log_bytes else self._silence(members, now, size)
 
     def _members(self) -> list[Any]:
         import psutil
@@ -381,20 +214,21 @@ class _Guard:
             return [self._psutil, *self._psutil.children(recursive=True)] if self._psutil else []
         return []
 
-    def _rss(self, tree: bool) -> int:
+    @staticmethod
+    def _rss(members: Sequence[Any]) -> int:
         import psutil
 
         total = 0
-        for member in self._members() if tree else [self._psutil] if self._psutil else []:
+        for member in filter(None, members):
             with contextlib.suppress(psutil.Error):
                 total += member.memory_info().rss
         return total
 
-    def _silence(self, now: float, log_size: int) -> str:
+    def _silence(self, members: Sequence[Any], now: float, log_size: int) -> str:
         import psutil
 
         cpu = 0.0
-        for member in self._members():
+        for member in members:
             with contextlib.suppress(psutil.Error):
                 times = member.cpu_times()
                 cpu += times.user + times.system
@@ -406,7 +240,7 @@ class _Guard:
 # ---- reading the end ----------------------------------------------------------------------------------------------
 
 
-def _read_end(folder: Path, ending: str, process: _Process | None) -> JobEnd:
+def _read_end(folder: Path, ending: str, process: Process | None) -> JobEnd:
     log = _read_log(folder / LOG)
     marks = _marks(folder / STAGES)
     end = _end_file(folder / END)
@@ -426,7 +260,7 @@ def _read_end(folder: Path, ending: str, process: _Process | None) -> JobEnd:
     )
     if ending != "ended":
         return result
-    if getattr(process, "lost", False):
+    if process and process.lost:
         return replace(result, ending="lost")
     if end and end["ok"] and code == 0:
         return replace(result, ending="ok", value=end["value"])

@@ -14,6 +14,7 @@ from porting.bundle import Bundle, Case, Failure, FormRecord
 from porting.compare import Verdict
 from porting.runner import JobEnd
 from porting.types import Cause, Outcome, Placement, Precision, Stage
+from porting.worker import DISK_STATUS
 
 _BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
 """What goes wrong there says nothing about any target."""
@@ -78,6 +79,8 @@ def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
         if end.code == -signal.SIGKILL:  # not by us: most likely the kernel, short of memory
             return Outcome.FAIL, Cause.HOST_OOM, f"the process was killed ({name})"
         return Outcome.FAIL, Cause.CRASH, f"the process crashed ({name})"
+    if end.ending == "exit" and end.code == DISK_STATUS:
+        return Outcome.FAIL, Cause.DISK, "the job could not write its end: no space left in the cache folder"
     if end.ending == "exit":
         return Outcome.FAIL, Cause.CRASH, f"the process ended by itself with exit status {end.code} and no result"
     return Outcome.FAIL, Cause.HARNESS, "the job was lost: its process could not be started or watched"

@@ -27,6 +27,9 @@ JOB, STAGES, END, LOG = "job.json", "stages.jsonl", "end.json", "log.txt"
 MESSAGE_LIMIT = 4000
 """Characters of an error message that are kept in a record; the log has the rest."""
 
+DISK_STATUS = 74
+"""Exit status of a job that could not write its end, EX_IOERR of sysexits.h."""
+
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
 _CLONE_NEWUSER = 0x10000000
@@ -52,7 +55,16 @@ def usage() -> Dict[str, float]:
 
 
 def run_job(folder: Path) -> int:
-    """Run the job described in `folder` and write end.json. Returns the exit status for the process."""
+    """Run the job described in `folder` and write end.json. Returns the exit status for the process: 0, 1 for an error that
+    end.json describes, DISK_STATUS when not even that could be written."""
+    try:
+        return _run_job(folder)
+    except OSError:
+        traceback.print_exc()
+        return DISK_STATUS
+
+
+def _run_job(folder: Path) -> int:
     clock = Clock(folder)
     adapter: Optional[Adapter] = None
     try:
@@ -208,24 +220,28 @@ def classify(error: BaseException, adapter: Optional[Adapter]) -> Tuple[Outcome,
         return Outcome.FAIL, Cause.NO_ARTIFACT
     if isinstance(error, MemoryError):
         return Outcome.FAIL, Cause.HOST_OOM
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if (isinstance(error, OSError) and error.errno in _DISK_ERRORS) or _DISK_WORDS.search(str(error)):
         return Outcome.FAIL, Cause.DISK
     if isinstance(error, ImportError):
         return Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY
     return Outcome.FAIL, Cause.EXCEPTION
 
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_DISK_WORDS = re.compile("No space left on device|Disk quota exceeded|File too large")  # of libraries with errors of their own
+
+
 # ---- the process --------------------------------------------------------------------------------------------------
 
 
-def isolate(parent: int, network: bool = False) -> None:
+def isolate(parent: int) -> None:
     """Die with the parent, leave no core file, and lose the network where the kernel allows it."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if not network and libc.unshare(_CLONE_NEWNET) != 0:
+    if libc.unshare(_CLONE_NEWNET) != 0:
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ STATE = ".porting"
 STORE = "results.db"
 HOME_VARIABLE = "PORTING_HOME"
 CACHE_VARIABLE = "PORTING_CACHE"
-_FOLDERS = ("bundles", "cells", "jobs", "workers")
+_FOLDERS = ("bundles", "runs", "workers")
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,9 @@ class Workspace:
         return self.cache / "bundles"
 
     @property
-    def cells(self) -> Path:
-        """Artifacts and outputs, one folder a cell."""
-        return self.cache / "cells"
-
-    @property
-    def jobs(self) -> Path:
-        """Files of jobs that are running."""
-        return self.cache / "jobs"
+    def runs(self) -> Path:
+        """Files of what is running, one folder a run."""
+        return self.cache / "runs"
 
     @property
     def workers(self) -> Path:
@@ -113,6 +109,7 @@ _REFUSED = {
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of the path is a file",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.EFBIG: "a file may not be that large here (see ulimit -f)",
 }
 
 
@@ -174,6 +171,42 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
         yield
     finally:
         holder.release()
+
+
+class Scratch:
+    """A folder for the files of one run: gone when the run ends, and when it was killed, gone when the next one starts."""
+
+    def __init__(self, runs: Path) -> None:
+        """Make the folder in `runs`, and remove those that nobody holds any more. Raises DiskError."""
+        import filelock
+
+        self.folder = runs / uuid.uuid4().hex[:12]
+        self._lock = filelock.FileLock(_lock_of(self.folder), thread_local=False)
+        with disk_errors(self.folder):
+            self._lock.acquire()  # before the folder is there: a folder without a holder is a left one
+            self.folder.mkdir()
+        for other in runs.iterdir():
+            if other.is_dir() and other != self.folder:
+                _remove_if_left(other)
+
+    def close(self) -> None:
+        """Remove the folder; a second time does nothing."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        _lock_of(self.folder).unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove_if_left(folder: Path) -> None:
+    import filelock
+
+    # Suppressed: it is held, or another process is removing it.
+    with contextlib.suppress(filelock.Timeout, OSError), filelock.FileLock(_lock_of(folder), timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)
+        _lock_of(folder).unlink(missing_ok=True)
 
 
 # ---- digests --------------------------------------------------------------------------------------------------------

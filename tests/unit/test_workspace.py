@@ -89,7 +89,7 @@ def test_finding_creates_nothing_and_preparing_creates_every_folder(tmp_path):
     found = Workspace.find(tmp_path)
     assert list(tmp_path.iterdir()) == []
     found.prepare().prepare()
-    assert all(folder.is_dir() for folder in (found.state, found.bundles, found.cells, found.jobs, found.workers))
+    assert all(folder.is_dir() for folder in (found.state, found.bundles, found.runs, found.workers))
     assert (found.state / ".gitignore").read_text() == "*\n"
 
 
