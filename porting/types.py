@@ -152,6 +152,7 @@ class InputSpec:
     """How the values of one model input are drawn."""
 
     name: str
+    """The keyword that the model takes it by."""
     dtype: str
     """numpy name."""
     shape: Tuple[typing.Union[int, str], ...]
@@ -177,18 +178,23 @@ class ModelSpec:
     """One catalog entry: how to build a model, what it is. Data, not code."""
 
     id: str
+    """What results and commands call it; `source/name` where an entry does not say."""
     source: str
     """A name in porting.sources: `transformers`, `timm`, `diffusers`, `factory`, `onnx`, `pt2`, `checkpoint`, `torchscript`."""
     name: str
     """What the source builds: a config type, a timm name, a class, `package.module:factory`, a path."""
     task: str = ""
+    """What it does, in the usual words: `text-generation`, `image-classification` ..."""
     family: str = ""
+    """Architectures that share a file; the file's name where an entry does not say."""
     house: str = ""
+    """Who published the architecture."""
     license: str = ""
     """Licence of the code that defines the net, an SPDX id where there is one."""
     license_weights: str = ""
     """Empty for random weights."""
     modalities: Tuple[str, ...] = ()
+    """What goes in: `text`, `image`, `audio` ..."""
     config: Mapping[str, Json] = field(default_factory=dict)
     """Given to the source: config fields, constructor arguments."""
     inputs: Tuple[InputSpec, ...] = ()
@@ -204,6 +210,7 @@ class ModelSpec:
     params: Optional[int] = None
     """Number of parameters of the entry as built here."""
     tiers: Tuple[str, ...] = ("full",)
+    """The smallest of `smoke`, `ci`, `nightly`, `full` that it is in; the larger ones follow."""
     requires: Tuple[str, ...] = ()
     """Packages that must be importable, by distribution name."""
     trust: bool = False

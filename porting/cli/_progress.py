@@ -62,7 +62,8 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         if event.kind == "plan":
             self._reused = event.done
-            text = f"{event.total} cells, {event.done} of them have a result for the same contents"
+            cells = f"{event.total} cell{'s' * (event.total != 1)}"
+            text = f"{cells}, {event.done} with a result for the same contents"
             self._console.print(text)
         elif event.kind == "cell":
             worked = event.done - self._reused

@@ -21,7 +21,10 @@ def list_(form: str) -> None:
     """List the interpreter of every adapter and the packages it needs there.
 
     Another interpreter or a container command is named in porting.toml:
-    [environments.openvino] python = "/opt/venvs/openvino/bin/python"
+
+    \b
+    [environments.openvino]
+    python = "/opt/venvs/openvino/bin/python"
     """
     from porting import keys, registry
     from porting.api import Setting

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-_TOML = """# Models of this repository. All keys: `porting models show`, docs/catalog.md.
+_TOML = """# What porting works on in this repository. An entry with all its keys: porting models show {name}
+# targets = ["onnxruntime:cpu:fp32", "openvino:cpu:fp32"]   # without it, every target that is here at fp32
+
 [[models]]
 id = "{name}"
 source = "factory"
 name = "{factory}"
-task = ""
-tiers = ["smoke", "ci"]
-
-# targets = ["onnxruntime:cpu:fp32", "openvino:cpu:fp32"]   # at the top of the file; without it, what is here at fp32
+tiers = ["smoke"]
 """
 
 _MODULE = '''"""A factory: returns a torch.nn.Module, and inputs that it runs on. Replace it with your own model."""

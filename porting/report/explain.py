@@ -17,7 +17,7 @@ def _lines(result: Result, records: int) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
-    yield f"  stage      {result.stage.value}{cause}"
+    yield f"  stage       {result.stage.value}{cause}"
     yield from _field("message", result.message)
     yield from _field("hint", result.hint)
     yield from _field("signature", result.signature or "")
@@ -30,7 +30,7 @@ def _lines(result: Result, records: int) -> Iterator[str]:
         yield from _field("note", note)
     for stage in result.stages:
         peak = f", peak {stage.peak_rss_bytes >> 20} MiB" if stage.peak_rss_bytes else ""
-        yield f"  {stage.name.value:<11}{stage.seconds:.2f} s, {stage.cpu_seconds:.2f} CPU-s{peak}"
+        yield f"  {stage.name.value:<12}{stage.seconds:.2f} s, {stage.cpu_seconds:.2f} CPU-s{peak}"
     if result.log_tail.strip() and result.cause:
         yield "  end of the log:"
         yield from (f"    {line}" for line in result.log_tail.strip().splitlines()[-15:])
@@ -40,7 +40,7 @@ def _lines(result: Result, records: int) -> Iterator[str]:
 
 def _field(name: str, text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines()[:12]):
-        yield f"  {name if not number else '':<11}{line}"
+        yield f"  {name if not number else '':<12}{line}"
 
 
 def _placement(result: Result) -> Iterator[str]:
@@ -48,11 +48,11 @@ def _placement(result: Result) -> Iterator[str]:
         p = result.placement
         unknown = "an unknown number"
         other = f", {p.other_ops} elsewhere" if p.other_ops else ""
-        yield f"  placement  {unknown if p.target_ops is None else p.target_ops} operators on {p.device}{other}"
+        yield f"  placement   {unknown if p.target_ops is None else p.target_ops} operators on {p.device}{other}"
 
 
 def _numbers(result: Result) -> Iterator[str]:
     found = worst(result)
     if found:
         value = "not finite" if found.value is None else f"{found.value:.2e}"
-        yield f"  worst      {value} ({found.metric}), allowed {found.allowed:.2e}; output {found.output}, case {found.case}"
+        yield f"  worst       {value} ({found.metric}), allowed {found.allowed:.2e}; output {found.output}, case {found.case}"

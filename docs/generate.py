@@ -1,0 +1,264 @@
+"""Write the parts of README.md and docs/ that the code makes: the command line, the targets, the catalog's keys and numbers.
+
+python docs/generate.py            rewrite what is between `<!-- generated: NAME -->` and `<!-- end -->`
+python docs/generate.py --check    change nothing; exit 1 when a part is not what the code says
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def code(words: Iterable[object]) -> str:
+    """Words in code type, with commas."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+# ---- the command line ---------------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Every command with its full name, groups before what is in them."""
+    from porting.cli import root
+
+    yield from _commands(root, click.Context(root, info_name="porting"))
+
+
+def _commands(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+    yield context.command_path, command, context
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from _commands(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def cli() -> str:
+    """Every command with its usage, its text and its options."""
+    return "\n\n".join(_command(path, command, context).strip() for path, command, context in commands())
+
+
+def _command(path: str, command: click.Command, context: click.Context) -> str:
+    level = "#" * (1 + len(path.split()))
+    usage = " ".join(command.get_usage(context).removeprefix("Usage:").split())
+    text = "\n\n".join(map(_paragraph, inspect.cleandoc(command.help or "").split("\n\n")))
+    options = [(_flags(p), _meaning(p)) for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    return f"{level} {path}\n\n    {usage}\n\n{text}\n\n" + (table(("option", "meaning"), options) if options else "")
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of help; one that click keeps as it is (marked by a backspace) as a block."""
+    if text.startswith("\b\n"):
+        return "\n".join(f"    {line}" for line in text.splitlines()[1:])
+    return " ".join(text.split())
+
+
+def _flags(option: click.Option) -> str:
+    names = "/".join([*option.opts, *option.secondary_opts])
+    if option.is_flag or option.count:
+        return f"`{names}`"
+    kind = "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.type.name.split()[0].upper()
+    return f"`{names} {option.metavar or kind}`"
+
+
+def _meaning(option: click.Option) -> str:
+    default = option.default
+    if option.is_flag or option.multiple or not isinstance(default, (str, int, float)) or not default:
+        return str(option.help)
+    return f"{option.help} Default: {f'`{default}`' if isinstance(default, str) else f'{default:g}'}."
+
+
+# ---- targets ------------------------------------------------------------------------------------------------------
+
+
+def targets() -> str:
+    """The built-in adapters, one after the other, as they declare themselves."""
+    return "\n".join(map(_adapter, _built_in()))
+
+
+def _built_in() -> list[Any]:
+    from porting import registry
+
+    return [registry.adapter(name) for name in registry.names() if registry.module_of(name).startswith(registry.BUILT_IN)]
+
+
+def _adapter(adapter: Any) -> str:
+    need = adapter.need
+    takes = f"`{need.kind}`, " + ("exported at the target's precision" if need.at_target_precision else "exported in fp32")
+    facts = [
+        ("vendor", adapter.vendor),
+        ("execution", adapter.family.value),
+        ("takes", f"{takes}, with {'dynamic' if need.dynamic else 'static'} axes"),
+        ("packages", code(adapter.distributions)),
+        ("install", f"`{adapter.install_hint}`" if adapter.install_hint.startswith("pip install") else adapter.install_hint),
+    ]
+    devices = [
+        (
+            f"`{adapter.name}:{device}`",
+            code(p.value for p in precisions),
+            adapter.evidence_of(device).value,
+            _whose(adapter, device),
+        )
+        for device, precisions in adapter.devices.items()
+    ]
+    head = ("device", "precisions", "evidence", "what it needs, or whose it is")
+    columns = len(head) if any(row[-1] for row in devices) else len(head) - 1
+    shown = table(head[:columns], (row[:columns] for row in devices))
+    return f"## {adapter.name}\n\n{table(('declared', ''), facts)}\n{shown}"
+
+
+def _whose(adapter: Any, device: str) -> str:
+    """What brings a device, where the adapter's family says so for each."""
+    providers = getattr(adapter, "providers", {})
+    if device in providers:
+        return str(providers[device].package)
+    if adapter.name != "torch":
+        return ""
+    from porting.adapters._torch_device import DEVICES
+
+    entry = DEVICES[device]
+    return f"{entry.vendor}; `{entry.plugin}`" if entry.plugin else entry.vendor
+
+
+# ---- the catalog --------------------------------------------------------------------------------------------------
+
+
+def keys() -> str:
+    """The keys of an entry: type, default, meaning."""
+    from porting.catalog_file import FIELDS
+    from porting.types import ModelSpec
+
+    return _fields(ModelSpec, FIELDS, {"weights": "by the source"})
+
+
+def inputs() -> str:
+    """The keys of one entry of `inputs`."""
+    from porting.types import InputSpec
+
+    return _fields(InputSpec, [f.name for f in dataclasses.fields(InputSpec)], {})
+
+
+def _fields(kind: type, names: Sequence[str], defaults: dict[str, str]) -> str:
+    said = _docstrings(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    rows = [(f"`{n}`", _toml_type(str(fields[n].type)), defaults.get(n) or _default(fields[n]), said[n]) for n in names]
+    return table(("key", "type", "default", "meaning"), rows)
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    """The texts under the fields of a dataclass. Raises KeyError later for a field without one."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)
+    said = {}
+    for field, text in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            said[ast.unparse(field.target)] = str(text.value.value)
+    return said
+
+
+_TYPES = (
+    (r"Tuple\[InputSpec", "array of tables"), (r"Tuple\[typing\.Union\[int, str\]", "array of numbers and names"),
+    (r"Tuple\[int", "array of numbers"), (r"Tuple\[str", "array of strings"), (r"Mapping\[str, Tuple", "table of arrays"),
+    (r"Mapping\[str, int\]", "table of numbers"), (r"Mapping", "table"), (r"\bint\b|\bfloat\b", "number"), (r"str", "string"),
+)  # fmt: skip
+
+
+def _toml_type(annotation: str) -> str:
+    return next(words for pattern, words in _TYPES if re.search(pattern, annotation))
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return "" if field.default_factory is not dataclasses.MISSING else "required"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{value}`".replace("'", '"') if value not in ("", None, []) else ""
+
+
+def kinds() -> str:
+    """What `kind` of an input may be."""
+    from porting.cases import KINDS
+
+    return code(KINDS) + "\n"
+
+
+def catalog() -> str:
+    """How many models there are, by domain and tier, and by source."""
+    from porting.catalog import TIERS, load
+
+    specs = list(load())
+    rows = []
+    domains = Counter(_domain(spec) for spec in specs)
+    for domain in sorted(domains):
+        own = [spec for spec in specs if _domain(spec) == domain]
+        rows.append((domain, len({s.family for s in own}), *(sum(tier in s.tiers for s in own) for tier in TIERS)))
+    rows.append(("all", len({s.family for s in specs}), *(sum(tier in s.tiers for s in specs) for tier in TIERS)))
+    sources = Counter(spec.source for spec in specs)
+    built = ", ".join(f"{number} `{source}`" for source, number in sources.most_common())
+    return f"{table(('domain', 'families', *TIERS), rows)}\nBy source: {built}.\n"
+
+
+def _domain(spec: Any) -> str:
+    return Path(spec.origin.rpartition(":")[0]).parent.name
+
+
+# ---- the parts ----------------------------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[], str]] = {
+    "cli": cli, "targets": targets, "keys": keys, "inputs": inputs, "kinds": kinds, "catalog": catalog,
+}  # fmt: skip
+
+
+def pages() -> list[Path]:
+    """The pages that may have generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def generated(text: str) -> str:
+    """A page with its parts made anew. Raises KeyError for a part that nobody makes."""
+    return PART.sub(lambda found: f"{found[1]}{PARTS[found['name']]().strip()}\n{found[4]}", text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write every page, or check them. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a part is stale")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for page in pages():
+        old = page.read_text(encoding="utf-8")
+        new = generated(old)
+        if new == old:
+            continue
+        stale.append(page)
+        if not check:
+            page.write_text(new, encoding="utf-8")
+    for page in stale:
+        print(f"{page.relative_to(ROOT)} {'is stale: run make docs' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
