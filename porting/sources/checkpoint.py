@@ -85,7 +85,7 @@ def _transformers_net(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) 
     from porting.sources import transformers_config
 
     settings, model = _load_transformers(spec, folder, config)
-    return transformers_config._first_fitting(spec, model, settings)
+    return transformers_config.with_inputs(spec, model, settings)
 
 
 def _load_transformers(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -159,7 +159,7 @@ def build(spec: ModelSpec) -> BuiltModel:
     # An output called as an input is (`sample`) would be one name for two values in an ONNX graph; a tuple has no names.
     constants = {**call.constants, "return_dict": all(each.name != "sample" for each in inputs)}
     sizes = {**call.sizes, **spec.sizes}
-    steps = {**{axis: 8 for axis in ("height", "width") if axis in sizes}, **spec.steps}
+    steps = {**dict.fromkeys(sizes.keys() & {"height", "width"}, 8), **spec.steps}
     return BuiltModel(inputs, sizes, steps, module=model, constants=constants, fixed=call.fixed)
 
 

@@ -59,7 +59,7 @@ def build(spec: ModelSpec) -> BuiltModel:
         raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}", "See the entry's `config`.") from error
     if OUTPUTS in spec.config:
         _keep_outputs(model, [str(name) for name in spec.config[OUTPUTS]])
-    return _first_fitting(spec, model, config)
+    return with_inputs(spec, model, config)
 
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
@@ -127,8 +127,11 @@ def _keep_outputs(model: Any, names: Sequence[str]) -> None:
     model.register_forward_hook(pick)
 
 
-def _first_fitting(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
-    """Run the candidate calls until one works. A modality that the entry declares has to be fed."""
+def with_inputs(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
+    """Run calls that may fit until one works, and return the model with that call's inputs.
+
+    A modality that the entry declares has to be fed. Raises ModelError when nothing fits.
+    """
     reasons = []
     os.environ.pop(NO_CHECKS, None)  # a wrong number of placeholder tokens has to be refused here
     for call in calls.candidates(model, config):

@@ -1,0 +1,82 @@
+"""Every transformers and diffusers entry of the catalog is what it says: size, another batch, and inputs that all matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from porting import catalog, weights
+from porting.build import build
+from porting.cases import draw
+from porting.eager import flatten
+from porting.sources import BuiltModel
+from porting.sources._transformers_inputs import FEEDS
+from porting.types import ModelSpec
+
+pytest.importorskip("transformers")
+pytest.importorskip("diffusers")
+torch.set_num_threads(1)
+
+SPECS = {spec.id: spec for spec in catalog.load() if spec.source in ("transformers", "diffusers")}
+MOVED = 1e-5
+"""Relative change of an output from which an input counts as having reached it; fp32 noise is below 5e-6."""
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def outputs(built: BuiltModel, arrays: dict[str, Any]) -> dict[str, torch.Tensor]:
+    assert built.module is not None
+    return dict(flatten(built.module(**{n: torch.from_numpy(a) for n, a in arrays.items()}, **built.constants)))
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
+    pairs = [(before[n].double(), after[n].double()) for n in before if before[n].is_floating_point()]
+    return any((a - b).norm() > MOVED * a.norm() for a, b in pairs)
+
+
+def inputs_that_matter(spec: ModelSpec, built: BuiltModel) -> set[str]:
+    """Inputs that move some output when they alone change, once the weights are such that it shows."""
+    assert built.module is not None
+    weights.randomise(built.module)
+    nominal, contrast, padded = (draw(built.inputs, built.sizes, s, spec.id) for s in ("nominal", "contrast", "padded"))
+    weights.calibrate(
+        built.module, [lambda: outputs(built, nominal), lambda: outputs(built, contrast)], lambda: weights.GOOD_MARGIN
+    )
+    before = outputs(built, nominal)
+    others = {i.name: (padded if i.kind == "mask" else contrast)[i.name] for i in built.inputs}
+    return {name for name, other in others.items() if changed(before, outputs(built, {**nominal, name: other}))}
+
+
+def test_the_catalog_is_broad() -> None:
+    kinds = [spec.source for spec in SPECS.values()]
+    assert kinds.count("transformers") >= 40
+    assert kinds.count("diffusers") >= 8
+    assert {m for spec in SPECS.values() for m in spec.modalities} == {"text", "image", "audio", "video", "time-series"}
+
+
+@pytest.mark.parametrize("name", [n for n, spec in SPECS.items() if len(spec.modalities) > 1 and "smoke" in spec.tiers])
+def test_every_modality_of_a_smoke_entry_reaches_an_output(name: str) -> None:
+    spec = SPECS[name]
+    matter = inputs_that_matter(spec, build(spec))
+    assert [m for m in spec.modalities if m in FEEDS and matter.isdisjoint(FEEDS[m])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op")  # MobileBERT, when it is built
+@pytest.mark.parametrize("name", list(SPECS))
+def test_every_entry_has_the_stated_size_takes_another_batch_and_minds_all_its_inputs(name: str) -> None:
+    spec = SPECS[name]
+    built = build(spec)
+    assert built.module is not None
+    assert sum(p.numel() for p in built.module.parameters()) == spec.params
+    if "batch" not in built.fixed:
+        larger = draw(built.inputs, {**built.sizes, "batch": built.sizes["batch"] + 1}, "nominal", spec.id)
+        assert outputs(built, larger)
+    assert inputs_that_matter(spec, built) == {i.name for i in built.inputs}

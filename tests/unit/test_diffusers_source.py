@@ -1,0 +1,90 @@
+"""The diffusers source: classes with small constructor arguments, their inputs, and what is refused."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import torch
+
+from porting.cases import draw
+from porting.errors import ModelError
+from porting.sources import BuiltModel, source
+from porting.types import InputSpec, ModelSpec
+
+pytest.importorskip("diffusers")
+torch.set_num_threads(1)
+
+UNET = {
+    "block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 8, "cross_attention_dim": 24,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+}  # fmt: skip
+
+
+def build(name: str, config: dict[str, Any], **more: Any) -> BuiltModel:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return source("diffusers").build(ModelSpec(name, "diffusers", name, config=config, **more))
+
+
+def run(built: BuiltModel, **sizes: int) -> Any:
+    assert built.module is not None
+    arrays = draw(built.inputs, {**built.sizes, **sizes}, "nominal", "test")
+    with torch.no_grad():
+        return built.module(**{n: torch.from_numpy(a) for n, a in arrays.items()}, **built.constants)
+
+
+def test_a_class_is_built_from_its_arguments_with_inputs_that_fit_them() -> None:
+    built = build("UNet2DConditionModel", UNET)
+    assert [(spec.name, spec.shape) for spec in built.inputs] == [
+        ("sample", ("batch", 4, "height", "width")),
+        ("timestep", ("batch",)),
+        ("encoder_hidden_states", ("batch", "encoder_sequence", 24)),
+    ]
+    assert run(built)[0].shape == (2, 4, 16, 24)
+    assert run(built, batch=3, height=24, encoder_sequence=5)[0].shape == (3, 4, 24, 24)
+
+
+def test_an_output_is_not_called_as_an_input_is() -> None:
+    from porting.eager import EagerModel
+    from porting.types import Precision
+
+    built = build("UNet2DConditionModel", UNET)
+    assert built.module is not None
+    model = EagerModel(built.module, [spec.name for spec in built.inputs], built.constants)
+    outputs = model.run(draw(built.inputs, built.sizes, "nominal", "test"), Precision.FP32)
+    assert not set(outputs) & {spec.name for spec in built.inputs}
+
+
+def test_an_entry_gives_the_inputs_of_a_class_that_is_not_in_the_table() -> None:
+    config = {"block_out_channels": [32, 32], "layers_per_block": 1, "norm_num_groups": 8, "sample_size": 64,
+              "down_block_types": ["DownBlock1DNoSkip", "DownBlock1D"], "up_block_types": ["UpBlock1D", "UpBlock1DNoSkip"],
+              "extra_in_channels": 64}  # fmt: skip
+    with pytest.raises(ModelError, match=r"UNet1DModel takes is not known here.*`inputs`"):
+        build("UNet1DModel", config)
+    sample = InputSpec("sample", "float32", ("batch", 2, "samples"), "audio")
+    step = InputSpec("timestep", "int64", ("batch",), "timestep", 0, 1000)
+    built = build("UNet1DModel", config, inputs=(sample, step), sizes={"batch": 2, "samples": 64})
+    assert run(built)[0].shape == (2, 2, 64)
+
+
+def test_an_unknown_class_is_answered_with_near_names() -> None:
+    with pytest.raises(ModelError, match=r"no model class 'UNet2DConditionalModel'.*Did you mean .*UNet2DConditionModel"):
+        build("UNet2DConditionalModel", {})
+    with pytest.raises(ModelError, match="no model class 'DDPMScheduler'"):
+        build("DDPMScheduler", {})
+
+
+def test_arguments_that_make_no_model_are_refused_with_the_librarys_reason() -> None:
+    with pytest.raises(ModelError, match=r"cannot build UNet2DModel: .*block_out_channels"):
+        build("UNet2DModel", {"block_out_channels": [16]})
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a model was built over the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert build("UNet2DConditionModel", UNET).module is not None
