@@ -7,6 +7,7 @@ The rule and its calibration are explained in docs/verdicts.md; `porting numeric
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -122,7 +123,7 @@ def reference_problem(
     truth: Mapping[str, Outputs], noise: Mapping[str, Noise], precision: Precision, rules: Mapping[Precision, Rule] = RULES
 ) -> Verdict | None:
     """Say why the reference proves nothing at this precision, or None. truth: outputs by case."""
-    return _Judge(truth, noise, precision, rules).reference_problem()
+    return Judge(truth, noise, precision, rules).reference_problem
 
 
 def judge(
@@ -138,33 +139,21 @@ def judge(
     actual, truth: outputs by case. declared: the outputs, with dtypes, that the artifact promised. noise: by output, at
     this precision. Returns PASS, MISMATCH or INVALID with the numbers of all cases, the failing ones included.
     """
-    judging = _Judge(truth, noise, precision, rules)
-    problem = judging.reference_problem()
-    if problem:
-        return problem
-    findings: list[tuple[str, Complaint]] = []
-    cases = []
-    for case in truth:
-        numbers, complaints = judging.case(case, actual.get(case), declared)
-        cases.append(numbers)
-        findings += [(case, complaint) for complaint in complaints]
-    notes = _notes(cases, truth, precision)
-    if findings:
-        failed = frozenset(case for case, _ in findings)
-        cause, message = findings[0][1]
-        message += f" ({len(failed)} of {len(truth)} cases fail)"
-        return Verdict(Outcome.MISMATCH, cause, message, tuple(cases), notes, failed)
-    return Verdict(Outcome.PASS, None, _closest(cases), tuple(cases), notes)
+    return Judge(truth, noise, precision, rules).judge(actual, declared)
 
 
 Complaint = tuple[Cause, str]
 
 
-class _Judge:
-    """Holds the truth of a model, and judges answers by it at one precision."""
+class Judge:
+    """Holds the truth of a model, and judges any number of answers by it at one precision."""
 
     def __init__(
-        self, truth: Mapping[str, Outputs], noise: Mapping[str, Noise], precision: Precision, rules: Mapping[Precision, Rule]
+        self,
+        truth: Mapping[str, Outputs],
+        noise: Mapping[str, Noise],
+        precision: Precision,
+        rules: Mapping[Precision, Rule] = RULES,
     ) -> None:
         self.truth, self.precision = truth, precision
         self.rule = rules.get(precision)
@@ -175,9 +164,29 @@ class _Judge:
         self._limits = {name: allowed(n, self.rule) for name, n in self._noise.items()} if self.rule else {}
         self._scores: dict[str, tuple[str, int] | None] = {}
 
+    def judge(self, actual: Mapping[str, Outputs], declared: Sequence[TensorSpec] = ()) -> Verdict:
+        """Judge an answer; see `judge`."""
+        if self.reference_problem:
+            return self.reference_problem
+        findings: list[tuple[str, Complaint]] = []
+        cases = []
+        for case in self.truth:
+            numbers, complaints = self._case(case, actual.get(case), declared)
+            cases.append(numbers)
+            findings += [(case, complaint) for complaint in complaints]
+        notes = _notes(cases, self.truth, self.precision)
+        if findings:
+            failed = frozenset(case for case, _ in findings)
+            cause, message = findings[0][1]
+            message += f" ({len(failed)} of {len(self.truth)} cases fail)"
+            return Verdict(Outcome.MISMATCH, cause, message, tuple(cases), notes, failed)
+        return Verdict(Outcome.PASS, None, _closest(cases), tuple(cases), notes)
+
     # ---- the reference
 
+    @functools.cached_property
     def reference_problem(self) -> Verdict | None:
+        """Why the reference proves nothing at this precision, or None."""
         if len(self.truth) < 2:
             return _invalid(Cause.VACUOUS, "there is only one case: nothing tells a right answer from a constant one")
         if not self.outputs:
@@ -233,7 +242,7 @@ class _Judge:
 
     # ---- an answer
 
-    def case(self, case: str, got: Outputs | None, declared: Sequence[TensorSpec]) -> tuple[CaseNumbers, list[Complaint]]:
+    def _case(self, case: str, got: Outputs | None, declared: Sequence[TensorSpec]) -> tuple[CaseNumbers, list[Complaint]]:
         """Judge one case's answer: its numbers, and what is wrong with it."""
         broken = _structure(case, got, self.truth[case], declared)
         if broken or got is None:
