@@ -29,7 +29,11 @@ def copy_program(source: Path, folder: Path) -> None:
 
 
 def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
-    """Load a saved program as a module that is called positionally, with everything it holds on `device`."""
+    """Load a saved program as a module that is called positionally, with everything it holds on `device`.
+
+    Its guards are left out: they repeat what tracing assumed, often only that a batch is larger than 1, and refuse sizes at
+    which the program is right. Which sizes are right is found by running them.
+    """
     import torch
 
     program = torch.export.load(str(path))
@@ -37,7 +41,7 @@ def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
-    return program.module()
+    return program.module(check_guards=False)
 
 
 def to_tensor(array: Array) -> torch.Tensor:

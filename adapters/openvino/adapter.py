@@ -29,7 +29,9 @@ HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 NOT_OPERATORS = ("Const", "Input", "Output")
 
 RULES: Tuple[Rule, ...] = (
-    (r"No conversion rule found|OpConversionFailure|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"No conversion rule found|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"rank has to be known|type dynamic", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
+    (r"OpConversionFailure", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported (element|data|input|output)? ?(type|precision)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),
     (r"CL_OUT_OF_RESOURCES|CL_MEM_OBJECT_ALLOCATION_FAILURE|OUT_OF_DEVICE_MEMORY", Outcome.FAIL, Cause.DEVICE_OOM),
