@@ -15,10 +15,10 @@ def _ids(vocabulary: int, length: int) -> torch.Tensor:
 
 
 def bert_base() -> Built:
-    """BERT-base, 109 M parameters, on 2 x 127 tokens."""
+    """BERT-base, 109 M parameters, on 2 x 15 tokens."""
     from transformers import BertConfig, BertModel
 
-    inputs = {"input_ids": _ids(30000, 127), "attention_mask": torch.ones(2, 127, dtype=torch.int64)}
+    inputs = {"input_ids": _ids(30000, 15), "attention_mask": torch.ones(2, 15, dtype=torch.int64)}
     return BertModel(BertConfig()).eval(), inputs
 
 

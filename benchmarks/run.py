@@ -78,9 +78,8 @@ def convert(name: str, runs: int = 1) -> None:
         row("bare parts: export, session, every eager and target run", bare)
         row("torch.onnx.export(verify=True), one case", verify, bare)
         row("porting check, all cases", mine, bare)
-        print(
-            f"\nporting over verify: CPU {mine.cpu / verify.cpu:.2f} (budget 1.0), peak {mine.peak / verify.peak:.2f} (budget 0.5)"
-        )
+        cpu, peak = mine.cpu / verify.cpu, mine.peak / verify.peak
+        print(f"\nporting over verify: CPU {cpu:.2f} (budget 1.0), peak {peak:.2f} (budget 0.5)")
         print(f"porting's peak over the weights: {mine.peak / weights:.2f} (budget 2.2 at 0.4 GB, 1.25 at 4.2 GB)")
         print(f"bare peak over the weights: {bare.peak / weights:.2f}; verify's: {verify.peak / weights:.2f}")
         stages = json.loads(mine.output[mine.output.index("[\n") :])[0]["stages"]

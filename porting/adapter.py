@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 CONTRACT = 1
 
 
+# Environment variable that names a folder which outlives jobs, for what an adapter may use again in later cells: compiled
+# headers, tuning results. Content-addressed, safe for several processes at once, and never needed by an artifact.
+SHARED_FOLDER = "PORTING_SHARED"
+
+
 class Family(str, enum.Enum):
     """Adapters are grouped by how a model is executed, not by who made the stack."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from porting.adapter import SHARED_FOLDER
 from porting.environment import Interpreter
 from porting.forkclient import Process, Server, ServerLost
 from porting.forkserver import JOB_VARIABLE
@@ -127,7 +128,8 @@ class Runner:
             self._warm().send({"preload": [module, function, *arguments]})
 
     def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> Process | None:
-        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
+        shared = self._folder.parent / "shared"
+        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier, SHARED_FOLDER: str(shared)}
         command: tuple[str, ...] = ()
         if interpreter is not None:
             command = (*interpreter.command, "-m", "porting.worker", str(folder))
