@@ -52,7 +52,13 @@ class Setting:
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, Any]]:
-        return self.project.environments if self.project else {}
+        """Interpreters by adapter. Raises UnknownName for one of an adapter that nobody knows."""
+        named = self.project.environments if self.project else {}
+        for name in named:
+            if name not in registry.names():
+                hint = f"It is named in [environments.{name}] of {self.project.file if self.project else ''}."
+                raise UnknownName("adapter", name, registry.names(), hint)
+        return named
 
     def open_store(self) -> Store:
         """Open the result store. Raises StoreError."""
@@ -221,19 +227,18 @@ def convert(
 
     Returns the result; its outcome says whether the folder was written. Raises UsageError when the folder is not empty.
     """
-    from porting.deploy import must_be_free, write_port
+    from porting.deploy import free_folder, write_port
 
-    must_be_free(Path(folder), overwrite)
     setting = Setting.find(store=store)
     options = replace(options or Options(), given=_given(inputs, setting.workspace))
     specs = _specs(model, inputs, setting, None, trust)
     if len(specs) != 1:
         raise UsageError(f"{model!r} means {len(specs)} models; convert takes one.", "Name one of them.")
-    target = registry.target(to)
-    with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
+    target, place = registry.target(to), Path(folder).absolute()
+    with free_folder(place, overwrite), setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
         run, result = pipeline.convert(specs[0], target)
         try:
-            write_port(run, result, Path(folder))
+            write_port(run, result, place)
         finally:
             run.clean()
     if wrong_input(specs, [result], options):

@@ -17,6 +17,7 @@ from porting.bundle import Bundle, Case, FormKey, FormRecord
 from porting.bundler import Bundler, Made
 from porting.compare import Verdict, judge
 from porting.errors import PortingError
+from porting.given import stored_files
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.signature import signature
 from porting.tensors import read_tensors
@@ -194,11 +195,19 @@ class CellRun:
             key=cell.key,
             run=self._run_id,
             family=cell.spec.family,
-            reproduce=f"porting check {shlex.quote(cell.spec.id)} --on {cell.target}",
+            reproduce=self._reproduce(),
             started=self.trail.started,
             seconds=round(sum(s.seconds for s in self.trail.stages), 3),
             peak_rss_bytes=max((s.peak_rss_bytes for s in self.trail.stages), default=0),
         )
+
+    def _reproduce(self) -> str:
+        """The command that does it again, in the same folder."""
+        spec, given = self.cell.spec, self._options.given
+        words = ["porting", "check", spec.id if spec.origin else spec.name, "--on", str(self.cell.target)]
+        words += ["--trust"] if spec.trust else []
+        words += [word for path in (stored_files(given) if given else ()) for word in ("--inputs", str(path))]
+        return shlex.join(words)
 
     def _environment(self) -> dict[str, str]:
         host = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,13 +41,18 @@ def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]],
     entry = environments.get(adapter)
     if not entry:
         return None
-    command = tuple(entry.get("command") or (entry["python"],))
+    command = command_of(entry)
     if shutil.which(command[0]) is None:
         raise EnvironmentMissing(
             f"the interpreter for {adapter} is not there: {command[0]}.",
             f"Create it, or correct [environments.{adapter}] in porting.toml.",
         )
     return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workers)), **entry.get("env", {})})
+
+
+def command_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an [environments.NAME] table says to start; the interpreter we run in where it gives variables only."""
+    return tuple(entry.get("command") or (entry.get("python", sys.executable),))
 
 
 def stage_worker(workers: Path) -> Path:

@@ -15,8 +15,8 @@ from pathlib import Path
 from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
-    "build", "bundle", "cases", "compare", "eager", "export", "metrics", "onnx_reference", "reference", "shapes", "sources",
-    "tensors", "weights", "wide",
+    "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
+    "sources", "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
 BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")

@@ -18,6 +18,7 @@ from porting.environment import Interpreter
 from porting.errors import EnvironmentMissing
 from porting.runner import JobEnd, Limits, Runner
 from porting.types import Cause, from_json, to_json
+from porting.verdict import of_end
 from porting.workspace import Workspace, atomic_write
 
 PROBE_LIMITS = Limits(seconds=120.0, silent_seconds=60.0)
@@ -96,6 +97,6 @@ def _nowhere(name: str, reason: str, cause: Cause) -> Probe:
 
 
 def _ending(end: JobEnd) -> str:
-    if end.ending == "error":
-        return f"the probe failed: {end.error['type']}: {end.error['message']}"
-    return f"the probe ended with {end.ending} (exit status {end.code})"
+    finding = of_end(end)
+    said = end.log.decode("utf-8", "replace").strip().splitlines() if end.ending in ("exit", "lost") else []
+    return f"the probe failed: {finding.message if finding else end.ending}{f': {said[-1][:300]}' if said else ''}"

@@ -137,7 +137,10 @@ class Reference:
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"the model does not run on its own inputs: {type(error).__name__}: {error}") from error
+            takes = ", ".join(f"{i.name} {i.dtype}{list(i.shape)}" for i in self.inputs)
+            got = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in case.arrays.items())
+            message = f"the model does not run on these inputs: {type(error).__name__}: {short(error).rstrip('.')}."
+            raise ModelError(message, f"It takes {takes}; case {case.name} has {got}.") from error
 
     def _refusal(self, case: CaseInputs) -> str:
         """Run a case; what eager says against it, or nothing."""
@@ -163,13 +166,14 @@ class Reference:
         return [case for case in drawn if not refusals[case.name]]
 
     def _take(self, given: Path) -> tuple[list[CaseInputs], dict[str, str]]:
-        """A person's own inputs: their sizes are the only ones."""
+        """A person's own inputs: an axis varies if it does in them."""
         from porting.given import read_cases
 
-        drawn = read_cases(given, self.inputs, self.built.sizes)
+        drawn = read_cases(given, self.inputs)
         for case in drawn:
             self._must_run(case)
-        return drawn, dict.fromkeys(self.built.sizes, "given inputs")
+        seen = {axis: {case.sizes[axis] for case in drawn} for axis in drawn[0].sizes}
+        return drawn, {axis: "varies" if len(sizes) > 1 else "given inputs" for axis, sizes in seen.items()}
 
     # ---- inputs that do nothing
 

@@ -52,10 +52,13 @@ def show(model: str, form: str) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @format_option()
 def validate(paths: tuple[Path, ...], form: str) -> int:
-    """Check catalog files without building anything; PATHS are files or folders, by default the whole catalog."""
+    """Check catalog files without building anything; PATHS are files or folders, by default the whole catalog and the
+    porting.toml of this folder."""
     from porting import catalog
+    from porting.workspace import Workspace
 
-    problems = catalog.validate(list(paths) or None)
+    own = Workspace.find().config
+    problems = catalog.validate(list(paths) or [*catalog.catalog_files(), *([own] if own else [])])
     if form == "json":
         print_json({"file": str(p.file), "line": p.line, "message": p.message, "hint": p.hint} for p in problems)
     else:
