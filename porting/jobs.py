@@ -97,7 +97,7 @@ class Jobs:
         self._scratch = Scratch(workspace.runs)
         self.cells = self._scratch.folder / "cells"
         """Artifacts and outputs, one folder a cell."""
-        self.runner = Runner(self._scratch.folder / "jobs", options.limits, options.threads, ("numpy", "torch"))
+        self.runner = Runner(self._scratch.folder / "jobs", options.limits, options.threads, ("numpy", "torch"), workspace.shared)
         self.prober = Prober(workspace, self.runner, self.interpreter)
         self.expected = 1
         """Cells that are still to be worked when the run starts."""

@@ -81,8 +81,12 @@ class Runner:
     The server is the one parent of all jobs and ends them, and whatever they started, when it is closed or loses us.
     """
 
-    def __init__(self, jobs: Path, limits: Limits, threads: int = 1, imports: Sequence[str] = ()) -> None:
+    def __init__(
+        self, jobs: Path, limits: Limits, threads: int = 1, imports: Sequence[str] = (), shared: Path | None = None
+    ) -> None:
+        """jobs: folder for the files of jobs. imports: modules that the server imports first. shared: adapters' SHARED_FOLDER."""
         self._folder = jobs
+        self._shared = shared or jobs.parent / "shared"
         self._limits = limits
         self._environment = job_environment(threads)
         self._imports = tuple(imports)
@@ -128,8 +132,7 @@ class Runner:
             self._warm().send({"preload": [module, function, *arguments]})
 
     def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> Process | None:
-        shared = self._folder.parent / "shared"
-        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier, SHARED_FOLDER: str(shared)}
+        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier, SHARED_FOLDER: str(self._shared)}
         command: tuple[str, ...] = ()
         if interpreter is not None:
             command = (*interpreter.command, "-m", "porting.worker", str(folder))

@@ -73,6 +73,11 @@ class Workspace:
         return self.cache / "runs"
 
     @property
+    def shared(self) -> Path:
+        """What adapters keep from job to job."""
+        return self.cache / "shared"
+
+    @property
     def workers(self) -> Path:
         """Interpreters that backends run in."""
         return self.cache / "workers"
