@@ -113,7 +113,7 @@ def _adapter(adapter: Any) -> str:
         ("execution", adapter.family.value),
         ("takes", f"{takes}, with {'dynamic' if need.dynamic else 'static'} axes"),
         ("packages", code(adapter.distributions)),
-        ("install", f"`{adapter.install_hint}`" if adapter.install_hint.startswith("pip install") else adapter.install_hint),
+        ("install", adapter.install_hint if "," in adapter.install_hint else f"`{adapter.install_hint}`"),
     ]
     devices = [
         (
@@ -151,7 +151,7 @@ def keys() -> str:
     from porting.catalog_file import FIELDS
     from porting.types import ModelSpec
 
-    return _fields(ModelSpec, FIELDS, {"weights": "by the source"})
+    return _fields(ModelSpec, FIELDS, {"id": "`source/name`", "family": "the file's name", "weights": "by the source"})
 
 
 def inputs() -> str:
@@ -179,11 +179,18 @@ def _docstrings(kind: type) -> dict[str, str]:
     return said
 
 
+# The first pattern that occurs in a field's annotation names its type in TOML.
 _TYPES = (
-    (r"Tuple\[InputSpec", "array of tables"), (r"Tuple\[typing\.Union\[int, str\]", "array of numbers and names"),
-    (r"Tuple\[int", "array of numbers"), (r"Tuple\[str", "array of strings"), (r"Mapping\[str, Tuple", "table of arrays"),
-    (r"Mapping\[str, int\]", "table of numbers"), (r"Mapping", "table"), (r"\bint\b|\bfloat\b", "number"), (r"str", "string"),
-)  # fmt: skip
+    (r"Mapping\[str, Tuple", "table of arrays"),
+    (r"Mapping\[str, int\]", "table of numbers"),
+    (r"Mapping", "table"),
+    (r"Tuple\[InputSpec", "array of tables"),
+    (r"Tuple\[typing\.Union", "array of numbers and names"),
+    (r"Tuple\[int", "array of numbers"),
+    (r"Tuple\[str", "array of strings"),
+    (r"\bint\b|\bfloat\b", "number"),
+    (r"str", "string"),
+)
 
 
 def _toml_type(annotation: str) -> str:
@@ -195,13 +202,6 @@ def _default(field: dataclasses.Field[Any]) -> str:
         return "" if field.default_factory is not dataclasses.MISSING else "required"
     value = list(field.default) if isinstance(field.default, tuple) else field.default
     return f"`{value}`".replace("'", '"') if value not in ("", None, []) else ""
-
-
-def kinds() -> str:
-    """What `kind` of an input may be."""
-    from porting.cases import KINDS
-
-    return code(KINDS) + "\n"
 
 
 def catalog() -> str:
@@ -227,7 +227,7 @@ def _domain(spec: Any) -> str:
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
-    "cli": cli, "targets": targets, "keys": keys, "inputs": inputs, "kinds": kinds, "catalog": catalog,
+    "cli": cli, "targets": targets, "keys": keys, "inputs": inputs, "catalog": catalog,
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Input cases: the values that a model is run on, drawn from InputSpecs and seeded by what they are for.
 
 The cases differ in structure, not only in seed, since two draws of plain noise look alike to a pooled network. The recipe
-for images and its effect are measured in docs/numerics.md. Which axes really vary is the reference's finding, not made here.
+for images and its effect are measured in docs/verdicts.md. Which axes really vary is the reference's finding, not made here.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _mask(r: _Request) -> Array:
 
 
 def _image(r: _Request) -> Array:
-    """Channel offset, a coarse pattern, a little noise: see docs/numerics.md."""
+    """Channel offset, a coarse pattern, a little noise: see docs/verdicts.md."""
     import numpy as np
 
     *outer, height, width = (1, 1, *r.shape)[-max(len(r.shape), 2) :]
