@@ -178,6 +178,7 @@ class AdapterConformance:
 
     def test_the_artifact_is_all_that_a_new_process_needs(self, target: Target, tmp_path: Path) -> None:
         cell = _cell(self.adapter, target)
+        cell.session.run(cell.inputs(NOMINAL))  # the effective precision is known after a run
         moved = fresh.moved(cell.artifact, cell.folder, tmp_path / "moved")
         answers = fresh.answer(self.adapter, cell.artifact, target, moved, cell.inputs(NOMINAL), tmp_path)
         _check(cell.model, cell.inputs(NOMINAL), answers, cell.session.effective_precision())
