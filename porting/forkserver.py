@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ class Server:
             if command:
                 _become(command, environment)
             os.environ.update(environment)
+            tempfile.tempdir = None  # forget the server's: TMPDIR has changed
             worker.isolate(server)
             status = worker.run_job(folder)
         finally:

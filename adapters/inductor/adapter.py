@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
+from porting.adapter import SHARED_FOLDER, Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from .. import _torch_device as device_family
@@ -65,7 +65,7 @@ class InductorAdapter(Adapter):
         artifact = Artifact((programs.FILE, CACHE), form.inputs, form.outputs, {"dynamic": dynamic})
         os.environ[CACHE_VARIABLE] = str(folder / CACHE)
         session = InductorSession(folder, artifact, target)
-        for number in range(len(form.samples)):  # all of them: a size of 1 is compiled apart
+        for number in range(len(form.samples)):  # all of them, in case one size needs code of its own
             session.run(form.sample(number))
         shutil.rmtree(str(folder / CACHE / "locks"), ignore_errors=True)
         files = [str(path.relative_to(folder)) for path in sorted((folder / CACHE).rglob("*")) if path.is_file()]
@@ -126,7 +126,34 @@ def import_inductor() -> Any:
         import torch._inductor.config as config
 
     config.compile_threads = 1
+    share_what_no_model_changes()
     return inductor
+
+
+def share_what_no_model_changes() -> None:
+    """Keep the precompiled header and the probe of the vector unit, ten CPU-seconds together, where the next cell finds them."""
+    shared = os.environ.get(SHARED_FOLDER)
+    if not shared:
+        return
+    from torch._inductor import codecache, cpu_vec_isa
+
+    own, common = os.environ.get(CACHE_VARIABLE), str(Path(shared) / "inductor")
+    codecache._HEADER_DIR = str(Path(common) / "precompiled_headers")  # private: without it the header is made once a job
+    os.environ[CACHE_VARIABLE] = common
+    try:
+        cpu_vec_isa.pick_vec_isa()
+    finally:
+        if own is None:
+            del os.environ[CACHE_VARIABLE]
+        else:
+            os.environ[CACHE_VARIABLE] = own
+
+
+def any_size() -> Any:
+    """Within it a dynamic axis of size 1 is one like any other; otherwise it is compiled for apart."""
+    from torch.fx.experimental import _config
+
+    return _config.patch(backed_size_oblivious=True)
 
 
 class InductorSession:
@@ -164,9 +191,16 @@ class InductorSession:
 
     def run(self, inputs: Arrays) -> Arrays:
         values = programs.ordered_inputs(inputs, self._artifact)
-        with self._torch.no_grad():
+        with self._torch.no_grad(), any_size():
+            self._mark_dynamic(values)
             result = self._compiled(*values)
         return programs.named_outputs(result, [spec.name for spec in self._artifact.outputs])
+
+    def _mark_dynamic(self, values: Sequence[Any]) -> None:
+        for spec, value in zip(self._artifact.inputs, values):  # noqa: B905 -- `strict` came with 3.10
+            for axis, dim in enumerate(spec.shape):
+                if isinstance(dim, str):
+                    self._torch._dynamo.mark_dynamic(value, axis)
 
     def placement(self) -> Placement:
         # Whole-graph capture leaves nothing to Python, so there are no others; zero means that Inductor was never called.
