@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.fx.experimental._config
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
@@ -31,9 +32,14 @@ def run(port: dict[str, Any], precision: str, inputs: dict[str, np.ndarray[Any, 
     module = torch.compile(program.module(check_guards=False), fullgraph=True, dynamic=port["options"]["dynamic"])
 
     def tensor(spec: dict[str, Any]) -> torch.Tensor:
-        return torch.from_numpy(inputs[spec["name"]]).to(getattr(torch, spec["dtype"]))
+        value = torch.from_numpy(inputs[spec["name"]]).to(getattr(torch, spec["dtype"]))
+        for axis, size in enumerate(spec["shape"]):
+            if isinstance(size, str):
+                torch._dynamo.mark_dynamic(value, axis)
+        return value
 
-    with cache, torch.no_grad():
+    # As it was compiled: one code for every size, 1 included.
+    with cache, torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=True):
         results = module(*(tensor(spec) for spec in port["inputs"]))
     print(f"{port['files'][0]} at {precision} compiled for this CPU")
     names = [spec["name"] for spec in port["outputs"]]
