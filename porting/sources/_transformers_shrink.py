@@ -22,6 +22,8 @@ VOCABULARY = 512
 POSITIONS = 256
 EXPERTS = 4
 CLASSES = 16
+AXIS_SHARES = (16, 24, 24)
+"""Of time, row and column in a rotary embedding."""
 
 KEEP = -1
 SPECIAL_TOKEN = -2
@@ -129,7 +131,15 @@ def _arguments(config: Config, tokens: Tokens) -> dict[str, Any]:
             new = _value(name, old, config, layers, tokens)
             if new is not old:
                 arguments[name] = new
-    return {**arguments, **_image_size(config, names)}
+    return {**arguments, **_image_size(config, names), **_head_size(config, names, arguments)}
+
+
+def _head_size(config: Config, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """State the head size where a config leaves it open; some models never work it out."""
+    if "head_dim" not in names or _own(config, "head_dim") is not None:
+        return {}
+    width, heads = (arguments.get(n, _own(config, n)) for n in ("hidden_size", "num_attention_heads"))
+    return {"head_dim": width // heads} if isinstance(width, int) and isinstance(heads, int) else {}
 
 
 def _fields(config_class: type) -> list[str]:
@@ -175,7 +185,7 @@ def _value(name: str, old: Any, config: Config, layers: int, tokens: Tokens) -> 
     if isinstance(old, (list, tuple)) and old and all(type(v) is int for v in old):
         return _integers(name, old, config, layers, tokens)
     if isinstance(old, dict) and "rope" in name:
-        return _rope(old)
+        return _rope(old, "mrope_section" in getattr(type(config), "ignore_keys_at_rope_validation", ()))
     return old
 
 
@@ -233,12 +243,13 @@ def _heads_by_stage(config: Config) -> list[int]:
     return [h for h in heads if isinstance(h, int)]
 
 
-def _rope(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Rotary settings: their lists must be as long as half a head."""
-    new: dict[str, Any] = {k: _rope(v) if isinstance(v, dict) else v for k, v in old.items()}
-    half = HEAD_SIZE // 2
-    if "mrope_section" in new:
-        new["mrope_section"] = scaled_sections(new["mrope_section"], half)
+def _rope(old: Mapping[str, Any], sections: bool = False) -> dict[str, Any]:
+    """Rotary settings: their lists must be as long as half the rotated part of a head. sections: whether positions have three
+    axes, whose shares the models take for a head of full size where the config does not state them."""
+    new: dict[str, Any] = {k: _rope(v, sections) if isinstance(v, dict) else v for k, v in old.items()}
+    half = int(HEAD_SIZE * (new.get("partial_rotary_factor") or 1)) // 2
+    if sections and "rope_theta" in new:
+        new["mrope_section"] = scaled_sections(new.get("mrope_section") or AXIS_SHARES, half)
     for key in ("short_factor", "long_factor"):
         if isinstance(new.get(key), list):
             new[key] = [1.0] * half

@@ -147,8 +147,10 @@ def build(spec: ModelSpec) -> BuiltModel:
     model_class = _model_class(diffusers, spec.name)
     try:
         model = model_class(**spec.config).eval()
+    except MemoryError:
+        raise
     except Exception as error:  # whatever the class finds wrong with these arguments
-        raise ModelError(f"diffusers cannot build {spec.name}: {_line(error)}", "See the entry's `config`.") from error
+        raise ModelError(f"diffusers cannot build {spec.name}: {_line(error)}.", "See the entry's `config`.") from error
     call = CALLS.get(spec.name)
     if call is None and not spec.inputs:
         raise ModelError(f"what {spec.name} takes is not known here.", "Give the entry `inputs` and `sizes`.")
@@ -195,4 +197,4 @@ def _filled(spec: InputSpec, config: Mapping[str, Any]) -> InputSpec:
 
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text[:300].rstrip('.')}" if text else type(error).__name__

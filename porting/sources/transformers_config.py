@@ -33,6 +33,7 @@ TASKS = (
 # Entries of `config` that speak of the way it is built, not of the config itself.
 TASK, CLASS, FULL_SIZE, OUTPUTS = "_task", "_class", "_full_size", "_outputs"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
+OPTIONS = (TASK, CLASS, FULL_SIZE, OUTPUTS, *_INTERNAL)
 
 # Switches off the library's checks of tensor values, which it makes at every call: they end in an exported graph as operators
 # that ONNX has no word for (aten._is_all_true).
@@ -48,15 +49,16 @@ def build(spec: ModelSpec) -> BuiltModel:
     nothing is made small), `_outputs` (names of the outputs that are kept; some models answer with a list as long as the
     batch), `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
     config_class = _config_class(spec.name)
+    _check_options(spec)
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
     try:
         config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields)
         _set_up(config, spec.config, fields)
         model = _model_class(spec)(config).eval()
-    except ModelError:
+    except (ModelError, MemoryError):
         raise
     except Exception as error:  # whatever the library finds wrong with these settings
-        raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}", "See the entry's `config`.") from error
+        raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}.", "See the entry's `config`.") from error
     if OUTPUTS in spec.config:
         _keep_outputs(model, [str(name) for name in spec.config[OUTPUTS]])
     return with_inputs(spec, model, config)
@@ -80,6 +82,14 @@ def _config_class(name: str) -> type:
         raise ModelError(f"transformers {importlib.metadata.version('transformers')} has no config type {name!r}.", hint)
     found: type = CONFIG_MAPPING[name]
     return found
+
+
+def _check_options(spec: ModelSpec) -> None:
+    for name in spec.config:
+        if name.startswith("_") and name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(OPTIONS)}."
+            raise ModelError(f"{spec.id}: unknown option {name!r} in `config`.", hint)
 
 
 def _set_up(config: Any, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
@@ -141,7 +151,7 @@ def with_inputs(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
             continue
         try:
             fitted = _fit(spec, model, config, call)
-        except ModelError:
+        except (ModelError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 -- a call that does not fit may raise anything
             reasons.append(_line(error))
@@ -184,4 +194,4 @@ def _draw(call: calls.Call) -> dict[str, Any]:
 def _line(error: BaseException) -> str:
     """An error in one line: the library's validators put the reason on the second and third."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text[:300].rstrip('.')}" if text else type(error).__name__

@@ -117,7 +117,7 @@ def test_drawn_ids_are_never_special_tokens() -> None:
 def test_a_special_token_keeps_one_id_in_all_configs() -> None:
     config: Any = build("whisper").module.config  # type: ignore[union-attr]
     assert config.decoder_start_token_id < config.vocab_size
-    nested: Any = build("qwen2_5_vl", {"text_config": {"rope_parameters": {"mrope_section": [2, 3, 3]}}}).module.config  # type: ignore[union-attr]
+    nested: Any = build("qwen2_5_vl").module.config  # type: ignore[union-attr]
     assert len({nested.image_token_id, nested.video_token_id, nested.vision_start_token_id}) == 3
 
 
@@ -172,6 +172,11 @@ def test_an_unknown_class_or_task_is_refused() -> None:
         build("bert", {"_class": "BertForEverything"})
     with pytest.raises(ModelError, match="no class for the task 'CTC'"):
         build("bert", {"_task": "CTC"})
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"unknown option '_clas'.*Did you mean _class"):
+        build("bert", {"_clas": "BertModel"})
 
 
 def test_a_config_that_makes_no_model_is_refused_with_the_librarys_reason() -> None:
