@@ -37,7 +37,7 @@ class BuiltModel:
     onnx: Path | None = None
     """A bare ONNX file, when there is no module."""
     constants: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments that are no tensors, the same in every call: `use_cache=False`."""
+    """Keyword arguments that are the same in every call: `use_cache=False`, the patch grid of images of one size."""
     fixed: frozenset[str] = frozenset()
     """Axis names that this model does not let vary, known beforehand (the position table of a ViT)."""
     notes: tuple[str, ...] = ()
