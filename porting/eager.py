@@ -88,7 +88,8 @@ class EagerModel:
         tensors = {name: as_tensor(inputs[name], dtype) for name in self.names}
         with torch.no_grad(), widened() if precision is None else contextlib.nullcontext():
             answer = self.module(**tensors, **self.constants)
-        outputs = dict(flatten(answer))
+        # An output named like an input would be one value in an ONNX graph.
+        outputs = {f"{n}_out" if n in self.names else n: tensor for n, tensor in flatten(answer)}
         if not outputs:
             raise ModelError("the model returned no tensor.", "Its forward has to return tensors, or a dict or tuple of them.")
         if precision is not None:

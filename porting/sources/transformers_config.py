@@ -6,6 +6,7 @@ Nothing is downloaded: the weights are random, the config is the library's defau
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,13 @@ def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Versions of transformers and torch."""
     del spec
     return _files.versions("transformers", "torch")
+
+
+def warm() -> None:
+    """Import what every model class imports, in the server that build jobs are forked from."""
+    make_importable()
+    for name in ("modeling_utils", "masking_utils", "cache_utils", "models.auto.modeling_auto", "generation"):
+        importlib.import_module(f"transformers.{name}")
 
 
 def _config_class(name: str) -> type:
