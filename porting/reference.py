@@ -97,14 +97,18 @@ class Reference:
         draws = [self._nominal(structure) for structure in ("nominal", "contrast", "edge")]
         draws += [self._nominal("contrast", f"calibration{n}") for n in range(3)]
         passes: list[Callable[[], object]] = [lambda d=d: self.engine.run(d, Precision.FP32) for d in draws]  # type: ignore[misc]
-        weights.calibrate(module, passes, lambda: self._margin(draws[0], draws[1]))
+        weights.calibrate(module, passes, lambda: self._margin(draws[:3]))
 
-    def _margin(self, one: Arrays, other: Arrays) -> float:
-        """Sensitivity to the input over the noise of fp32, of the output that has least."""
-        first, second = self.engine.run(one, Precision.FP32), self.engine.run(other, Precision.FP32)
-        truth = self.engine.run(one, None)
-        floats = [n for n in truth if truth[n].dtype.kind == "f"]
-        margins = [measure(second[n], first[n]).rel / max(measure(first[n], truth[n]).rel, 1e-9) for n in floats]
+    def _margin(self, draws: Sequence[Arrays]) -> float:
+        """Sensitivity to the input over the noise of fp32, of the output and draws that have least. Answers that differ by
+        more than their own size are no easier to tell apart."""
+        eager = [self.engine.run(arrays, Precision.FP32) for arrays in draws]
+        truth = [self.engine.run(arrays, None) for arrays in draws]
+        margins = []
+        for name in (n for n in truth[0] if truth[0][n].dtype.kind == "f"):
+            noise = max(measure(e[name], t[name]).rel for e, t in zip(eager, truth, strict=True))
+            apart = min(measure(a[name], b[name]).rel for a, b in itertools.permutations(truth, 2))
+            margins.append(min(apart, 1.0) / max(noise, 1e-9))
         return min(margins, default=weights.GOOD_MARGIN)
 
     def _nominal(self, structure: str, seed: str = "") -> Arrays:

@@ -227,8 +227,8 @@ def floors(margins: dict[float, float]) -> list[float]:
 
 
 def test_a_good_margin_ends_the_search_for_a_variance_floor() -> None:
-    assert floors({0.0: 3e5}) == [1, 0]
-    assert floors({0.0: 1e3, 0.03: 2e5}) == [2, 1]
+    assert floors({0.0: 5e5}) == [1, 0]
+    assert floors({0.0: 1e3, 0.03: 4e5}) == [2, 1]
 
 
 def test_the_variance_floor_with_the_largest_margin_is_kept() -> None:
