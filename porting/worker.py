@@ -6,6 +6,7 @@ to a side file (a crash keeps it) and, as its last act, end.json. Python 3.9, st
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -61,7 +62,8 @@ def run_job(folder: Path) -> int:
     try:
         return _run_job(folder)
     except OSError:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log may lie on the same full disk
+            traceback.print_exc()
         return DISK_STATUS
 
 

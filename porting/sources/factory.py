@@ -156,7 +156,8 @@ def _where(error: BaseException) -> str:
 
 
 def _article(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 # ---- what it depends on -------------------------------------------------------------------------------------------

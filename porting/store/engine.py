@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from porting.errors import DiskError, EnvironmentMissing, StoreError, UsageError
-from porting.workspace import disk_errors
+from porting.workspace import disk_errors, free_bytes
 
 TIMEOUT = 60.0
 """Seconds to wait for another writer."""
@@ -132,6 +132,8 @@ _DISK = (
     ("unable to open database file", "cannot open", "Check that the path is a file in a folder that can be written."),
     ("disk i/o error", "the disk fails at", "Check the disk, its quota and the limit on file sizes."),
 )
+_FULL_BYTES = 128 << 10
+"""A disk with less than this has no room for what SQLite writes beside its file."""
 _STORE = (
     ("database is locked", "another process has been writing to", "Wait for it to end, or end it, and run again."),
     ("lock timeout", "another process has been writing to", "Wait for it to end, or end it, and run again."),
@@ -153,8 +155,16 @@ def translated(engine: Engine) -> Iterator[None]:
         raise _explain(engine, str(error)) from error
 
 
+def _is_full(engine: Engine, text: str) -> bool:
+    """Whether there is no space behind a vague error: SQLite calls it an I/O error where the disk is full in the wrong moment."""
+    vague = engine.dialect.name == "sqlite" and ("disk i/o error" in text or "unable to open" in text)
+    return vague and free_bytes(Path(name_of(engine))) < _FULL_BYTES
+
+
 def _explain(engine: Engine, text: str) -> StoreError | DiskError:
     place = name_of(engine)
+    if _is_full(engine, text.lower()):
+        text = "disk is full"
     for sign, what, hint in _DISK:
         if sign in text.lower():
             return DiskError(f"{what} {place}.", hint)

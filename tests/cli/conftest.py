@@ -1,0 +1,65 @@
+"""Runs the command line as a person would: in this process where one command is enough, in one of its own where it matters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_kit import Ended
+
+from porting import registry
+from porting.cli import run
+
+TESTS = Path(__file__).parents[1]
+MODELS = (str(Path(__file__).parent), str(TESTS), str(TESTS / "faulty_adapter"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all commands: bundles are made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def setting(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to work in, with a store of its own, and the sample models and the faulty adapter on the path."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PORTING_CACHE", str(cache))
+    monkeypatch.setenv("PORTING_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((*MODELS, str(TESTS.parent))))
+    monkeypatch.setattr(sys, "path", [*MODELS, *sys.path])
+    registry.refresh()
+    yield folder
+    registry.refresh()
+
+
+@pytest.fixture
+def porting(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run a command in this process."""
+
+    def call(*arguments: object) -> Ended:
+        capfd.readouterr()
+        code = run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return Ended(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def command() -> Callable[..., Ended]:
+    """Run a command in a process of its own. Keyword arguments are environment variables."""
+
+    def call(*arguments: object, **environment: str) -> Ended:
+        line = [sys.executable, "-m", "porting", *(str(a) for a in arguments)]
+        done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240)
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return call
