@@ -232,6 +232,13 @@ def test_the_adapter_page_explains_every_declaration() -> None:
     assert [name for name in declared if f"| `{name}` |" not in text] == []
 
 
+def test_the_adapter_of_the_page_has_its_methods_inside_the_class() -> None:
+    pieces = [b.text for b in doc_pages.blocks(ROOT / "docs" / "adapters.md") if "onnx_evaluator/adapter.py" in b.does.values()]
+    adapter, session = (node for node in ast.parse("".join(pieces)).body if isinstance(node, ast.ClassDef))
+    assert {f.name for f in adapter.body if isinstance(f, ast.FunctionDef)} == {"probe", "convert", "load", "classify"}
+    assert {f.name for f in session.body if isinstance(f, ast.FunctionDef)} > {"run", "placement", "effective_precision"}
+
+
 @each_page
 def test_blocks_are_what_they_say(page: Path) -> None:
     pieces: dict[str, str] = {}
