@@ -165,8 +165,8 @@ def job_environment(threads: int) -> dict[str, str]:
     """Environment of every job: one thread count, no hub, no chatter, no telemetry."""
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false", "NO_COLOR": "1"}
-    private = {"DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OPENVINO_TELEMETRY": "0", "PYTHONFAULTHANDLER": "1"}
-    return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet, **private}
+    private = {"DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return {**os.environ, **dict.fromkeys(counts, str(threads)), **quiet, **private, "PYTHONFAULTHANDLER": "1"}
 
 
 # ---- watching -----------------------------------------------------------------------------------------------------
