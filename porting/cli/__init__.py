@@ -13,7 +13,7 @@ from porting._version import VERSION
 from porting.errors import PortingError
 
 INCOMPLETE = 3
-"""Exit status of a run that was interrupted."""
+"""Exit status of a run that was interrupted, or that could not say all it had to say."""
 
 # Name to module and one line of help: `porting --help` imports none of them.
 COMMANDS = {
@@ -94,9 +94,8 @@ def run(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; what was recorded is kept, and the same command goes on from there.")
         return INCOMPLETE
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away: nothing is wrong
-        return 0
+    except (BrokenPipeError, SystemExit):  # the latter is click's word for the former: the reader went away
+        return INCOMPLETE
     except Exception as error:  # noqa: BLE001 -- a fault of ours must not end like a failed model, whose status is 1
         traceback.print_exc()
         _complain(f"a fault in porting itself: {type(error).__name__}: {error}. Please report it, with the lines above.")
