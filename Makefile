@@ -33,7 +33,7 @@ check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_layers.py tests/unit/test_docs.py
+	$(BIN)/python -m pytest -q -p no:randomly -m "not slow" tests/unit/test_layers.py tests/unit/test_docs.py
 
 fix: $(READY)  ## Format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
