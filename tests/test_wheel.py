@@ -57,7 +57,7 @@ def test_the_wheel_carries_adapters_catalog_report_and_types(wheel: Path) -> Non
         "porting/adapters/onnxruntime/deploy.py",
         "porting/models/text/qwen.toml",
         "porting/report/html/app.js",
-        "porting/conformance.py",
+        "porting/conformance/__init__.py",
     ):
         assert wanted in names
     assert {name.split("/")[0] for name in names} == {"porting", next(n.split("/")[0] for n in names if ".dist-info" in n)}
