@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from porting import keys
@@ -70,7 +71,10 @@ class Prober:
         end = self._runner.run({"kind": "probe", "adapter": registry.module_of(name)}, interpreter, PROBE_LIMITS)
         if end.ending != "ok":
             return _nowhere(name, _ending(end), Cause.HARNESS if end.ending == "lost" else Cause.MISSING_DEPENDENCY)
-        probe = from_json(Probe, end.value)
+        probe = from_json(Probe, end.value["probe"])
+        if interpreter:  # what the base environment has is in every record anyway
+            where = {"interpreter": " ".join(interpreter.command), **end.value["packages"]}
+            probe = replace(probe, versions={**where, **probe.versions})
         atomic_write(path, json.dumps({"at": time.time(), "probe": to_json(probe)}).encode())
         return probe
 

@@ -105,7 +105,7 @@ def _environment(file: CatalogFile, name: str, table: Any, root: Path) -> dict[s
     made: dict[str, Any] = {}
     if "python" in table and isinstance(table["python"], str):
         given = Path(table["python"]).expanduser()
-        made["python"] = str(given if given.is_absolute() or len(given.parts) == 1 else root / given)
+        made["python"] = str(root / given) if "/" in table["python"] else table["python"]  # without one, it is looked up in PATH
     elif "python" in table:
         file.complain(file.find(line, "python"), "'python' must be a string.")
     if "command" in table:

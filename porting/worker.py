@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import platform
 import re
 import resource
 import signal
@@ -109,7 +110,10 @@ def _handler(kind: str) -> Callable[[Json, Clock, Any], Json]:
 
 
 def _probe(_job: Json, _clock: Clock, adapter: Adapter) -> Json:
-    return to_json(adapter.probe())
+    import numpy
+
+    packages = {"python": platform.python_version(), "numpy": numpy.__version__}
+    return {"probe": to_json(adapter.probe()), "packages": packages}
 
 
 def _convert(job: Json, clock: Clock, adapter: Adapter) -> Json:

@@ -55,7 +55,8 @@ def _rows(setting: Setting) -> Iterator[dict[str, Any]]:
             row["command"] = list(command_of(entry)) if entry else [sys.executable]
             if entry and not row["problem"]:
                 probe = pipeline.jobs.prober.probe(name)
-                row["installed"], states = dict(probe.versions), probe.devices.values()
+                row["installed"] = {k: v for k, v in probe.versions.items() if k != "interpreter"}
+                states = probe.devices.values()
                 row["problem"] = "" if any(s.available for s in states) else next(s.reason for s in states)
             elif not row["problem"]:
                 row["installed"] = {d: keys.version(d) or None for d in registry.adapter(name).distributions}

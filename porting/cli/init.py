@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -10,9 +11,9 @@ _TOML = """# What porting works on in this repository. An entry with all its key
 # targets = ["onnxruntime:cpu:fp32", "openvino:cpu:fp32"]   # without it, every target that is here at fp32
 
 [[models]]
-id = "{name}"
+id = {name}
 source = "factory"
-name = "{factory}"
+name = {factory}
 tiers = ["smoke"]
 """
 
@@ -45,5 +46,6 @@ def command(factory: str | None, name: str | None) -> None:
             click.echo(f"Wrote {module}: a small model to start from.")
     elif ":" not in factory:
         raise UsageError(f"{factory!r} is no factory.", "Write package.module:function.")
-    atomic_write(toml, _TOML.format(name=name or factory.split(":")[0].split(".")[-1], factory=factory).encode())
+    name = name or factory.split(":")[0].split(".")[-1]
+    atomic_write(toml, _TOML.format(name=json.dumps(name), factory=json.dumps(factory)).encode())
     click.echo("Wrote porting.toml. Next: porting check")
