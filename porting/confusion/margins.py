@@ -44,14 +44,19 @@ def _noise_share(noise: Noise, rule: Rule) -> float:
 def recorded_margins(
     results: Iterable[Result], bundle: Bundle, precisions: Sequence[Precision], rule_sets: Sequence[Rules]
 ) -> list[Margin]:
-    """What recorded passes would use of the allowance. Those held against another bundle than this one are left out."""
+    """What recorded passes would use of the allowance of the precision they were computed in.
+
+    Left out: results held against another bundle than this one, and those computed in a higher precision than they were
+    judged by, whose errors say nothing about it.
+    """
     found = []
     for result in results:
         if result.outcome not in (Outcome.PASS, Outcome.DEGRADED) or not result.effective_precision:
             continue
-        precision = judged_precision(Target.parse(result.target).precision, Precision(result.effective_precision))
+        precision = Precision(result.effective_precision)
         noise = bundle.noise.get(precision.value)
-        if precision in precisions and noise and _held_against(result, noise):
+        by_its_own = judged_precision(Target.parse(result.target).precision, precision) is precision
+        if by_its_own and precision in precisions and noise and _held_against(result, noise):
             shares = tuple(_result_share(result, noise, rules, precision) for rules in rule_sets)
             found.append(Margin(bundle.model, precision, result.target, shares))
     return found

@@ -338,12 +338,13 @@ def test_recorded_passes_count_when_they_were_held_against_this_very_reference()
 
     bundle = Bundle("m", Path(), "eager", noise={"fp32": {"y": Noise(1e-6, 1e-6, 4e-6)}})
 
-    def result(outcome: Outcome, noise: float) -> Result:
+    def result(outcome: Outcome, noise: float, asked: str = "fp32") -> Result:
         numbers = OutputNumbers("y", rel_norm=2e-6, row=3e-6, peak=1e-5, noise_rel_norm=noise)
         cases = (CaseNumbers("nominal", (numbers,)),)
-        return Result("m", "torch:cpu:fp32", Stage.COMPARE, outcome, effective_precision="fp32", cases=cases)
+        return Result("m", f"torch:cpu:{asked}", Stage.COMPARE, outcome, effective_precision="fp32", cases=cases)
 
     results = [result(Outcome.PASS, 1e-6), result(Outcome.MISMATCH, 1e-6), result(Outcome.PASS, 9e-7)]
+    results.append(result(Outcome.PASS, 1e-6, "bf16"))  # computed in fp32: no margin of bf16
     sets = rule_sets({"factor": 2.5}, PRECISIONS)
     (margin,) = recorded_margins(results, bundle, PRECISIONS, sets)
     assert margin.of == "torch:cpu:fp32"
