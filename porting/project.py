@@ -29,7 +29,7 @@ class Project:
     """By adapter: `python` (an interpreter) or `command` (what to put before the worker's arguments, a container for
     instance), and `env` (variables)."""
     store: str | None = None
-    """Database URL of the result store."""
+    """Path or database URL of the result store."""
     targets: tuple[str, ...] = ()
     """Targets that a check runs on when none are named."""
 
@@ -67,7 +67,7 @@ def check_project(path: Path) -> tuple[Project, list[Problem]]:
         found, problems = catalog_file.read(other, root)
         models += found
         file.problems += problems
-    project = Project(root, path, tuple(models), _environments(file, data, root), _store(file, data), _targets(file, data))
+    project = Project(root, path, tuple(models), _environments(file, data, root), _store(file, data, root), _targets(file, data))
     return project, file.problems
 
 
@@ -119,12 +119,14 @@ def _environment(file: CatalogFile, name: str, table: Any, root: Path) -> dict[s
     return made
 
 
-def _store(file: CatalogFile, data: Table) -> str | None:
+def _store(file: CatalogFile, data: Table, root: Path) -> str | None:
+    """The result store: a URL as it is, a path, also that of an SQLite URL, from where the file lies."""
     value = data.get("store")
-    if value is not None and not isinstance(value, str):
-        file.complain(file.find(1, "store"), "'store' must be a string, the URL of a database.")
-        return None
-    return value
+    if value is None or isinstance(value, str):
+        path = (value or "").removeprefix("sqlite:///")
+        return value if "://" in path or path in ("", ":memory:") else str(root / path)
+    file.complain(file.find(1, "store"), "'store' must be a string, a path or the URL of a database.")
+    return None
 
 
 def _targets(file: CatalogFile, data: Table) -> tuple[str, ...]:

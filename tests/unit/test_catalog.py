@@ -375,10 +375,18 @@ def test_a_project_is_found_from_a_folder_below_it_with_all_it_says(tmp_path: Pa
     assert (project.root, project.file) == (tmp_path, tmp_path / "porting.toml")
     assert [spec.id for spec in project.models] == ["factory/mynet:make", "onnx/nets/a.onnx"]
     assert {spec.root for spec in project.models} == {str(tmp_path)}
-    assert project.store == "sqlite:///results.db"
+    assert project.store == str(tmp_path / "results.db")  # wherever below it a command is given
     assert project.targets == ("onnxruntime:cpu:fp32",)
     assert project.environments["openvino"] == {"python": str(tmp_path / "envs/ov/bin/python"), "env": {"OMP_NUM_THREADS": "1"}}
     assert project.environments["rknn"] == {"command": ["docker", "run", "rknn"]}
+
+
+@pytest.mark.parametrize("url", ["postgresql://centre/results", "sqlite:////srv/results.db", "/srv/results.db"])
+def test_a_store_that_does_not_depend_on_the_folder_stays_where_it_is(tmp_path: Path, url: str) -> None:
+    (tmp_path / "porting.toml").write_text(f'store = "{url}"')
+    project = find_project(tmp_path)
+    assert project
+    assert project.store == url.removeprefix("sqlite:///")
 
 
 def test_a_project_s_models_join_the_catalog_and_may_not_take_a_known_id(tmp_path: Path) -> None:
