@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,20 @@ def use_wal(engine: Engine) -> None:
     """Let readers of an SQLite file go on while another process writes; the file remembers it."""
     if engine.dialect.name == "sqlite":
         with translated(engine), contextlib.closing(engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA journal_mode = WAL")
+            _switch(connection.cursor())
+
+
+def _switch(cursor: Any) -> None:
+    """SQLite does not wait for another writer here by itself: two first runs of a project would meet."""
+    until = time.monotonic() + cursor.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 def name_of(engine: Engine) -> str:

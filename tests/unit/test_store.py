@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -335,3 +336,15 @@ def test_importing_the_package_loads_no_sqlalchemy():
 
     check = "import sys, porting.store; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_store_that_another_process_is_making_is_waited_for(tmp_path):
+    other = sqlite3.connect(tmp_path / "results.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("PRAGMA user_version = 0")
+    finish = threading.Timer(0.3, other.rollback)
+    finish.start()
+    with Store.open(tmp_path / "results.db", timeout=30) as opened:
+        assert opened.latest() == []
+    finish.join()
+    other.close()
