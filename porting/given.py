@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import uuid
@@ -107,15 +108,15 @@ def _read(path: Path) -> Arrays:
 
 
 def read_cases(folder: Path, inputs: Sequence[InputSpec]) -> list[CaseInputs]:
-    """Read what `store_inputs` wrote, in the job that runs it, in the dtypes that the model takes. A single case gets a rolled
-    twin, which tells a right answer from a constant one. Raises ModelError when names or dtypes do not fit the model's inputs;
-    whether shapes do is seen by running."""
+    """Read what `store_inputs` wrote, in the job that runs it, in the dtypes that the model takes. Where no two cases have the
+    same sizes, the first gets a rolled twin, which tells a right answer from a constant one. Raises ModelError when names or
+    dtypes do not fit the model's inputs; whether shapes do is seen by running."""
     made: list[CaseInputs] = []
     for path in stored_files(folder):
         arrays = _fitting(read_tensors(path), inputs)
         sizes = _sizes(arrays, inputs)
         made.append(CaseInputs(path.stem, sizes, arrays, not made or sizes == made[0].sizes))
-    if len(made) == 1:
+    if all(one.sizes != other.sizes for one, other in itertools.combinations(made, 2)):
         rolled = {name: _rolled(array) for name, array in made[0].arrays.items()}
         made.append(replace(made[0], name=f"{made[0].name}-rolled", arrays=rolled))
     return made
