@@ -19,16 +19,12 @@ def inputs(rows: int = 3) -> dict[str, np.ndarray]:
     return {"input": np.random.default_rng(rows).standard_normal((rows, 6), dtype=np.float32)}
 
 
-def test_a_model_is_checked_by_its_name() -> None:
-    (result,) = porting.check("small_models:narrow", targets=TARGETS)
-    assert (result.outcome, result.evidence) == (porting.Outcome.PASS, porting.Evidence.HOST)
-    assert result.target == TARGETS[0]
-
-
 def test_several_models_give_a_result_each_in_order() -> None:
     names = ["small_models:narrow", "sample_models:raises"]
     results = porting.check(names, targets=TARGETS)
     assert [(r.model, r.outcome.value) for r in results] == [(names[0], "pass"), (names[1], "invalid")]
+    (result,) = porting.check(names[0], targets=TARGETS)
+    assert (result.outcome, result.evidence) == (porting.Outcome.PASS, porting.Evidence.HOST)
 
 
 def test_a_module_in_this_process_is_checked_with_its_inputs_and_left_as_it_was() -> None:
@@ -42,21 +38,17 @@ def test_a_module_in_this_process_is_checked_with_its_inputs_and_left_as_it_was(
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-def test_the_result_of_a_module_can_be_made_again_from_the_command_line() -> None:
+def test_a_module_takes_tensors_and_several_cases_and_its_result_can_be_made_again() -> None:
     from porting.cli import run
 
-    (result,) = porting.check(small_models.wide()[0], inputs=inputs(), targets=TARGETS)
+    cases = [{"input": torch.randn(3, 6, requires_grad=True)}, {"input": torch.randn(3, 6, dtype=torch.float64)}]
+    (result,) = porting.check(small_models.wide()[0], inputs=cases, targets=TARGETS)
+    assert result.outcome is porting.Outcome.PASS, result.message
+    assert [case.name for case in result.cases] == ["given-1", "given-2"]
     words = result.reproduce.split()
     assert words[:2] == ["porting", "check"]
     assert Path(words[2]).is_file()
-    assert run(words[1:]) == 0
-
-
-def test_a_module_takes_tensors_and_several_cases() -> None:
-    cases = [{"input": torch.randn(3, 6, requires_grad=True)}, {"input": torch.randn(3, 6, dtype=torch.float64)}]
-    (result,) = porting.check(small_models.narrow()[0], inputs=cases, targets=TARGETS)
-    assert result.outcome is porting.Outcome.PASS, result.message
-    assert [case.name for case in result.cases] == ["given-1", "given-2"]
+    assert run([*words[1:], "--rerun"]) == 0
 
 
 def test_a_module_that_cannot_be_captured_says_why_and_is_left_as_it_was() -> None:

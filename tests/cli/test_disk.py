@@ -217,11 +217,13 @@ def test_a_damaged_store_is_one_line_and_is_not_written(porting: Run, tmp_path: 
     assert database.read_bytes() == content
 
 
-def test_a_damaged_bundle_says_how_to_make_it_again(porting: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_bundle_says_how_to_make_it_again(
+    porting: Run, recorded: list[str], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(cache, tmp_path / "cache")
     monkeypatch.setenv("PORTING_CACHE", str(tmp_path / "cache"))
-    assert porting("check", MODEL, *ON).code == 0
-    (weights,) = (tmp_path / "cache" / "bundles").glob("*/model.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
+    for weights in (tmp_path / "cache" / "bundles").glob("*/model.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
     ended = porting("check", MODEL, *ON, "--rerun", "--format", "json")
     assert ended.code == 3
     assert ended.json()[0]["cause"] == "harness"

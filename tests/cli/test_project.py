@@ -48,8 +48,8 @@ def test_init_writes_something_that_checks_at_once(porting: Run, setting: Path) 
 def test_init_takes_a_factory(porting: Run, setting: Path) -> None:
     assert porting("init", "small_models:narrow", "--name", "mine").code == 0
     assert [p.name for p in setting.iterdir()] == ["porting.toml"]
-    (result,) = porting("check", *ON, "--format", "json").json()
-    assert (result["model"], result["outcome"]) == ("mine", "pass")
+    (spec,) = porting("models", "show", "mine", "--format", "json").json()
+    assert (spec["source"], spec["name"]) == ("factory", "small_models:narrow")
 
 
 def test_a_name_or_factory_with_quotes_makes_no_broken_file(porting: Run, setting: Path) -> None:
@@ -171,8 +171,9 @@ def test_an_interpreter_that_does_not_serve_is_named_and_says_nothing_about_the_
     (result,) = ended.json()
     assert result["outcome"] == "unavailable"
     assert wanted in result["message"]
-    listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
-    assert wanted in listed["onnxruntime"]["problem"]
+    if python == "/nowhere/bin/python":  # once is enough: each costs a start
+        listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
+        assert wanted in listed["onnxruntime"]["problem"]
 
 
 def test_variables_alone_make_an_environment_of_the_base_interpreter(porting: Run, setting: Path) -> None:

@@ -85,7 +85,9 @@ def records(porting: Run) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_a_run_loses_nothing_repeats_nothing_and_leaves_nothing(porting: Run, own_cache: Path) -> None:
+def test_killed_at_random_moments_a_run_loses_nothing_repeats_nothing_and_leaves_nothing(
+    porting: Run, command: Run, own_cache: Path
+) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -101,7 +103,7 @@ def test_killed_at_random_moments_a_run_loses_nothing_repeats_nothing_and_leaves
         now = records(porting)
         assert before.keys() <= now.keys(), "a record was lost or changed"
         before = now
-    assert porting(*LINE).code == 1
+    assert command(*LINE).code == 1
     after = records(porting)
     assert before.keys() <= after.keys()
     assert set(Counter(record["key"] for record in after.values()).values()) == {1}, "a cell was done twice"
@@ -124,7 +126,9 @@ def test_a_run_with_nothing_to_do_starts_no_process(porting: Run, monkeypatch: p
 
 
 @pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_ends_its_jobs_and_goes_on(porting: Run, filled_cache: Path, request_to_end: int) -> None:
+def test_an_interrupted_run_says_so_ends_its_jobs_and_goes_on(
+    porting: Run, command: Run, filled_cache: Path, request_to_end: int
+) -> None:
     line = ("check", "sample_models:two_outputs", "--on", "faulty:none:fp32,faulty:child_hang:fp32")
     process = start(*line)
     wait_for_cells(process, 1)
@@ -139,7 +143,7 @@ def test_an_interrupted_run_says_so_ends_its_jobs_and_goes_on(porting: Run, fill
     assert none_left(filled_cache), processes_of(filled_cache)
     before = records(porting)
     assert [r["target"] for r in before.values()] == ["faulty:none:fp32"], "the interrupted cell has no record"
-    ended = porting("check", "sample_models:two_outputs", "--on", "faulty:none:fp32")
+    ended = command("check", "sample_models:two_outputs", "--on", "faulty:none:fp32")
     assert "1 cell, 1 with a result for the same contents" in ended.err
     assert not any((filled_cache / "runs").glob("*/*"))
 
@@ -155,7 +159,7 @@ def test_a_killed_run_leaves_no_process_that_a_job_started(filled_cache: Path) -
     assert none_left(filled_cache), processes_of(filled_cache)
 
 
-def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, own_cache: Path) -> None:
+def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, command: Run, own_cache: Path) -> None:
     models = ("small_models:narrow", "small_models:wide")
     line = ("check", *models, "--on", "onnxruntime:cpu:fp32,torch:cpu:fp32")
     runs = [start(*line), start(*line)]
@@ -168,4 +172,4 @@ def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, own_
     assert {(r["model"], r["target"]) for r in found} == {(m, t) for m in models for t in line[-1].split(",")}
     assert {r["outcome"] for r in found} == {"pass"}
     assert len({r["bundle"] for r in found}) == len(models), "each model was built once, for both"
-    assert "4 cells, 4 with a result for the same contents" in porting(*line).err
+    assert "4 cells, 4 with a result for the same contents" in command(*line).err
