@@ -56,7 +56,7 @@ class Bundler:
     def with_precision(self, cell: Cell, bundle: Bundle, precision: Precision, trail: Trail) -> Bundle:
         """The bundle with the noise of a precision that a backend chose by itself. Raises Stop when it proves nothing there."""
         if precision.value not in bundle.noise and precision is not Precision.INT8:
-            with locked(bundle.folder):
+            with locked(bundle.folder, give_up=self._jobs.cancelled):
                 bundle = self._add(cell.spec, read_bundle(bundle.folder, verify=False), precision, set(), trail)
             if precision.value in bundle.failures:
                 raise Stop(verdict.of_failure(bundle.failures[precision.value]))
@@ -65,7 +65,7 @@ class Bundler:
     def _complete(self, spec: ModelSpec, key: str, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
         folder = self._jobs.workspace.bundles / key[:40]
         made_now = folder / self._run_id
-        with locked(folder):
+        with locked(folder, give_up=self._jobs.cancelled):
             if not (folder / FILE).exists() or (self._options.rebuild and not made_now.exists()):
                 shutil.rmtree(folder, ignore_errors=True)
                 with disk_errors(folder):

@@ -135,6 +135,9 @@ class Jobs:
             raise Stop(finding)
         return end.value
 
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """End the jobs that run; none of them gets a record."""
         self._cancelled.set()

@@ -135,7 +135,7 @@ class Pipeline:
             here = [cell for cell in group if device_state(cell, self.jobs).available]
             models += [here] if here else []
             ready.extend((cell, None) for cell in group if cell not in here)
-        workers = self.options.workers or os.cpu_count() or 1
+        workers = self.options.workers or len(os.sched_getaffinity(0))
         active: dict[Future[Any], Cell | list[Cell]] = {}
         with ThreadPoolExecutor(workers) as pool:
             try:

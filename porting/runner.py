@@ -105,7 +105,8 @@ class Runner:
     def close(self) -> None:
         """End the server and every job it forked."""
         self._closed = True
-        self._drop()
+        with self._lock:
+            self._end_server()
 
     def run(self, payload: Json, interpreter: Interpreter | None = None, limits: Limits | None = None) -> JobEnd:
         """Run one job to its end. payload: what porting.worker reads, with `kind`. interpreter: None forks from the server."""
@@ -119,7 +120,7 @@ class Runner:
             process = self._start(identifier, folder, interpreter)
             ending = _watch(process, folder, limits or self._limits) if process else "lost"
             end = _read_end(folder, ending, process)
-            return end if process else replace(end, log=self._last_words)
+            return end if process else replace(end, log=self._epitaph())
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -138,27 +139,34 @@ class Runner:
             command = (*interpreter.command, "-m", "porting.worker", str(folder))
             environment = {**self._environment, **environment, **interpreter.environment}
         for _ in range(2):  # a server that was killed is started again, once
-            try:
+            with contextlib.suppress(ServerLost):
                 return self._warm().start(identifier, folder, environment, command)
-            except ServerLost:
-                self._drop()
         return None
 
     def _warm(self) -> Server:
         with self._lock:
             if self._closed:
                 raise ServerLost
-            if self._server is None or not self._server.alive():
+            if self._server and not self._server.alive():
+                self._end_server()
+            if self._server is None:
                 self._server = Server(self._environment, self._imports, self._folder)
                 for call in self._preloaded:
                     self._server.send({"preload": list(call)})
             return self._server
 
-    def _drop(self) -> None:
+    def _epitaph(self) -> bytes:
+        """What the last server that died said."""
         with self._lock:
-            if self._server:
-                self._last_words = self._server.close()
-                self._server = None
+            if self._server and not self._server.alive():
+                self._end_server()
+            return self._last_words
+
+    def _end_server(self) -> None:
+        """With the lock held: a thread that finds the server dead must not end the one that another has started since."""
+        if self._server:
+            self._last_words = self._server.close()
+            self._server = None
 
 
 def job_environment(threads: int) -> dict[str, str]:

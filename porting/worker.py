@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from porting.adapter import Adapter, ExportedForm
-from porting.types import Artifact, Cause, Json, Outcome, Stage, Target, from_json, to_json
+from porting.types import Artifact, Cause, Json, Outcome, Placement, Stage, Target, from_json, to_json
 
 JOB, STAGES, END, LOG = "job.json", "stages.jsonl", "end.json", "log.txt"
 MESSAGE_LIMIT = 4000
@@ -144,7 +144,10 @@ def _run(job: Json, clock: Clock, adapter: Adapter) -> Json:
         clock.enter(Stage.RUN, case["name"])
         outputs = session.run(as_declared(read_tensors(Path(case["inputs"])), artifact.inputs))
         write_tensors(Path(case["outputs"]), outputs)
-    answer = {"placement": to_json(session.placement()), "effective_precision": session.effective_precision().value}
+    placement = session.placement()
+    if not isinstance(placement, Placement):
+        raise TypeError(f"the adapter's placement() returned {type(placement).__name__} instead of a Placement")
+    answer = {"placement": to_json(placement), "effective_precision": session.effective_precision().value}
     if job.get("bench"):
         clock.enter(Stage.BENCH)
         inputs = as_declared(read_tensors(Path(job["cases"][0]["inputs"])), artifact.inputs)

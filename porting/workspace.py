@@ -14,11 +14,16 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from porting.errors import DiskError, InfrastructureError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 CONFIG = "porting.toml"
 STATE = ".porting"
@@ -156,26 +161,40 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, timeout: float = -1) -> Iterator[None]:
+def locked(path: Path, timeout: float = -1, give_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Hold the lock beside `path` (`NAME.lock`) against other processes.
 
-    timeout: seconds to wait for the holder, negative for ever. Raises InfrastructureError when it runs out, DiskError.
+    timeout: seconds to wait for the holder, negative for ever. give_up: asked while it waits. Raises InfrastructureError when
+    the time runs out, CancelledError when it gave up, DiskError.
     """
     import filelock
 
     lock = Path(path).with_name(f"{Path(path).name}.lock")
     with disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        holder = filelock.FileLock(lock, timeout=timeout)
-        try:
-            holder.acquire()
-        except filelock.Timeout as error:
-            hint = "Wait for it to end, or end it."
-            raise InfrastructureError(f"another process has been using {path} for {timeout:g} s.", hint) from error
+        holder = filelock.FileLock(lock)
+        until = time.monotonic() + timeout if timeout >= 0 else None
+        while not _acquired(holder):
+            if give_up():
+                raise CancelledError
+            if until is not None and time.monotonic() > until:
+                hint = "Wait for it to end, or end it."
+                raise InfrastructureError(f"another process has been using {path} for {timeout:g} s.", hint)
     try:
         yield
     finally:
         holder.release()
+
+
+def _acquired(holder: FileLock) -> bool:
+    """Wait a moment for a lock; whether it is held now."""
+    import filelock
+
+    try:
+        holder.acquire(timeout=0.2)
+    except filelock.Timeout:
+        return False
+    return True
 
 
 class Scratch:

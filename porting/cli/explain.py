@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
 import click
 
 from porting.cli._shared import format_option, print_json, store_option
+
+if TYPE_CHECKING:
+    from porting.store import Store
+
+
+def _meant(records: Store, model: str) -> str:
+    """The model's id in the records: a path may be written in more ways than one."""
+    return next((name for name in (model, PurePath(model).as_posix()) if records.latest([name])), model)
+
+
+def _advice(records: Store, model: str, target: str) -> str:
+    from porting.errors import near_names
+
+    recorded = list(dict.fromkeys(row.model for row in records.matrix()))
+    near = [] if model in recorded else near_names(model, recorded)
+    meant = f"Did you mean {', '.join(near)}? " if near else ""
+    return f"{meant}Make one: porting check {model} --on {target}"
 
 
 @click.command("explain")
@@ -23,9 +43,10 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
 
     setting = Setting.find(store=store)
     with setting.open_store() as records:
+        model = _meant(records, model)
         found = records.latest([model], [target])
         if not found:
-            raise UsageError(f"no result for {model} on {target}.", f"Make one: porting check {model} --on {target}")
+            raise UsageError(f"no result for {model} on {target}.", _advice(records, model, target))
         history = records.history(model, target)
         whole = records.log_text(found[0].log) if log and found[0].log else None
     if form == "json":

@@ -190,6 +190,14 @@ def _neighbours(file: Path) -> Iterator[Path]:
             yield path
 
 
+def _found_otherwise(name: str) -> importlib.machinery.ModuleSpec | None:
+    """A module at the top that another finder brings, as editable installs do; finding those imports nothing."""
+    try:
+        return importlib.util.find_spec(name) if "." not in name else None
+    except ValueError:  # it is imported, and does not say from where
+        return None
+
+
 def _source_file(spec: ModelSpec, place: str) -> Path | None:
     """The file that a module name or path means, found without importing its parent packages."""
     root = Path(spec.root or ".").absolute()
@@ -200,7 +208,7 @@ def _source_file(spec: ModelSpec, place: str) -> Path | None:
     found = None
     for end in range(1, place.count(".") + 2):
         name = ".".join(place.split(".")[:end])
-        found = importlib.machinery.PathFinder.find_spec(name, search)
+        found = importlib.machinery.PathFinder.find_spec(name, search) or _found_otherwise(name)
         if found is None:
             return None
         search = list(found.submodule_search_locations or [])

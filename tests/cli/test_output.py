@@ -52,6 +52,33 @@ def test_the_exit_status_tells_failure_from_what_was_not_there(porting: Run, tar
     assert porting("check", MODEL, "--on", targets).code == code
 
 
+def test_a_fault_of_ours_ends_its_cell_and_not_the_run(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from porting import cell
+    from porting.compare import judge
+
+    def faulty(actual: dict[str, dict[str, object]], *rest: object) -> object:
+        if any(len(outputs) == 1 for outputs in actual.values()):
+            raise KeyError("pooled")
+        return judge(actual, *rest)
+
+    monkeypatch.setattr(cell, "judge", faulty)
+    ended = porting("check", MODEL, "--on", "faulty:drop:fp32,faulty:sign:fp32", "--format", "json")
+    dropped, sign = ended.json()
+    assert (dropped["outcome"], dropped["cause"]) == ("fail", "harness")
+    assert "a fault in porting itself: KeyError" in dropped["message"]
+    assert "faulty" in dropped["log_tail"], "with the traceback"
+    assert sign["outcome"] == "mismatch"
+
+
+def test_a_fault_of_ours_anywhere_else_is_no_failure_of_a_model(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from porting.api import Setting
+
+    monkeypatch.setattr(Setting, "resolve", lambda *_: 1 / 0)
+    ended = porting("check", MODEL)
+    assert ended.code == 3
+    assert "Error: a fault in porting itself: ZeroDivisionError" in ended.err
+
+
 def test_a_check_on_no_target_at_all_is_no_success(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from porting.adapter import Probe
     from porting.probing import Prober
@@ -136,6 +163,11 @@ def test_explain_tells_stage_cause_numbers_and_the_command(porting: Run) -> None
     for wanted in ("mismatch", "nonfinite", f"porting check {MODEL} --on faulty:nan:fp32"):
         assert wanted in ended.out
     assert porting("explain", MODEL, "faulty:nan:fp32", "--log").code == 0
+
+
+def test_explain_knows_a_model_by_what_was_typed(porting: Run) -> None:
+    assert "Did you mean sample_models:two_outputs?" in porting("explain", "two_outputs", "faulty:nan:fp32").complaint()
+    assert porting("explain", f"./{MODEL}", "faulty:nan:fp32").code == 0
 
 
 def test_explain_of_a_cell_without_a_result_says_how_to_make_one(porting: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 from cli_kit import Run
+
+from porting.workspace import locked
 
 FAULTS = (
     "none", "nan", "inf", "sign", "scale", "constant", "zeros", "drop", "extra", "dtype", "shape", "stale", "fallback", "partial",
@@ -157,6 +160,40 @@ def test_a_killed_run_leaves_no_process_that_a_job_started(filled_cache: Path) -
     process.kill()
     process.communicate()
     assert none_left(filled_cache), processes_of(filled_cache)
+
+
+def test_a_run_that_waits_for_another_one_can_be_interrupted(cache: Path, filled_cache: Path) -> None:
+    bundles = [path for path in (filled_cache / "bundles").iterdir() if path.is_dir()]
+    for bundle in bundles:
+        shutil.rmtree(bundle)
+    with contextlib.ExitStack() as held:
+        for bundle in bundles:
+            held.enter_context(locked(bundle))
+        process = start("check", "sample_models:two_outputs", "--on", "faulty:none:fp32")
+        assert process.stderr
+        assert process.stderr.readline().startswith("1 cell, 0 with a result")
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert none_left(filled_cache)
+
+
+def test_when_the_server_of_jobs_is_killed_the_run_goes_on_with_another(porting: Run, command: Run, filled_cache: Path) -> None:
+    process = start(*LINE)
+    wait_for_cells(process, 1)
+    (server,) = (p for p in psutil.Process(process.pid).children() if "porting.forkserver" in p.cmdline())
+    server.kill()
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    found = {r["target"].split(":")[1]: r for r in records(porting).values()}
+    assert set(found) == set(FAULTS), "every cell has its record"
+    lost = [fault for fault, r in found.items() if r["cause"] == "harness"]
+    assert len(lost) <= 2 * len(os.sched_getaffinity(0))
+    ended = command(*LINE)
+    assert f"{len(FAULTS)} cells, {len(FAULTS) - len(lost)} with a result" in ended.err, "what was lost is done again"
+    latest = {r["target"].split(":")[1]: r["outcome"] for r in porting("report", "--format", "json").json()}
+    assert (latest["none"], latest["nan"], latest["raises"]) == ("pass", "mismatch", "fail")
 
 
 def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, command: Run, own_cache: Path) -> None:

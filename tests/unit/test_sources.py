@@ -231,6 +231,24 @@ def test_the_fingerprint_of_a_factory_follows_its_code_and_the_weights_beside_it
     assert source("factory").fingerprint(spec("factory", "absent:make", nets))["factory"] == "not found"
 
 
+def test_the_code_of_an_editable_install_counts_though_a_finder_of_its_own_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+    import sys
+
+    (tmp_path / "elsewhere.py").write_text("first = 1")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> object:
+            return importlib.util.spec_from_file_location(name, tmp_path / "elsewhere.py") if name == "editable_net" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    found = source("factory").fingerprint(spec("factory", "editable_net:make", tmp_path / "nowhere"))
+    assert found["factory"].startswith("sha256:")
+
+
 # ---- timm ---------------------------------------------------------------------------------------------------------
 
 
