@@ -49,7 +49,12 @@ def filled_cache(porting: Run, cache: Path, own_cache: Path, monkeypatch: pytest
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "porting", *arguments]
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # A shell that starts the tests in the background has interrupts ignored, which every child inherits; a person's has not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for_cells(process: subprocess.Popen[str], cells: int) -> None:
