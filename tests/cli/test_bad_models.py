@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import onnx
 import pytest
 from cli_kit import Run
 from onnx import TensorProto, helper
+
+from porting.errors import ModelError
+from porting.given import read_cases, store_inputs
+from porting.types import InputSpec
+from porting.workspace import Workspace
 
 ON = ("--on", "onnxruntime:cpu:fp32")
 
@@ -133,20 +139,32 @@ def test_a_mended_factory_is_tried_again_without_being_asked(porting: Run, setti
 
 
 @pytest.mark.parametrize(
-    ("model", "arrays", "wanted"),
+    ("arrays", "wanted"),
     [
-        ("narrow", {"inputs": np.zeros((2, 6))}, "which takes input. missing: input; unknown: inputs."),
-        ("narrow", {"input": np.zeros((2, 7))}, "It takes input float32['batch', 6]; case given has input float32[2, 7]."),
-        ("narrow", {"input": np.zeros((2, 6), complex)}, "complex128"),
-        ("narrow", {"input": np.array([["a"] * 6] * 2)}, "no array of real numbers"),
-        ("ids", {"input_ids": np.array([[0.5, 1.0]])}, "the model takes int64"),
+        ({"input": np.zeros((2, 7))}, "It takes input float32['batch', 6]; case given has input float32[2, 7]."),
+        ({"input": np.zeros((2, 6), complex)}, "complex128"),
+        ({"input": np.array([["a"] * 6] * 2)}, "no array of real numbers"),
     ],
-)  # fmt: skip
-def test_inputs_that_do_not_fit_the_model_are_wrong_usage(porting: Run, model: str, arrays: Any, wanted: str) -> None:
+)
+def test_inputs_that_do_not_fit_the_model_are_wrong_usage(porting: Run, arrays: Any, wanted: str) -> None:
     np.savez("inputs.npz", **arrays)
-    ended = porting("check", f"small_models:{model}", *ON, "--inputs", "inputs.npz")
+    ended = porting("check", "small_models:narrow", *ON, "--inputs", "inputs.npz")
     assert ended.code == 2
     assert wanted in ended.complaint()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"ids": np.zeros((1, 2), np.int64)}, "which takes input_ids. missing: input_ids; unknown: ids."),
+        ({"input_ids": np.array([[0.5, 1.0]])}, "'input_ids' is given as float64, but the model takes int64."),
+        ({"input_ids": np.array([[2**40]]).astype(np.uint64) * 2**23}, "given as uint64"),
+    ],
+)
+def test_names_and_dtypes_are_looked_at_before_the_model_runs(arrays: Any, wanted: str) -> None:
+    folder = store_inputs(arrays, Workspace.find())
+    with pytest.raises(ModelError, match=re.escape(wanted)):
+        read_cases(folder, [InputSpec("input_ids", "int64", ("batch", "sequence"), "ids")])
 
 
 def test_a_file_that_holds_no_arrays_is_wrong_usage(porting: Run, setting: Path) -> None:

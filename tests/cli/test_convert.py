@@ -118,8 +118,8 @@ def test_another_port_takes_the_place_of_one_and_leaves_what_is_not_its_own(port
     line = ("convert", "small_models:narrow", "-o", "port")
     assert porting(*line, "--to", "onnxruntime:cpu:fp32").code == 0
     (setting / "port" / "notes.txt").write_text("mine")
-    assert porting(*line, "--to", "torch:cpu:fp32").code == 2
-    assert porting(*line, "--to", "torch:cpu:fp32", "--force").code == 0
+    assert porting(*line, "--to", "openvino:cpu:fp32").code == 2
+    assert porting(*line, "--to", "openvino:cpu:fp32", "--force").code == 0
     names = {p.name for p in (setting / "port").iterdir()}
     assert names == {"notes.txt", "port.json", *described(setting / "port")["files"]}
     assert "model.onnx" not in names

@@ -68,11 +68,8 @@ def test_models_of_the_project_and_of_its_catalog_files_join_the_built_in_ones(p
     )
     listed = {m["id"] for m in porting("models", "list", "--format", "json").json()}
     assert {"mine/narrow", "mine/wide", "transformers/bert"} <= listed
-    results = porting("check", "--format", "json").json()
-    assert [(r["model"], r["target"], r["outcome"]) for r in results] == [
-        ("mine/narrow", "onnxruntime:cpu:fp32", "pass"),
-        ("mine/wide", "onnxruntime:cpu:fp32", "pass"),
-    ]
+    (result,) = porting("check", "mine/w*", "--format", "json").json()
+    assert (result["model"], result["target"], result["outcome"]) == ("mine/wide", "onnxruntime:cpu:fp32", "pass")
 
 
 def test_a_folder_below_belongs_to_the_project(
