@@ -86,18 +86,17 @@ def _remove_port(folder: Path) -> None:
 
 
 def _write_sample(run: CellRun, path: Path) -> None:
-    """The first case: inputs as they are, and what the target answered, as `output:NAME`."""
+    """The first case: inputs as they are, and what the target answered, as `output:NAME`. Plain npz: run.py has numpy alone."""
     import numpy as np
 
-    from porting.tensors import read_tensors
+    from porting.tensors import read_tensors, write_npz
 
     assert run.bundle is not None
     case = run.bundle.cases[0]
     inputs = run.bundle.read(case.inputs)
     outputs = read_tensors(run.folder / "outputs" / "0.npz")
     plain = {f"output:{n}": a.astype(np.float32) if str(a.dtype) == "bfloat16" else a for n, a in outputs.items()}
-    arrays: dict[str, Any] = {**inputs, **plain}
-    np.savez(path, **arrays)
+    write_npz(path, {**inputs, **plain})
 
 
 def _port(run: CellRun, result: Result, folder: Path) -> dict[str, Any]:

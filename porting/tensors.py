@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence
 
@@ -49,11 +50,21 @@ def read_tensors(path: Path) -> Dict[str, Array]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as members:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as members:
             index = json.loads(bytes(members[_INDEX].tobytes()))
             return {name: _typed(members[f"t{n}"], dtype) for n, (name, dtype) in enumerate(index)}
-    except (KeyError, OSError, EOFError) as error:
+    except (AttributeError, KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a tensor file: {error}") from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a plain npz for readers that have numpy alone. `numpy.savez` takes no array called `file` or `allow_pickle`."""
+    import numpy as np
+
+    with zipfile.ZipFile(str(path), "w") as members:
+        for name, array in arrays.items():
+            with members.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def as_declared(tensors: Mapping[str, Array], declared: Sequence[TensorSpec]) -> Dict[str, Array]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import Adapter, Probe
-from porting.tensors import read_tensors, write_tensors
+from porting.tensors import read_tensors, write_npz, write_tensors
 from porting.types import Artifact, Target, from_json, to_json
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write_sample(folder: Path, inputs: Arrays, outputs: Arrays) -> None:
 
     named = {**inputs, **{f"output:{name}": value for name, value in outputs.items()}}
     plain = {name: value.astype(np.float32) if value.dtype.name == "bfloat16" else value for name, value in named.items()}
-    np.savez(folder / "sample.npz", allow_pickle=False, **plain)
+    write_npz(folder / "sample.npz", plain)
 
 
 def run_script(folder: Path, *arguments: str) -> tuple[int, str]:
