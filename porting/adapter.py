@@ -134,6 +134,11 @@ class Adapter:
     minimum_target_share: ClassVar[float] = 1.0
     """Share of the operators that must run on the target; less is `degraded`."""
 
+    @classmethod
+    def warm(cls) -> None:
+        """Do once what every job would do first, such as slow imports. Called in the process that jobs are forked from:
+        start no thread and open no device. What goes wrong is ignored, and left for the job to find."""
+
     def probe(self) -> Probe:
         """Find out what is here. Never raises: what goes wrong becomes a DeviceState with the reason."""
         raise NotImplementedError

@@ -26,11 +26,17 @@ class Made:
     finding: Finding | None = None
 
 
+WORTH_RETRYING = frozenset({Cause.TIMEOUT, Cause.HANG, Cause.HOST_OOM, Cause.CRASH})
+"""What may have ended an export because of the machine, its load, or the limits given."""
+
+
 class Bundler:
     """Makes bundles for one run."""
 
     def __init__(self, jobs: Jobs, options: Options, run_id: str) -> None:
         self._jobs, self._options, self._run_id = jobs, options, run_id
+        self._tried: set[tuple[Path, str]] = set()
+        """Exports that this run has tried: bundle and form."""
 
     def make(self, cells: Sequence[Cell]) -> Made:
         """Make or complete the bundle of one model for these cells, all of whose targets are here."""
@@ -82,25 +88,33 @@ class Bundler:
         """Add a precision's noise and forms where they are not there yet; after a crash, the forms that are left."""
         known = precision.value in bundle.noise or precision.value in bundle.failures or precision is Precision.INT8
         while True:
-            lacking = {need for need in needs if need.precision is precision and str(need) not in bundle.forms}
+            lacking = {need for need in needs if need.precision is precision and not self._has(bundle, str(need))}
             if known and not lacking:
                 return bundle
             self._build(spec, bundle.folder, precision, lacking, trail)
             bundle, known = read_bundle(bundle.folder), True
 
+    def _has(self, bundle: Bundle, form: str) -> bool:
+        """Whether a bundle has an export, or a failure of it that stands. With --rerun a limit or a crash is tried once more."""
+        failure = bundle.forms[form].failure if form in bundle.forms else None
+        again = failure and failure.cause in WORTH_RETRYING and self._options.rerun
+        return form in bundle.forms and not (again and (bundle.folder, form) not in self._tried)
+
     def _build(self, spec: ModelSpec, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail) -> None:
         """Run one build job. A crash while a form is exported is that form's; any other failure is the model's, and a Stop."""
+        forms = sorted(str(need) for need in needs if need.precision is precision)
         payload = {
             "kind": "porting.build:precision" if (folder / FILE).exists() else "porting.build:reference",
             "spec": to_json(spec),
             "bundle": str(folder),
             "precision": precision.value,
-            "forms": sorted(str(need) for need in needs if need.precision is precision),
+            "forms": forms,
             "given": str(self._options.given) if self._options.given else None,
         }
-        self._jobs.warm_for("", spec.source)
+        self._jobs.warm_for(source=spec.source)
         end = self._jobs.run(payload, trail)
         finding = verdict.of_end(end)
+        self._tried |= {(folder, form) for form in ([end.detail] if finding else forms)}
         if finding is None:
             return
         if finding.stage is not Stage.EXPORT or finding.cause in INFRASTRUCTURE:

@@ -120,7 +120,7 @@ class CellRun:
 
     def _convert(self, bundle: Bundle, form: FormRecord) -> None:
         self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
-        self._jobs.warm_for(self.cell.adapter.need.kind)
+        self._jobs.warm_for(adapter=self.cell.adapter)
         payload = self._payload("convert", form=to_json(bundle.form(form)))
         self.artifact = from_json(Artifact, self._must(payload, bundle))
 
@@ -151,7 +151,8 @@ class CellRun:
         said = self.said = judge(actual, truth, self.artifact.outputs, noise, precision)
         self.axes = verdict.axes_of(bundle, form, judged, said)
         self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
-        return verdict.of_comparison(said, self.placement, self.cell.adapter.minimum_target_share)
+        share = self.cell.adapter.minimum_target_share
+        return verdict.of_comparison(said, self.placement, share, self.cell.target.precision, self.effective)
 
     def _payload(self, kind: str, **more: Json) -> Json:
         return {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porting import verdict
+from porting import registry, verdict
 from porting.adapter import Adapter
 from porting.bundle import Bundle
 from porting.environment import Interpreter, interpreter_for
@@ -36,7 +36,7 @@ class Options:
     threads: int = 1
     """Of each job."""
     rerun: bool = False
-    """Do again what has a result for the same contents."""
+    """Do again what has a result for the same contents, and exports that a limit or a crash ended."""
     rebuild: bool = False
     """Make bundles anew."""
     bench_seconds: float = 0.0
@@ -107,17 +107,19 @@ class Jobs:
         """The interpreter of an adapter; None is the base environment. Raises EnvironmentMissing."""
         return interpreter_for(adapter, self._environments, self.workspace.workers)
 
-    def warm_for(self, form: str, source: str = "") -> None:
-        """Let the server import what jobs with forms of this kind need, and what building from `source` needs.
+    def warm_for(self, source: str = "", adapter: type[Adapter] | None = None) -> None:
+        """Let the server import what building from `source` needs, or what the jobs of an adapter need.
 
         Not for a few cells: each job then imports what it needs, which costs less than all of it.
         """
         if self.expected < WORTH_WARMING:
             return
-        if source or form == "pt2":
+        if source or (adapter and adapter.need.kind == "pt2"):
             self.runner.preload("porting.warm", "rehearse")
         if source:
             self.runner.preload("porting.sources", "warm", source)
+        if adapter and self.interpreter(adapter.name) is None:
+            self.runner.preload("porting.warm", "warm_adapter", registry.module_of(adapter.name))
 
     def run(self, payload: Json, trail: Trail, adapter: str = "") -> JobEnd:
         """Run one job, of an adapter in its interpreter, and note what it cost. Raises CancelledError after `cancel`."""

@@ -131,7 +131,8 @@ class Pipeline:
         self.jobs.expected = len(cells)
         ready: deque[tuple[Cell, Made | None]] = deque()
         models: deque[list[Cell]] = deque()
-        for group in _by_model(cells):
+        # The largest first, or one of them is left over at the end, with every other worker out of work.
+        for group in sorted(_by_model(cells), key=lambda group: -(group[0].spec.params or 0)):
             here = [cell for cell in group if device_state(cell, self.jobs).available]
             models += [here] if here else []
             ready.extend((cell, None) for cell in group if cell not in here)

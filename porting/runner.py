@@ -86,9 +86,8 @@ class Runner:
     ) -> None:
         """jobs: folder for the files of jobs. imports: modules that the server imports first. shared: adapters' SHARED_FOLDER."""
         self._folder = jobs
-        self._shared = shared or jobs.parent / "shared"
         self._limits = limits
-        self._environment = job_environment(threads)
+        self._environment = job_environment(threads) | {SHARED_FOLDER: str(shared or jobs.parent / "shared")}
         self._imports = tuple(imports)
         self._preloaded: list[tuple[str, ...]] = []
         self._server: Server | None = None
@@ -133,7 +132,7 @@ class Runner:
             self._warm().send({"preload": [module, function, *arguments]})
 
     def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> Process | None:
-        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier, SHARED_FOLDER: str(self._shared)}
+        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
         command: tuple[str, ...] = ()
         if interpreter is not None:
             command = (*interpreter.command, "-m", "porting.worker", str(folder))

@@ -37,7 +37,7 @@ class Outcome(str, enum.Enum):
     """What came of a cell. Only PASS (and, with fewer claims, DEGRADED) says that the numbers are right."""
 
     PASS = "pass"
-    DEGRADED = "degraded"  # right numbers, but part of the graph ran elsewhere than on the target
+    DEGRADED = "degraded"  # right numbers, but in part elsewhere than on the target, or in another precision than asked
     MISMATCH = "mismatch"
     FAIL = "fail"
     UNSUPPORTED = "unsupported"  # the stack said so, or its published list says so
@@ -61,6 +61,7 @@ class Cause(str, enum.Enum):
     NONFINITE = "nonfinite"
     OUTPUT_STRUCTURE = "output_structure"
     FALLBACK = "fallback"
+    PRECISION = "precision"  # computed in another than was asked for
     NOTHING_EXECUTED = "nothing_executed"
     NO_ARTIFACT = "no_artifact"
     NO_FORM = "no_form"  # the source has no exported form of the kind the adapter takes

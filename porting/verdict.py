@@ -1,7 +1,7 @@
 """From endings and numbers to outcomes: the one place that says pass.
 
 A pass needs every declared output, finite and within tolerance on every case, at least one operator executed by the
-target by the backend's own word, nothing run elsewhere in silence, and an artifact. Everything else is something else.
+target by the backend's own word, nothing run elsewhere or in another precision, and an artifact. All else is something else.
 """
 
 from __future__ import annotations
@@ -52,14 +52,13 @@ def of_end(end: JobEnd, bundle: Bundle | None = None) -> Finding | None:
     if end.stage is Stage.RUN and cause is Cause.EXCEPTION and bundle and not _nominal(end.detail, bundle):
         cause = Cause.DYNAMIC_SHAPE
         message = f"case {end.detail}: {message}"
-    hint = str(end.error.get("hint", "")) or _more(end.stage, cause)
+    hint = str(end.error.get("hint", "")) or _more(cause)
     return Finding(end.stage, outcome, cause, message, hint)
 
 
-def _more(stage: Stage, cause: Cause) -> str:
-    """How to lift a limit that ended a job; without --rerun or --rebuild the record or the bundle would answer again."""
-    before = (*_BEFORE_TARGET, Stage.EXPORT)
-    return f"{_MORE[cause]} and {'--rebuild' if stage in before else '--rerun'}." if cause in _MORE else ""
+def _more(cause: Cause | None) -> str:
+    """How to lift a limit that ended a job; without --rerun the record would answer again."""
+    return f"{_MORE[cause]} and --rerun." if cause in _MORE else ""
 
 
 def _nominal(case: str, bundle: Bundle) -> bool:
@@ -88,11 +87,13 @@ def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
 
 def of_failure(failure: Failure) -> Finding:
     """A failure that the bundle recorded."""
-    return Finding(failure.stage, failure.outcome, failure.cause, failure.message, _more(failure.stage, failure.cause))
+    return Finding(failure.stage, failure.outcome, failure.cause, failure.message, _more(failure.cause))
 
 
-def of_comparison(verdict: Verdict, placement: Placement, minimum_target_share: float) -> Finding:
-    """Join what the numbers say with what really ran where."""
+def of_comparison(
+    verdict: Verdict, placement: Placement, minimum_target_share: float, asked: Precision, effective: Precision
+) -> Finding:
+    """Join what the numbers say with what really ran, where, and in which precision."""
     if verdict.outcome is not Outcome.PASS:
         stage = Stage.REFERENCE if verdict.outcome is Outcome.INVALID else Stage.COMPARE
         return Finding(stage, verdict.outcome, verdict.cause, verdict.message)
@@ -105,19 +106,19 @@ def of_comparison(verdict: Verdict, placement: Placement, minimum_target_share: 
     if other and share < minimum_target_share:
         message = f"{other} of {placement.target_ops + other} operators ran elsewhere than on the target; {verdict.message}"
         return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, message)
+    if effective is not asked:
+        message = f"the numbers are right, but {asked.value} was asked for and {effective.value} computed; {verdict.message}"
+        return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.PRECISION, message)
     return Finding(Stage.COMPARE, Outcome.PASS, None, verdict.message)
 
 
-_ORDER = (Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16, Precision.INT8)
-
-
 def judged_precision(asked: Precision, effective: Precision) -> Precision:
-    """The precision to judge by: the backend's own where that is lower, as a bf16 run of an f16 request.
+    """The precision to judge by: the one the backend says it computed in, coarser or finer than asked.
 
-    Not for fp32: who asks for that gets it, or a mismatch. A stack whose default is TF32 or bf16 has targets named so.
+    Not where fp32 was asked: who asks for that gets it, or a mismatch. A stack whose default is TF32 or bf16 has targets
+    named so. Nor int8, which names a scheme of quantisation that computes in whatever its kernels accumulate in.
     """
-    lower = _ORDER.index(effective) > _ORDER.index(asked)
-    return effective if lower and asked is not Precision.FP32 else asked
+    return asked if asked in (Precision.FP32, Precision.INT8) else effective
 
 
 def axes_of(bundle: Bundle, form: FormRecord, judged: Sequence[Case], verdict: Verdict) -> Mapping[str, str]:

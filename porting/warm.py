@@ -9,6 +9,13 @@ import contextlib
 import io
 
 
+def warm_adapter(place: str) -> None:
+    """Let an adapter do what all its jobs would begin with. place: `package.module:Class`."""
+    from porting.worker import load_adapter
+
+    load_adapter(place).warm()
+
+
 def rehearse() -> None:
     """Capture, export, save and load one linear layer, on one thread."""
     import safetensors.torch  # noqa: F401

@@ -32,6 +32,7 @@ EXPECTED = {
     "partial": ("compare", "degraded", "fallback"),
     "cannot_tell": ("compare", "fail", "nothing_executed"),
     "low_precision": ("compare", "mismatch", "tolerance"),
+    "admits_tf32": ("compare", "degraded", "precision"),
     "bad_probe_device": ("environment", "unavailable", "harness"),
     "convert_abort": ("convert", "fail", "crash"),
     "load_segfault": ("load", "fail", "crash"),

@@ -50,6 +50,11 @@ class InductorAdapter(Adapter):
     distributions = ("torch",)
     install_hint = "pip install torch, and a C++ compiler: apt install g++"
 
+    @classmethod
+    def warm(cls) -> None:
+        import_inductor()
+        rehearse()
+
     def probe(self) -> Probe:
         try:
             torch = device_family.import_torch()
@@ -130,6 +135,20 @@ def import_inductor() -> Any:
     return inductor
 
 
+def rehearse() -> None:
+    """Go once through everything in front of code generation: its imports and tables take three seconds of every process."""
+    import torch
+    import torch._dynamo
+    from torch._inductor.fx_passes import joint_graph, post_grad
+
+    with torch.no_grad():
+        joint_graph.lazy_init()
+        post_grad.lazy_init()
+        layer = torch.compile(torch.nn.Linear(2, 2).eval(), fullgraph=True, dynamic=True, backend="aot_eager")
+        layer(torch.ones(3, 2))
+    torch._dynamo.reset()
+
+
 def share_what_no_model_changes() -> None:
     """Keep the precompiled header and the probe of the vector unit, ten CPU-seconds together, where the next cell finds them."""
     shared = os.environ.get(SHARED_FOLDER)
@@ -197,10 +216,11 @@ class InductorSession:
         return programs.named_outputs(result, [spec.name for spec in self._artifact.outputs])
 
     def _mark_dynamic(self, values: Sequence[Any]) -> None:
+        dynamo = self._torch._dynamo
         for spec, value in zip(self._artifact.inputs, values):  # noqa: B905 -- `strict` came with 3.10
             for axis, dim in enumerate(spec.shape):
-                if isinstance(dim, str):
-                    self._torch._dynamo.mark_dynamic(value, axis)
+                mark = dynamo.mark_dynamic if isinstance(dim, str) else dynamo.mark_static
+                mark(value, axis)
 
     def placement(self) -> Placement:
         # Whole-graph capture leaves nothing to Python, so there are no others; zero means that Inductor was never called.

@@ -30,7 +30,7 @@ NOT_OPERATORS = ("Const", "Input", "Output")
 
 RULES: Tuple[Rule, ...] = (
     (r"No conversion rule found|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"rank has to be known|type dynamic", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
+    (r"rank has to be known|with dynamic rank|type dynamic", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
     (r"OpConversionFailure", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported (element|data|input|output)? ?(type|precision)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),

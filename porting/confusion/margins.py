@@ -46,8 +46,8 @@ def recorded_margins(
 ) -> list[Margin]:
     """What recorded passes would use of the allowance of the precision they were computed in.
 
-    Left out: results held against another bundle than this one, and those computed in a higher precision than they were
-    judged by, whose errors say nothing about it.
+    Left out: results held against another bundle than this one, and those judged by another precision than they were
+    computed in, as TF32 where fp32 was asked for.
     """
     found = []
     for result in results:

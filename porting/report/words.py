@@ -41,7 +41,7 @@ PASSES = {
 
 OUTCOMES = {
     Outcome.PASS: "numbers right, but the record does not say where",
-    Outcome.DEGRADED: "numbers right, but part of the graph ran elsewhere",
+    Outcome.DEGRADED: "numbers right, but in part run elsewhere, or in another precision",
     Outcome.MISMATCH: "numbers wrong",
     Outcome.FAIL: "stopped with an error",
     Outcome.UNSUPPORTED: "the stack says it cannot",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -60,6 +63,24 @@ def no_inputs() -> nn.Module:
 
 def wrong_example() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _net(8), {"input": torch.randn(2, 7)}
+
+
+class Fragile(nn.Module):
+    """Takes the process with it when it is exported, until a file called `mended` is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _net(8)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_exporting() and not Path("mended").exists():
+            os.abort()
+        out: torch.Tensor = self.net(input)
+        return out
+
+
+def fragile() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return Fragile().eval(), {"input": torch.randn(2, 6)}
 
 
 value = 3

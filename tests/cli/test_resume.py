@@ -217,3 +217,13 @@ def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, comm
     assert {r["outcome"] for r in found} == {"pass"}
     assert len({r["bundle"] for r in found}) == len(models), "each model was built once, for both"
     assert "4 cells, 4 with a result for the same contents" in command(*line).err
+
+
+def test_an_export_that_crashed_is_tried_again_when_asked_and_only_then(porting: Run, setting: Path) -> None:
+    line = ("check", "small_models:fragile", "--on", "onnxruntime:cpu:fp32,openvino:cpu:fp32")
+    first = porting(*line, "--format", "json").json()
+    assert {(r["stage"], r["outcome"], r["cause"]) for r in first} == {("export", "fail", "crash")}
+    (setting / "mended").touch()
+    assert "2 with a result" in porting(*line).err
+    again = porting(*line, "--rerun", "--format", "json").json()
+    assert [r["outcome"] for r in again] == ["pass", "pass"]

@@ -20,7 +20,7 @@ FAULTS = (
     "none", "nan", "one_nan", "inf", "sign", "scale", "constant", "zeros", "drop", "extra", "empty", "dtype", "shape", "stale",
     "fallback", "partial", "cannot_tell", "low_precision", "bad_probe_device", "convert_abort", "load_segfault", "run_segfault",
     "hang", "loop", "bomb", "child_hang", "exit0_convert", "exit0_run", "exit3_run", "no_artifact", "no_files", "wrong_return",
-    "long_message", "not_utf8", "flood", "raises", "system_exit", "lies_in_classify", "other_sizes", "batch_one",
+    "long_message", "not_utf8", "flood", "raises", "system_exit", "lies_in_classify", "other_sizes", "batch_one", "admits_tf32",
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ class FaultySession:
         }.get(self.fault, Placement(12, 0, self.fault))
 
     def effective_precision(self) -> Precision:
-        return Precision.BF16 if self.fault == "low_precision" else Precision.FP32
+        return {"low_precision": Precision.BF16, "admits_tf32": Precision.TF32}.get(self.fault, Precision.FP32)
 
     # ---- wrong answers
 

@@ -338,16 +338,19 @@ def test_recorded_passes_count_when_they_were_held_against_this_very_reference()
 
     bundle = Bundle("m", Path(), "eager", noise={"fp32": {"y": Noise(1e-6, 1e-6, 4e-6)}})
 
-    def result(outcome: Outcome, noise: float, asked: str = "fp32") -> Result:
+    def result(outcome: Outcome, noise: float, asked: str = "fp32", effective: str = "fp32") -> Result:
         numbers = OutputNumbers("y", rel_norm=2e-6, row=3e-6, peak=1e-5, noise_rel_norm=noise)
         cases = (CaseNumbers("nominal", (numbers,)),)
-        return Result("m", f"torch:cpu:{asked}", Stage.COMPARE, outcome, effective_precision="fp32", cases=cases)
+        return Result("m", f"torch:cpu:{asked}", Stage.COMPARE, outcome, effective_precision=effective, cases=cases)
 
     results = [result(Outcome.PASS, 1e-6), result(Outcome.MISMATCH, 1e-6), result(Outcome.PASS, 9e-7)]
-    results.append(result(Outcome.PASS, 1e-6, "bf16"))  # computed in fp32: no margin of bf16
+    results.append(result(Outcome.PASS, 1e-6, "fp32", "tf32"))  # judged by fp32: no margin of TF32
+    results.append(result(Outcome.DEGRADED, 1e-6, "bf16"))  # computed in fp32 and judged by it: a margin of fp32
     sets = rule_sets({"factor": 2.5}, PRECISIONS)
-    (margin,) = recorded_margins(results, bundle, PRECISIONS, sets)
+    margin, computed_finer = recorded_margins(results, bundle, PRECISIONS, sets)
     assert margin.of == "torch:cpu:fp32"
+    assert computed_finer.of == "torch:cpu:bf16"
+    assert computed_finer.precision is Precision.FP32
     assert margin.shares == pytest.approx((0.6, 1.0))
     assert margin_to_json(margin)["present_share"] == pytest.approx(0.6)
     (own,) = eager_margins(bundle, PRECISIONS, sets)

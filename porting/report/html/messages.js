@@ -77,7 +77,7 @@ const MESSAGES = {
   "outcome.missing": ["missing", "无记录"],
 
   "means.pass": ["The numbers are right.", "数值正确。"],
-  "means.degraded": ["The numbers are right, but part of the graph ran elsewhere than on the target.", "数值正确，但部分计算图没有在目标上运行。"],
+  "means.degraded": ["The numbers are right, but part of the graph ran elsewhere than on the target, or in another precision than was asked for.", "数值正确，但部分计算图没有在目标上运行，或未按要求的精度计算。"],
   "means.mismatch": ["It ran, and the numbers are wrong.", "运行完成，但数值错误。"],
   "means.fail": ["It stopped with an error.", "因错误而中止。"],
   "means.unsupported": ["The stack says that it cannot do this.", "软件栈声明不支持。"],
@@ -143,6 +143,7 @@ const MESSAGES = {
   "cause.nonfinite": ["not finite", "出现非有限值"],
   "cause.output_structure": ["output structure", "输出结构"],
   "cause.fallback": ["fallback", "回退执行"],
+  "cause.precision": ["other precision", "精度不符"],
   "cause.nothing_executed": ["nothing executed", "目标未执行任何算子"],
   "cause.no_artifact": ["no artifact", "没有产物"],
   "cause.no_form": ["no exported form", "没有可用的导出形式"],
