@@ -1,17 +1,19 @@
 """The one pipeline: plan cells, make each model's bundle once, work every cell, record it.
 
 `check`, `convert`, the catalog run and every launcher go through here. The steps of a bundle are in porting.bundler, those
-of a cell in porting.cell; here is their order.
+of a cell in porting.cell, what comes next in porting.schedule.
 """
 
 from __future__ import annotations
 
+import operator
 import os
+import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from porting import keys
@@ -19,6 +21,7 @@ from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
 from porting.errors import PortingError
 from porting.jobs import Cell, Jobs, Options
+from porting.schedule import BUNDLE, Schedule, Work
 from porting.types import INFRASTRUCTURE, WRONG_INPUT, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
@@ -38,6 +41,8 @@ class Event:
     done: int = 0
     """Cells that have a result."""
     total: int = 0
+    left: float = 0.0
+    """Seconds until all is done, by what this run has taken so far; of a cell's event."""
 
 
 class Pipeline:
@@ -127,38 +132,40 @@ class Pipeline:
         return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in passing}
 
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
-        """Keep every worker busy: with a cell whose bundle is ready if there is one, else with the next model's bundle."""
+        """Keep every worker busy until each cell has its result."""
         self.jobs.expected = len(cells)
-        ready: deque[tuple[Cell, Made | None]] = deque()
-        models: deque[list[Cell]] = deque()
-        # The largest first, or one of them is left over at the end, with every other worker out of work.
-        for group in sorted(_by_model(cells), key=lambda group: -(group[0].spec.params or 0)):
-            here = [cell for cell in group if device_state(cell, self.jobs).available]
-            models += [here] if here else []
-            ready.extend((cell, None) for cell in group if cell not in here)
-        workers = self.options.workers or len(os.sched_getaffinity(0))
-        active: dict[Future[Any], Cell | list[Cell]] = {}
-        with ThreadPoolExecutor(workers) as pool:
+        schedule = self._schedule(cells)
+        active: dict[Future[Any], tuple[Work, float]] = {}
+        with ThreadPoolExecutor(schedule.workers) as pool:
             try:
-                while models or ready or active:
-                    while len(active) < workers and (ready or models):
-                        what: Cell | list[Cell]
-                        if ready:
-                            what, made = ready.popleft()
-                            active[pool.submit(self._cell, what, made)] = what
-                        else:
-                            what = models.popleft()
-                            active[pool.submit(self._make, what)] = what
+                while True:
+                    while len(active) < schedule.workers and (work := schedule.next()):
+                        active[pool.submit(self._do, work)] = work, time.monotonic()
+                    if not active:
+                        return
                     for future in wait(active, return_when=FIRST_COMPLETED).done:
-                        what = active.pop(future)
-                        if isinstance(what, Cell):
-                            result = results[what.key] = future.result()
-                            self._on_event(Event("cell", what.spec.id, str(what.target), result, len(results), total))
-                        else:
-                            ready.extend((cell, future.result()) for cell in what)
+                        work, start = active.pop(future)
+                        schedule.took(work, time.monotonic() - start)
+                        if work.kind == BUNDLE:
+                            schedule.add_cells(work.cells, future.result())
+                            continue
+                        cell = work.cells[0]
+                        result = results[cell.key] = future.result()
+                        done, left = len(results), schedule.left()
+                        self._on_event(Event("cell", cell.spec.id, str(cell.target), result, done, total, left))
             except BaseException:
                 self.jobs.cancel()  # so that the threads come back
                 raise
+
+    def _schedule(self, cells: Sequence[Cell]) -> Schedule:
+        schedule = Schedule(self.options.workers or len(os.sched_getaffinity(0)))
+        available = [device_state(cell, self.jobs).available for cell in cells]
+        schedule.add_models(_by_model(compress(cells, available)))
+        schedule.add_cells(compress(cells, map(operator.not_, available)), None)
+        return schedule
+
+    def _do(self, work: Work) -> Made | Result:
+        return self._make(work.cells) if work.kind == BUNDLE else self._cell(work.cells[0], work.made)
 
     def _make(self, cells: Sequence[Cell]) -> Made:
         self._on_event(Event("bundle", cells[0].spec.id))
@@ -185,8 +192,8 @@ def _fingerprint(spec: ModelSpec) -> Mapping[str, str]:
         return {"unknown": str(error)}
 
 
-def _by_model(cells: Iterable[Cell]) -> list[list[Cell]]:
+def _by_model(cells: Iterable[Cell]) -> Iterable[Sequence[Cell]]:
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.bundle_key, []).append(cell)
-    return list(groups.values())
+    return groups.values()

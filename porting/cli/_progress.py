@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,13 @@ def progress(console: Console) -> Iterator[Callable[[Event], None]]:
     if not console.is_terminal:
         yield _Lines(console)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = [
         BarColumn(24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[now]}", markup=False),
     ]
     with Progress(*columns, console=console, transient=True) as bar:
@@ -38,7 +36,7 @@ class _Bar:
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
-        self._task = bar.add_task("", total=None, now="probing what is here")
+        self._task = bar.add_task("", total=None, left="", now="probing what is here")
 
     def __call__(self, event: Event) -> None:
         if event.kind == "plan":
@@ -46,7 +44,8 @@ class _Bar:
         elif event.kind == "bundle":
             self._bar.update(self._task, now=f"building {event.model}")
         elif event.result is not None:
-            self._bar.update(self._task, completed=event.done, now=f"{event.model} on {event.target}")
+            left, now = f"{_clock(event.left)} left", f"{event.model} on {event.target}"
+            self._bar.update(self._task, completed=event.done, left=left, now=now)
             if event.result.outcome.value != "pass":
                 self._bar.console.print(line(event))
 
@@ -56,19 +55,14 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._start = time.monotonic()
-        self._reused = 0
 
     def __call__(self, event: Event) -> None:
         if event.kind == "plan":
-            self._reused = event.done
             cells = f"{event.total} cell{'s' * (event.total != 1)}"
             text = f"{cells}, {event.done} with a result for the same contents"
             self._console.print(text)
         elif event.kind == "cell":
-            worked = event.done - self._reused
-            left = (time.monotonic() - self._start) / max(worked, 1) * (event.total - event.done)
-            self._console.print(f"[{event.done}/{event.total}, {_clock(left)} left] {line(event)}")
+            self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {line(event)}")
 
 
 def line(event: Event) -> str:
