@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from porting import registry
 from porting.errors import EnvironmentMissing, ModelError, UnknownName, UsageError
@@ -17,6 +17,7 @@ from porting.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy
+    import torch
     from torch import nn
 
     from porting.adapter import Probe
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from porting.project import Project
     from porting.store import Store
 
-    Arrays = Mapping[str, "numpy.ndarray[Any, Any]"]
-    Inputs = Path | str | Arrays | Sequence["Path | str | Arrays"] | None
+    Array: TypeAlias = numpy.ndarray[Any, Any] | torch.Tensor
+    Case: TypeAlias = Path | str | Mapping[str, Array] | Array | tuple[Array, ...]
+    Inputs: TypeAlias = Case | Sequence[Case] | None
 
 Silent: Callable[[Event], None] = lambda _: None  # noqa: E731 -- a typed default
 
@@ -186,12 +188,14 @@ def check(
     """Check models on targets and record what came of it.
 
     model: catalog id, glob, path, `package.module:factory`, several of these, or a torch.nn.Module (with `inputs`).
-    inputs: arrays by input name, one case or several, or npz files; drawn from the model's spec when not given.
+    inputs: arrays by input name, one case or a list of several, or npz files; drawn from the model's spec when not given. For a
+    module also an array or a tuple of arrays, in the order of its forward.
     targets: names or globs such as `openvino:*`; by default what is here at fp32. Returns a result a (model, target).
     Raises UsageError for what cannot be understood, ModelError when nothing handed in is a model or the inputs do not fit, and
     InfrastructureError when nothing can be recorded.
     """
     setting = Setting.find(store=store)
+    inputs = _named(inputs, model)
     options = replace(options or Options(), given=_given(inputs, setting.workspace))
     specs = _specs(model, inputs, setting, tier, trust)
     with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
@@ -230,6 +234,7 @@ def convert(
     from porting.deploy import free_folder, write_port
 
     setting = Setting.find(store=store)
+    inputs = _named(inputs, model)
     options = replace(options or Options(), given=_given(inputs, setting.workspace))
     specs = _specs(model, inputs, setting, None, trust)
     if len(specs) != 1:
@@ -246,8 +251,20 @@ def convert(
     return result
 
 
+def _is_module(model: Any) -> bool:
+    return not isinstance(model, str) and hasattr(model, "named_parameters")
+
+
+def _named(inputs: Any, model: Any) -> Any:
+    if inputs is None or not _is_module(model):
+        return inputs
+    from porting.given import by_name
+
+    return by_name(inputs, model)
+
+
 def _specs(model: Any, inputs: Inputs, setting: Setting, tier: str | None, trust: bool) -> list[ModelSpec]:
-    if not isinstance(model, str) and hasattr(model, "named_parameters"):
+    if _is_module(model):
         from porting.given import spec_of_module
 
         return [spec_of_module(model, inputs, setting.workspace)]

@@ -39,7 +39,7 @@ def reference(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, An
 
 
 def precision(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
-    """Add the noise of a precision to a bundle, where it lacks it, and the forms exported at that precision."""
+    """Add to a bundle the noise of a precision, where that is asked for, and the forms exported at that precision."""
     spec, folder = from_json(ModelSpec, job["spec"]), Path(job["bundle"])
     wanted = Precision(job["precision"])
     clock.enter(Stage.BUILD)
@@ -47,9 +47,9 @@ def precision(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, An
     bundle = read_bundle(folder, verify=False)
     work.restore(bundle)
     clock.enter(Stage.REFERENCE)
-    if wanted.value not in bundle.noise and wanted.value not in bundle.failures:
+    if job["noise"]:
         bundle = work.add_precision(bundle, wanted)
-    elif wanted is not Precision.FP32 and job["forms"]:
+    elif wanted is not Precision.FP32 and work.built.module is not None:
         work.engine.model.to(wanted)
     if job["forms"]:
         _export_all(_exporter(work, bundle, wanted), bundle, job["forms"], clock)

@@ -86,42 +86,63 @@ class Bundler:
 
     def _add(self, spec: ModelSpec, bundle: Bundle, precision: Precision, needs: set[FormKey], trail: Trail) -> Bundle:
         """Add a precision's noise and forms where they are not there yet; after a crash, the forms that are left."""
-        known = precision.value in bundle.noise or precision.value in bundle.failures or precision is Precision.INT8
         while True:
-            lacking = {need for need in needs if need.precision is precision and not self._has(bundle, str(need))}
-            if known and not lacking:
+            lacking = {need for need in needs if need.precision is precision and not self._has_form(bundle, str(need))}
+            noise = not self._has_precision(bundle, precision.value)
+            if not noise and not lacking:
                 return bundle
-            self._build(spec, bundle.folder, precision, lacking, trail)
-            bundle, known = read_bundle(bundle.folder), True
+            self._build(spec, bundle.folder, precision, lacking, trail, noise)
+            bundle = read_bundle(bundle.folder)
 
-    def _has(self, bundle: Bundle, form: str) -> bool:
-        """Whether a bundle has an export, or a failure of it that stands. With --rerun a limit or a crash is tried once more."""
-        failure = bundle.forms[form].failure if form in bundle.forms else None
-        again = failure and failure.cause in WORTH_RETRYING and self._options.rerun
-        return form in bundle.forms and not (again and (bundle.folder, form) not in self._tried)
+    def _has_precision(self, bundle: Bundle, precision: str) -> bool:
+        return precision in bundle.noise or precision == Precision.INT8.value or self._stands(bundle, precision)
 
-    def _build(self, spec: ModelSpec, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail) -> None:
-        """Run one build job. A crash while a form is exported is that form's; any other failure is the model's, and a Stop."""
+    def _has_form(self, bundle: Bundle, form: str) -> bool:
+        return form in bundle.forms and (not bundle.forms[form].failure or self._stands(bundle, form))
+
+    def _stands(self, bundle: Bundle, what: str) -> bool:
+        """Whether a failure of a precision or a form is on record that need not be tried again: with --rerun, what a limit or
+        a crash ended is tried once more."""
+        failure = bundle.forms[what].failure if what in bundle.forms else bundle.failures.get(what)
+        tried = (bundle.folder, what) in self._tried
+        return failure is not None and (tried or not self._options.rerun or failure.cause not in WORTH_RETRYING)
+
+    def _build(
+        self, spec: ModelSpec, folder: Path, precision: Precision, needs: set[FormKey], trail: Trail, noise: bool = True
+    ) -> None:
+        """Run one build job, and record what ended it with what it ended: a form, or a precision and the forms asked for at
+        it. Without the reference itself there is nothing to record in, and a Stop."""
+        first = not (folder / FILE).exists()
         forms = sorted(str(need) for need in needs if need.precision is precision)
         payload = {
-            "kind": "porting.build:precision" if (folder / FILE).exists() else "porting.build:reference",
+            "kind": "porting.build:reference" if first else "porting.build:precision",
             "spec": to_json(spec),
             "bundle": str(folder),
             "precision": precision.value,
+            "noise": noise,
             "forms": forms,
             "given": str(self._options.given) if self._options.given else None,
         }
         self._jobs.warm_for(source=spec.source)
         end = self._jobs.run(payload, trail)
         finding = verdict.of_end(end)
-        self._tried |= {(folder, form) for form in ([end.detail] if finding else forms)}
+        ended = [end.detail] if finding and finding.stage is Stage.EXPORT else [precision.value, *forms]
+        self._tried |= {(folder, what) for what in ended}
         if finding is None:
             return
-        if finding.stage is not Stage.EXPORT or finding.cause in INFRASTRUCTURE:
+        if finding.cause in INFRASTRUCTURE or not (folder / FILE).exists():
             raise Stop(finding)
-        failure = Failure(Stage.EXPORT, Outcome.FAIL, finding.cause or Cause.CRASH, finding.message)
-        bundle = read_bundle(folder)
-        write_bundle(replace(bundle, forms={**bundle.forms, end.detail: FormRecord(end.detail, failure=failure)}), [])
+        outcome = Outcome.FAIL if finding.stage is Stage.EXPORT else finding.outcome
+        failure = Failure(finding.stage, outcome, finding.cause or Cause.CRASH, finding.message)
+        write_bundle(_with_failure(read_bundle(folder), failure, ended), [])
+
+
+def _with_failure(bundle: Bundle, failure: Failure, ended: Sequence[str]) -> Bundle:
+    """Note a failure with forms, and with a precision that has no noise of its own yet."""
+    precisions = {precision.value for precision in Precision}
+    records = {what: FormRecord(what, failure=failure) for what in ended if what not in precisions}
+    failures = dict(bundle.failures) | dict.fromkeys(set(ended) & precisions - set(bundle.noise), failure)
+    return replace(bundle, forms=dict(bundle.forms) | records, failures=failures)
 
 
 def _must_have(spec: ModelSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -158,6 +159,25 @@ def _rolled(array: Array) -> Array:
 
     axis = next((axis for axis in reversed(range(array.ndim)) if array.shape[axis] > 1), None)
     return array if axis is None else np.roll(array, 1, axis)
+
+
+def by_name(inputs: Any, module: nn.Module) -> Any:
+    """Name what came by position, an array or a tuple of them a case, as the module's forward does. Raises UsageError."""
+    if isinstance(inputs, list):
+        return [by_name(case, module) for case in inputs]
+    case = (inputs,) if _is_array(inputs) else inputs
+    if not isinstance(case, tuple) or not all(map(_is_array, case)):
+        return inputs
+    parameters = inspect.signature(module.forward).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    if len(case) > len(names):
+        takes = ", ".join(names) or "none by name"
+        raise UsageError(f"{len(case)} inputs by position, but forward takes {takes}.", "Give check(..., inputs={name: array}).")
+    return dict(zip(names, case, strict=False))
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 # ---- a module -------------------------------------------------------------------------------------------------------

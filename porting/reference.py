@@ -285,12 +285,13 @@ class Reference:
         return {name: Noise(n.rel * factor, n.row * factor, n.peak * factor, n.flips) for name, n in fp32.items()}
 
     def _with_noise(self, bundle: Bundle, wanted: Precision, noise: dict[str, Noise], files: list[str]) -> Bundle:
+        failures = {precision: failure for precision, failure in bundle.failures.items() if precision != wanted.value}
         failure = _failure(_truth(bundle), noise, wanted)
         new_notes = tuple(note for note in self.notes if note not in bundle.notes)
         bundle = replace(
             bundle,
             noise=dict(bundle.noise) | ({wanted.value: noise} if _storable(noise) else {}),
-            failures=dict(bundle.failures) | ({wanted.value: failure} if failure else {}),
+            failures=failures | ({wanted.value: failure} if failure else {}),
             notes=bundle.notes + new_notes,
         )
         return write_bundle(bundle, files)

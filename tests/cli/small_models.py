@@ -66,21 +66,27 @@ def wrong_example() -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 
 class Fragile(nn.Module):
-    """Takes the process with it when it is exported, until a file called `mended` is there."""
+    """Takes the process with it until a file called `mended` is there: when it is exported, or run at bf16."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_bf16: bool) -> None:
         super().__init__()
         self.net = _net(8)
+        self.at_bf16 = at_bf16
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if torch.compiler.is_exporting() and not Path("mended").exists():
+        breaks = input.dtype is torch.bfloat16 if self.at_bf16 else torch.compiler.is_exporting()
+        if breaks and not Path("mended").exists():
             os.abort()
         out: torch.Tensor = self.net(input)
         return out
 
 
 def fragile() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    return Fragile().eval(), {"input": torch.randn(2, 6)}
+    return Fragile(at_bf16=False).eval(), {"input": torch.randn(2, 6)}
+
+
+def fragile_at_bf16() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return Fragile(at_bf16=True).eval(), {"input": torch.randn(2, 6)}
 
 
 value = 3

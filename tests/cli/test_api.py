@@ -51,6 +51,14 @@ def test_a_module_takes_tensors_and_several_cases_and_its_result_can_be_made_aga
     assert run([*words[1:], "--rerun"]) == 0
 
 
+def test_a_module_takes_inputs_in_the_order_of_its_forward() -> None:
+    (result,) = porting.check(small_models.narrow()[0], inputs=torch.randn(2, 6), targets=TARGETS)
+    assert result.outcome is porting.Outcome.PASS, result.message
+    pair = (torch.randn(2, 6), torch.randn(2, 6))
+    with pytest.raises(UsageError, match="2 inputs by position, but forward takes input"):
+        porting.check(small_models.narrow()[0], inputs=pair, targets=TARGETS)
+
+
 def test_a_module_that_cannot_be_captured_says_why_and_is_left_as_it_was() -> None:
     module = small_models.narrow()[0].train()
     with pytest.raises(ModelError, match="cannot be captured with these inputs"):

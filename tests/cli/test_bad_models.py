@@ -40,6 +40,14 @@ def linear(path: Path, location: str = "") -> Path:
     return path
 
 
+def test_a_bare_onnx_file_has_no_other_form_at_any_precision_and_in_any_order(porting: Run, setting: Path) -> None:
+    linear(setting / "net.onnx")
+    first = porting("check", "net.onnx", "--on", "onnxruntime:cpu:fp32,openvino:cpu:bf16", "--format", "json").json()
+    assert {r["outcome"] for r in first} <= {"pass", "degraded"}
+    torch = porting("check", "net.onnx", "--on", "torch:cpu:fp32,torch:cpu:bf16", "--format", "json").json()
+    assert [(r["stage"], r["outcome"], r["cause"]) for r in torch] == [("export", "unsupported", "no_form")] * 2
+
+
 class Bomb:
     """Writes a file when it is unpickled."""
 

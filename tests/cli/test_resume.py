@@ -227,3 +227,15 @@ def test_an_export_that_crashed_is_tried_again_when_asked_and_only_then(porting:
     assert "2 with a result" in porting(*line).err
     again = porting(*line, "--rerun", "--format", "json").json()
     assert [r["outcome"] for r in again] == ["pass", "pass"]
+
+
+def test_a_crash_at_one_precision_leaves_the_others_alone_and_is_tried_again_when_asked(porting: Run, setting: Path) -> None:
+    line = ("check", "small_models:fragile_at_bf16", "--on", "torch:cpu:fp32,torch:cpu:bf16")
+
+    def outcomes(*more: str) -> dict[str, tuple[str, str | None]]:
+        return {r["target"][-4:]: (r["outcome"], r["cause"]) for r in porting(*line, *more, "--format", "json").json()}
+
+    assert outcomes() == {"fp32": ("pass", None), "bf16": ("invalid", "crash")}
+    (setting / "mended").touch()
+    assert outcomes() == {"fp32": ("pass", None), "bf16": ("invalid", "crash")}
+    assert outcomes("--rerun") == {"fp32": ("pass", None), "bf16": ("pass", None)}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from porting.cases import CaseInputs
-from porting.given import read_cases, store_inputs
+from porting.errors import UsageError
+from porting.given import by_name, read_cases, store_inputs
 from porting.types import InputSpec
 from porting.workspace import Workspace
 
@@ -31,3 +33,19 @@ def test_cases_that_share_no_sizes_get_a_twin_with_other_values(tmp_path: Path, 
 def test_cases_of_the_same_sizes_need_no_twin(tmp_path: Path) -> None:
     assert len(read(tmp_path, (2, 3), (2, 3))) == 2
     assert len(read(tmp_path, (2, 3), (2, 4), (2, 4))) == 3
+
+
+class TwoInputs(torch.nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor, *, flag: bool = True) -> torch.Tensor:
+        return a + b if flag else a
+
+
+def test_inputs_by_position_get_the_names_of_forward_and_others_stay() -> None:
+    a, b = np.zeros(2), np.ones(2)
+    module = TwoInputs()
+    assert by_name(a, module) == {"a": a}
+    assert by_name((a, b), module) == {"a": a, "b": b}
+    assert by_name([(a, b), {"a": b, "b": a}, "case.npz"], module) == [{"a": a, "b": b}, {"a": b, "b": a}, "case.npz"]
+    assert by_name(({"a": a}, {"a": b}), module) == ({"a": a}, {"a": b})
+    with pytest.raises(UsageError, match="3 inputs by position, but forward takes a, b"):
+        by_name((a, b, a), module)
