@@ -54,10 +54,9 @@ def test_the_catalog_is_shown_and_validated_without_any_heavy_package(arguments:
 
 
 def test_a_reader_that_goes_away_gets_no_complaint_and_no_success() -> None:
-    line = f"{sys.executable} -m porting models list | head -1; exit ${{PIPESTATUS[0]}}"
+    line = f"{sys.executable} -m porting models list | true; exit ${{PIPESTATUS[0]}}"  # gone before the first word
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (3, "")
-    assert done.stdout.startswith("model ")
 
 
 def test_a_terminal_that_lacks_the_signs_gets_others(command: Run) -> None:

@@ -235,7 +235,7 @@ def test_placement_is_read_from_a_profile_where_the_runtime_cannot_say(
 ) -> None:
     from onnxruntime.capi.onnxruntime_inference_collection import Session
 
-    monkeypatch.delattr(Session, _onnx_session.ASSIGNMENT)
+    monkeypatch.delattr(Session, _onnx_session.ASSIGNMENT, raising=False)  # releases before 1.24 have none
     monkeypatch.setattr(_onnx_session.tempfile, "tempdir", str(tmp_path))
     session = _loaded(form, folder)
     assert (session.placement().target_ops or 0) > 0
