@@ -88,9 +88,21 @@ class CatalogFile:
 
     def find(self, start: int, word: str) -> int:
         """First line at or after `start`, in the same entry, where `word` stands as a key or a string; else `start`."""
-        pattern = re.compile(rf"(^|[\s{{,.\[\"'])({re.escape(word)})([\"']|\s*=|\])")
-        end = next((n for n in self.headers if n > start and n in self.entries), len(self.lines) + 1)
-        return next((n for n in range(start, end) if pattern.search(self.lines[n - 1])), start)
+        end = next((n for n in self.entries if n > start), len(self.lines) + 1)
+        return next((n for n in range(start, end) if _stands_in(word, self.lines[n - 1])), start)
+
+
+_AFTER = re.compile(r"[\"']|\s*=|\]")
+
+
+def _stands_in(word: str, line: str) -> bool:
+    """Whether a line has a word as a key or a string. A pattern a word would cost more than reading the file does."""
+    at = line.find(word)
+    while at >= 0:
+        if line[:at][-1:] in ("", *" \t{,.[\"'") and _AFTER.match(line, at + len(word)):
+            return True
+        at = line.find(word, at + 1)
+    return False
 
 
 def read(path: Path, root: Path | None = None) -> tuple[list[ModelSpec], list[Problem]]:
