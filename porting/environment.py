@@ -1,7 +1,8 @@
 """Which interpreter a backend runs in, and what it needs to run our worker there.
 
 The base environment is the one we run in. An adapter may be given another interpreter or a container command by
-porting.toml: `[environments.openvino] python = "/opt/venvs/openvino/bin/python"` or `command = ["podman", "run", ...]`.
+porting.toml: `[environments.openvino] python = "/opt/venvs/openvino/bin/python"` or `command = ["podman", "run", ...]`; else it
+has the environment that `porting env create` made for it (porting.venvs).
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from porting import venvs
 from porting.errors import EnvironmentMissing
-from porting.workspace import disk_errors
+from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
 WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker")
@@ -33,26 +35,40 @@ class Interpreter:
     """Set on top of the job's environment; PYTHONPATH leads to the worker's code."""
 
 
-def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]], workers: Path) -> Interpreter | None:
-    """Return the interpreter that porting.toml names for an adapter, None for the base environment.
+def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]], workspace: Workspace) -> Interpreter | None:
+    """The interpreter of an adapter, None for the base environment. environments: the tables of porting.toml.
 
-    workers: folder for copies of the worker's code. Raises EnvironmentMissing when the interpreter is not there.
+    Raises EnvironmentMissing when the interpreter is not there.
     """
-    entry = environments.get(adapter)
-    if not entry:
+    entry = environments.get(adapter, {})
+    command = command_of(adapter, entry, workspace)
+    if command is None:
         return None
-    command = command_of(entry)
     if shutil.which(command[0]) is None:
         raise EnvironmentMissing(
             f"the interpreter for {adapter} is not there: {command[0]}.",
             f"Create it, or correct [environments.{adapter}] in porting.toml.",
         )
-    return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workers)), **entry.get("env", {})})
+    return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workspace.workers)), **entry.get("env", {})})
 
 
-def command_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """What an [environments.NAME] table says to start; the interpreter we run in where it gives variables only."""
-    return tuple(entry.get("command") or (entry.get("python", sys.executable),))
+def command_of(adapter: str, entry: Mapping[str, Any], workspace: Workspace) -> tuple[str, ...] | None:
+    """What to start for an adapter: what its table in porting.toml names, else the environment made for it, else nothing.
+
+    A table with variables alone means the interpreter we run in. Raises EnvironmentMissing when an environment with a certain
+    version of Python is asked for and not made yet.
+    """
+    named = tuple(entry.get("command") or ())
+    python = entry.get("python", "")
+    if named or (python and not venvs.is_version(python)):
+        return named or (python,)
+    venv = venvs.find(workspace, adapter)
+    if venv and (not python or venv.python.startswith(f"{python}.")):
+        return (venv.interpreter,)
+    if python:
+        hint = f"Make it with `porting env create {adapter}`."
+        raise EnvironmentMissing(f"{adapter} has no environment with Python {python} yet.", hint)
+    return (sys.executable,) if entry else None
 
 
 def stage_worker(workers: Path) -> Path:

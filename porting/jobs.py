@@ -94,6 +94,7 @@ class Jobs:
     def __init__(self, workspace: Workspace, options: Options, environments: Mapping[str, Mapping[str, Any]]) -> None:
         self.workspace = workspace
         self._environments = environments
+        self._interpreters: dict[str, Interpreter | None] = {}
         self._scratch = Scratch(workspace.runs)
         self.cells = self._scratch.folder / "cells"
         """Artifacts and outputs, one folder a cell."""
@@ -104,8 +105,10 @@ class Jobs:
         self._cancelled = threading.Event()
 
     def interpreter(self, adapter: str) -> Interpreter | None:
-        """The interpreter of an adapter; None is the base environment. Raises EnvironmentMissing."""
-        return interpreter_for(adapter, self._environments, self.workspace.workers)
+        """The interpreter of an adapter, one all through the run; None is the base environment. Raises EnvironmentMissing."""
+        if adapter not in self._interpreters:
+            self._interpreters[adapter] = interpreter_for(adapter, self._environments, self.workspace)
+        return self._interpreters[adapter]
 
     def warm_for(self, source: str = "", adapter: type[Adapter] | None = None) -> None:
         """Let the server import what building from `source` needs, or what the jobs of an adapter need.

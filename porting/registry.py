@@ -90,6 +90,21 @@ def module_of(name: str) -> str:
     return f"{found.__module__}:{found.__qualname__}"
 
 
+def is_built_in(name: str) -> bool:
+    """Whether an adapter is one of ours. Raises UnknownName."""
+    return _find(name).folder is not None
+
+
+def requirements(name: str) -> Path:
+    """The requirements.txt that an environment for an adapter is made from. Raises UnknownName, and UsageError for an adapter
+    of another distribution, whose environment would have to hold that as well."""
+    known = _find(name)
+    if known.folder is None:
+        message = f"the adapter {name!r} comes with {known.distribution}; no environment is made for it."
+        raise UsageError(message, f"Install both in an interpreter and name that in [environments.{name}] of porting.toml.")
+    return known.folder / "requirements.txt"
+
+
 def fingerprint(name: str) -> str:
     """Digest of what an adapter's results depend on in code: its folder, its family, the contract. Imports no backend.
     Raises UnknownName."""

@@ -84,8 +84,13 @@ class Workspace:
 
     @property
     def workers(self) -> Path:
-        """Interpreters that backends run in."""
+        """Copies of the worker's code for interpreters beside the base one."""
         return self.cache / "workers"
+
+    @property
+    def environments(self) -> Path:
+        """Environments of their own for adapters."""
+        return self.cache / "environments"
 
     def prepare(self) -> Workspace:
         """Create the folders, with a .gitignore in the state folder. Raises DiskError."""

@@ -24,7 +24,7 @@ COMMANDS = {
     "models": ("models", "List, show and validate the catalog."),
     "targets": ("targets", "List and show targets."),
     "doctor": ("doctor", "Tell what this machine has and what is missing."),
-    "env": ("env", "Tell which interpreter each backend runs in."),
+    "env": ("env", "Give backends interpreters of their own, and tell which runs where."),
     "results": ("results", "Export and import recorded results."),
     "numerics": ("numerics", "Show what the pass rule catches and what it costs."),
     "init": ("init", "Write a porting.toml for your own model."),

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with the time left on a terminal, a line a cell elsewhere."""
+"""Progress of a run: a bar with the time left on a terminal, a line a cell elsewhere. And of tools that print what they do."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ def progress(console: Console) -> Iterator[Callable[[Event], None]]:
     ]
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Bar(bar)
+
+
+@contextlib.contextmanager
+def steps(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what a tool prints: the latest line on a terminal, elsewhere the lines that tell a step."""
+    if not console.is_terminal:
+        yield lambda line: console.print(f"{what}: {line.split(' (from ')[0]}") if line.startswith(_STEPS) else None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(f"{what}: making a virtual environment", total=None)
+        yield lambda line: bar.update(task, description=f"{what}: {line[:100]}")
+
+
+_STEPS = ("Collecting ", "Installing ", "ERROR")
+"""How pip begins its lines about these."""
 
 
 class _Bar:

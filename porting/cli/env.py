@@ -1,22 +1,75 @@
-"""`porting env list`."""
+"""`porting env create|list|remove`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.cli._shared import format_option, print_json, print_table
+from porting import keys, registry, venvs
+from porting.api import Setting
+from porting.cli._progress import steps
+from porting.cli._shared import console, format_option, print_json, print_table
+from porting.environment import command_of
+from porting.errors import EnvironmentMissing, PortingError, UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from porting.api import Setting
+    from porting.adapter import Probe
+    from porting.venvs import Venv
 
 
 @click.group("env")
 def command() -> None:
-    """Tell which interpreter each backend runs in."""
+    """Give backends interpreters of their own, and tell which runs where."""
+
+
+@command.command("create")
+@click.argument("names", metavar="ADAPTER...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every adapter whose packages are not here, and those that have one.")
+@click.option("--rebuild", is_flag=True, help="Make anew what is there already.")
+def create(names: Sequence[str], everything: bool, rebuild: bool) -> int:
+    """Make an environment for an adapter, beside this one, from its requirements.txt.
+
+    From then on the backend runs there. It is made once, and anew when the requirements change. A version of Python may be asked
+    for in porting.toml; it is looked for on PATH and under pyenv:
+
+    \b
+    [environments.openvino]
+    python = "3.10"
+    """
+    setting = Setting.find()
+    chosen = names or _all(everything, _worth_making(setting))
+    if not chosen:
+        click.echo("nothing to make: every adapter has its packages here")
+    failed = 0
+    for name in chosen:
+        try:
+            click.echo(_create(setting, name, rebuild))
+        except PortingError as error:
+            if len(chosen) == 1:
+                raise
+            failed = error.exit_code
+            click.echo(f"Error: {name}: {error}", err=True)
+    return failed
+
+
+@command.command("remove")
+@click.argument("names", metavar="ADAPTER...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every environment that was made here.")
+def remove(names: Sequence[str], everything: bool) -> None:
+    """Remove environments that `create` made. The backend then runs in this one again, where its packages are here."""
+    workspace = Setting.find().workspace
+    there = venvs.names(workspace)
+    chosen = names or _all(everything, there)
+    for name in chosen:
+        if name not in there:
+            raise UnknownName("environment", name, there, "`porting env list` shows them.")
+    for name in chosen:
+        venvs.remove(workspace, name)
+        click.echo(f"{name}: removed")
 
 
 @command.command("list")
@@ -24,14 +77,12 @@ def command() -> None:
 def list_(form: str) -> None:
     """List the interpreter of every adapter and the packages it needs there.
 
-    Another interpreter or a container command is named in porting.toml:
+    Besides the environments that `create` makes, another interpreter or a container command can be named in porting.toml:
 
     \b
     [environments.openvino]
     python = "/opt/venvs/openvino/bin/python"
     """
-    from porting.api import Setting
-
     rows = list(_rows(Setting.find()))
     if form == "json":
         print_json(rows)
@@ -42,25 +93,85 @@ def list_(form: str) -> None:
     )
 
 
+def _all(everything: bool, names: Sequence[str]) -> Sequence[str]:
+    if not everything:
+        raise UsageError("name an adapter, or give --all.", "`porting env list` shows them.")
+    return names
+
+
+# ---- create ---------------------------------------------------------------------------------------------------------
+
+
+def _worth_making(setting: Setting) -> list[str]:
+    """Adapters that lack a package here, or whose environment was made already; those of other distributions left out."""
+    there = venvs.names(setting.workspace)
+    built_in = [name for name in registry.names() if name not in registry.broken() and registry.is_built_in(name)]
+    lacking = [name for name in built_in if not all(keys.version(d) for d in registry.adapter(name).distributions)]
+    return sorted({*lacking, *(name for name in there if name in built_in)})
+
+
+def _create(setting: Setting, name: str, rebuild: bool) -> str:
+    requirements = registry.requirements(name)
+    entry = setting.environments.get(name, {})
+    python = entry.get("python", "")
+    if entry.get("command") or (python and not venvs.is_version(python)):
+        hint = f'Take [environments.{name}] out of it, or give it a version: python = "3.10".'
+        raise UsageError(f"porting.toml names an interpreter for {name!r} already.", hint)
+    venv = venvs.find(setting.workspace, name)
+    if venv and venvs.is_current(venv, requirements, python) and not rebuild:
+        return f"{name}: there already, {_contents(venv)}"
+    start = time.monotonic()
+    with steps(console(stderr=True), name) as tell:
+        venv = venvs.create(setting.workspace, name, requirements, python, tell)
+    return f"{name}: made in {time.monotonic() - start:.0f} s, {_contents(venv)}; {_devices(setting, name)}"
+
+
+def _contents(venv: Venv) -> str:
+    return f"Python {venv.python} with {len(venv.packages)} packages, {venv.interpreter}"
+
+
+def _devices(setting: Setting, name: str) -> str:
+    """What the backend finds there."""
+    with setting.pipeline() as pipeline:
+        devices = pipeline.jobs.prober.probe(name).devices
+    here = [device for device, state in devices.items() if state.available]
+    return f"runs on {', '.join(here)}" if here else next(iter(devices.values())).reason
+
+
+# ---- list -----------------------------------------------------------------------------------------------------------
+
+
 def _rows(setting: Setting) -> Iterator[dict[str, Any]]:
     """An object an adapter; what another interpreter has is asked there."""
-    from porting import keys, registry
-    from porting.environment import command_of
-
-    environments, broken = setting.environments, registry.broken()
     with setting.pipeline() as pipeline:
         for name in registry.names():
-            entry = environments.get(name)
-            row = {"adapter": name, "environment": name if entry else "base", "installed": {}, "problem": broken.get(name, "")}
-            row["command"] = list(command_of(entry)) if entry else [sys.executable]
-            if entry and not row["problem"]:
-                probe = pipeline.jobs.prober.probe(name)
-                row["installed"] = {k: v for k, v in probe.versions.items() if k != "interpreter"}
-                states = probe.devices.values()
-                row["problem"] = "" if any(s.available for s in states) else next(s.reason for s in states)
-            elif not row["problem"]:
-                row["installed"] = {d: keys.version(d) or None for d in registry.adapter(name).distributions}
+            problem = registry.broken().get(name, "")
+            try:
+                command = command_of(name, setting.environments.get(name, {}), setting.workspace)
+            except EnvironmentMissing as error:
+                command, problem = (), problem or str(error)
+            row: dict[str, Any] = {"adapter": name, "environment": "base" if command is None else name}
+            row |= {"command": [sys.executable] if command is None else list(command), "installed": {}, "problem": problem}
+            if not problem:
+                row |= _here(name) if command is None else _elsewhere(setting, name, command, pipeline.jobs.prober.probe(name))
             yield row
+
+
+def _here(name: str) -> dict[str, Any]:
+    return {"installed": {d: keys.version(d) or None for d in registry.adapter(name).distributions}}
+
+
+def _elsewhere(setting: Setting, name: str, command: Sequence[str], probe: Probe) -> dict[str, Any]:
+    states = probe.devices.values()
+    problem = "" if any(s.available for s in states) else next(s.reason for s in states)
+    if not problem and _outdated(setting, name, command):
+        problem = f"made from other requirements than today's: porting env create {name}"
+    return {"installed": {k: v for k, v in probe.versions.items() if k != "interpreter"}, "problem": problem}
+
+
+def _outdated(setting: Setting, name: str, command: Sequence[str]) -> bool:
+    venv = venvs.find(setting.workspace, name)
+    return bool(venv and list(command) == [venv.interpreter] and not venvs.is_current(venv, registry.requirements(name)))
 
 
 def _packages(installed: dict[str, str | None]) -> str:

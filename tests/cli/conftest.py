@@ -63,3 +63,10 @@ def command() -> Callable[..., Ended]:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that nobody else uses: bundles are made, and processes can be told by it."""
+    monkeypatch.setenv("PORTING_CACHE", str(tmp_path / "own-cache"))
+    return tmp_path / "own-cache"

@@ -178,3 +178,56 @@ def test_variables_alone_make_an_environment_of_the_base_interpreter(porting: Ru
     listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
     assert listed["onnxruntime"]["command"] == [sys.executable]
     assert listed["onnxruntime"]["problem"] == ""
+
+
+def test_env_create_gives_a_backend_an_interpreter_without_torch_and_remove_takes_it_back(
+    porting: Run, setting: Path, own_cache: Path
+) -> None:
+    (setting / "porting.toml").write_text(entry("mine", "small_models:narrow"))
+    made = porting("env", "create", "onnxruntime")
+    assert (made.code, "runs on cpu" in made.out) == (0, True), made.err
+    assert "onnxruntime: Collecting onnxruntime" in made.err
+    python = own_cache / "environments" / "onnxruntime" / "bin" / "python"
+    (result,) = porting("check", *ON, "--format", "json").json()
+    assert result["outcome"] == "pass", result["message"]
+    assert result["environment"]["interpreter"] == str(python)
+    assert not list(python.parents[1].glob("lib/*/site-packages/torch"))
+    assert "there already" in porting("env", "create", "--all").out
+    listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
+    assert (listed["onnxruntime"]["environment"], listed["onnxruntime"]["problem"]) == ("onnxruntime", "")
+    assert porting("env", "remove", "onnxruntime").out == "onnxruntime: removed\n"
+    (base,) = porting("check", *ON, "--format", "json").json()
+    assert base["outcome"] == "pass"
+    assert "interpreter" not in base["environment"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("create",), 2, "name an adapter, or give --all"),
+        (("create", "onnxruntim"), 2, "Did you mean onnxruntime?"),
+        (("remove", "openvino"), 2, "unknown environment 'openvino'"),
+        (("create", "openvino"), 2, "porting.toml names an interpreter for 'openvino' already"),
+        (("create", "torch"), 3, "Python 3.77 is not here"),
+    ],
+)
+def test_an_environment_that_cannot_be_made_says_what_to_do(
+    porting: Run, setting: Path, own_cache: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    tables = '[environments.openvino]\npython = "/usr/bin/python3"\n\n[environments.torch]\npython = "3.77"\n'
+    (setting / "porting.toml").write_text(tables)
+    ended = porting("env", *arguments)
+    assert ended.code == code
+    assert says in ended.complaint()
+
+
+def test_an_environment_with_a_python_that_was_never_made_is_named(porting: Run, setting: Path, own_cache: Path) -> None:
+    (setting / "porting.toml").write_text(
+        '[environments.onnxruntime]\npython = "3.77"\n\n' + entry("mine", "small_models:narrow")
+    )
+    ended = porting("check", *ON, "--format", "json")
+    (result,) = ended.json()
+    assert (ended.code, result["outcome"], result["cause"]) == (3, "unavailable", "missing_dependency")
+    assert "porting env create onnxruntime" in result["message"]
+    listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
+    assert "porting env create onnxruntime" in listed["onnxruntime"]["problem"]

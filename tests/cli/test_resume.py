@@ -31,13 +31,6 @@ KILLS = 8
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that nobody else uses: bundles are made, and processes can be told by it."""
-    monkeypatch.setenv("PORTING_CACHE", str(tmp_path / "own-cache"))
-    return tmp_path / "own-cache"
-
-
-@pytest.fixture
 def filled_cache(porting: Run, cache: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, with the model built already."""
     monkeypatch.setenv("PORTING_CACHE", str(cache))
