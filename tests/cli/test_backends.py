@@ -1,0 +1,54 @@
+"""Backends that live in environments of their own, made as a person makes them: downloads, real compilers, real runtimes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_kit import Run
+
+pytestmark = pytest.mark.backends
+
+
+def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
+    porting: Run, setting: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (absent,) = porting("check", "small_models:narrow", "--on", "iree:cpu:fp32", "--format", "json").json()
+    assert (absent["outcome"], absent["cause"]) == ("unavailable", "missing_dependency")
+    assert "porting env create iree" in absent["message"]
+    made = porting("env", "create", "iree")
+    assert "runs on cpu" in made.out, made.err
+
+    models = ("small_models:narrow", "transformers/bert")
+    found = porting("check", *models, "--on", "iree:cpu:fp32", "--format", "json").json()
+    assert [(r["outcome"], r["evidence"], r["effective_precision"]) for r in found] == [("pass", "host", "fp32")] * 2
+    bert = found[1]
+    assert bert["axes"] == {"batch": "dynamic", "sequence": "dynamic"}
+    assert bert["placement"]["target_ops"] > 20
+    assert bert["environment"]["iree"].startswith("3.")
+
+    assert porting("convert", "small_models:narrow", "--to", "iree:cpu:fp32", "-o", "port").code == 0
+    python = own_cache / "environments" / "iree" / "bin" / "python"
+    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "differs by" in done.stdout
+
+
+def test_what_iree_cannot_compile_is_named(porting: Run, setting: Path) -> None:
+    from porting.adapters.iree.adapter import CompileError, IreeAdapter, diagnosis
+
+    from porting.types import Cause, Outcome
+
+    printed = (
+        "Error invoking IREE compiler tool iree-compile\nError code: 1\nDiagnostics:\n/tmp/model.mlir:91:13: error: failed to "
+        "legalize operation 'torch.operator' that was explicitly marked illegal: %358 = \"torch.operator\"(%357) "
+        '<{name = "onnx.If"}>' + " ({...}" * 400
+    )
+    said = diagnosis(printed)
+    assert said.startswith("error code: 1: failed to legalize operation 'torch.operator'")
+    assert said.endswith("(onnx.If)")
+    assert len(said) < 300
+    classify = IreeAdapter().classify
+    assert classify(CompileError(said)) == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)
+    assert classify(CompileError(diagnosis("Error code: -11\nDiagnostics:\n"))) == (Outcome.FAIL, Cause.CRASH)
