@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -115,7 +116,8 @@ def compile_module(source: Path, module: Path, statistics: Path) -> None:
     try:
         compile_file(str(source), output_file=str(module), input_type="onnx", extra_args=flags)
     except CompilerToolError as error:
-        raise CompileError(diagnosis(str(error))) from error
+        print(error, file=sys.stderr)  # whole, for the log
+        raise CompileError(diagnosis(str(error))) from None  # or the pages would be what a person reads
     if not module.is_file():  # an exit status of 0 proves nothing
         raise CompileError("it ended well and left no module")
 

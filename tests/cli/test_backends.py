@@ -28,6 +28,11 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     assert bert["placement"]["target_ops"] > 20
     assert bert["environment"]["iree"].startswith("3.")
 
+    (refused,) = porting("check", "pretrained/silero-vad", "--on", "iree:cpu:fp32", "--format", "json").json()
+    assert (refused["stage"], refused["outcome"], refused["cause"]) == ("convert", "unsupported", "unsupported_op")
+    assert refused["message"].startswith("CompileError: error code: 1: failed to legalize")
+    assert "(onnx.If)" in refused["message"]
+
     assert porting("convert", "small_models:narrow", "--to", "iree:cpu:fp32", "-o", "port").code == 0
     python = own_cache / "environments" / "iree" / "bin" / "python"
     done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
