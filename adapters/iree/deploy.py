@@ -33,7 +33,8 @@ def run(port: dict[str, Any], precision: str, inputs: dict[str, np.ndarray[Any, 
     print(f"{port['files'][0]} at {precision} on {config.device}")
     answer = iree.load_vm_modules(*modules, program, config=config)[-1][entry](*[inputs[spec["name"]] for spec in port["inputs"]])
     results = answer if isinstance(answer, (tuple, list)) else [answer]
-    return {spec["name"]: np.array(value.to_host()) for spec, value in zip(port["outputs"], results, strict=True)}
+    names = [spec["name"] for spec in port["outputs"]]
+    return {name: np.array(value.to_host()) for name, value in zip(names, results)}  # noqa: B905 -- runs on Python 3.9 as well
 
 
 def read_inputs(port: dict[str, Any], path: Path) -> dict[str, np.ndarray[Any, Any]]:
