@@ -37,7 +37,7 @@ backends: $(READY)  ## Make the environments of the backends that are not here, 
 
 backends-test: $(READY)  ## Test the backends that live in environments of their own, each by the whole conformance suite
 	grep -h '^iree' adapters/iree/requirements.txt | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/backends
-	PYTHONPATH=$(VENV)/backends $(BIN)/python -m pytest -q tests/conformance/test_adapters.py -k Iree
+	PYTHONPATH=$(CURDIR)/$(VENV)/backends $(BIN)/python -m pytest -q tests/conformance/test_adapters.py -k Iree
 	$(BIN)/python -m pytest -q -m backends
 
 check: $(READY)  ## Lint, check types, layers and docs
