@@ -124,15 +124,17 @@ class Adapter:
     family: ClassVar[Family]
     need: ClassVar[FormNeed]
     devices: ClassVar[Mapping[str, Tuple[Precision, ...]]]
-    """Device name to the precisions that can be asked for there."""
+    """Device name to the precisions that can be asked for there. Chips of a kind are written KIND-CHIP, `rocm-gfx942`."""
     evidence: ClassVar[Mapping[str, Evidence]] = {}
-    """By device; HARDWARE where not named."""
+    """By device; HARDWARE where not named. For a device with COMPILED, `convert` is all that is called, and its Artifact has to
+    carry the placement that the compiler tells."""
     distributions: ClassVar[Tuple[str, ...]]
     """Distributions on the package index whose versions decide results, the backend first."""
     install_hint: ClassVar[str]
     """The command that brings the backend, shown when it is missing."""
     minimum_target_share: ClassVar[float] = 1.0
-    """Share of the operators that must run on the target; less is `degraded`."""
+    """Share of the arithmetic, of the operators where the backend cannot tell that, that must run on the target; less is
+    `degraded`."""
 
     @classmethod
     def warm(cls) -> None:
@@ -165,8 +167,21 @@ class Adapter:
         return cls.evidence.get(device, Evidence.HARDWARE)
 
     @classmethod
+    def chips(cls, device: str) -> Sequence[str]:
+        """Declared devices of the same kind as `device`, which itself need not be one; none where it names no chip."""
+        kind, dash, _ = device.partition("-")
+        return [known for known in cls.devices if known.startswith(kind + dash)] if dash else []
+
+    @classmethod
     def deploy_script(cls) -> Path:
-        """The file that becomes `run.py` beside an exported artifact: loads it with the backend alone."""
+        """The file that becomes `backend.py` beside an exported artifact. Its one function runs the model once, with the backend
+        and numpy alone; porting/deploy/run.py calls it:
+
+            def run(artifact, target, inputs): ...
+
+        artifact: what port.json says of it, a dict; inputs: arrays by name, bfloat16 as float32. Returns outputs by name, and
+        prints a line that says what ran where. Its docstring ends with what has to be installed.
+        """
         import sys
 
         module_file = sys.modules[cls.__module__].__file__

@@ -85,7 +85,8 @@ class FormKey:
     @classmethod
     def of(cls, need: FormNeed, target: Target) -> FormKey:
         """The form an adapter's need means for `target`."""
-        precision = target.precision if need.at_target_precision else Precision.FP32
+        asked = Precision.FP32 if target.precision is Precision.INT8 else target.precision  # quantised by the adapter
+        precision = asked if need.at_target_precision else Precision.FP32
         return cls(need.kind, precision, need.dynamic)
 
 

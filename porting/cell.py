@@ -86,7 +86,10 @@ class CellRun:
     def _steps(self) -> Finding:
         self._available()
         bundle, form = self._reference()
-        self._convert(bundle, form)
+        artifact = self._convert(bundle, form)
+        if self.evidence is Evidence.COMPILED:
+            self.placement = artifact.placement
+            return verdict.of_artifact(artifact, self.cell.adapter.minimum_target_share)
         judged = bundle.cases_for(form)
         outputs = self._run(bundle, judged)
         return self._judge(bundle, form, judged, outputs)
@@ -95,7 +98,8 @@ class CellRun:
         device = device_state(self.cell, self._jobs)
         if device.available:
             return
-        outcome = Outcome.UNSUPPORTED if device.cause is Cause.UNSUPPORTED_DTYPE else Outcome.UNAVAILABLE
+        refused = device.cause in (Cause.UNSUPPORTED_DTYPE, Cause.UNSUPPORTED_TARGET)
+        outcome = Outcome.UNSUPPORTED if refused else Outcome.UNAVAILABLE
         hint = self.cell.adapter.install_hint if device.cause is Cause.MISSING_DEPENDENCY else ""
         raise Stop(Finding(Stage.ENVIRONMENT, outcome, device.cause or Cause.MISSING_DEVICE, device.reason, hint))
 
@@ -118,11 +122,12 @@ class CellRun:
             raise Stop(Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message))
         return bundle, form
 
-    def _convert(self, bundle: Bundle, form: FormRecord) -> None:
+    def _convert(self, bundle: Bundle, form: FormRecord) -> Artifact:
         self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
         self._jobs.warm_for(adapter=self.cell.adapter)
         payload = self._payload("convert", form=to_json(bundle.form(form)))
-        self.artifact = from_json(Artifact, self._must(payload, bundle))
+        artifact = self.artifact = from_json(Artifact, self._must(payload, bundle))
+        return artifact
 
     def _run(self, bundle: Bundle, judged: Sequence[Case]) -> dict[str, Path]:
         """Load the artifact in a fresh process and run every case. Returns the files of outputs by case."""
@@ -228,8 +233,14 @@ class CellRun:
 
 
 def device_state(cell: Cell, jobs: Jobs) -> DeviceState:
-    """What is known about the cell's device, the precision included."""
-    state = jobs.prober.probe(cell.target.adapter).devices.get(cell.target.device)
+    """What is known about the cell's device, the precision included. A chip that nobody declared is not supported where its kind
+    is here."""
+    target, devices = cell.target, jobs.prober.probe(cell.target.adapter).devices
+    chips = cell.adapter.chips(target.device)
+    state = devices.get(target.device if target.device in cell.adapter.devices or not chips else chips[0])
+    if state and state.available and target.device not in cell.adapter.devices:
+        message = f"{target.adapter} does not know {target.device}; it knows {', '.join(chips)}"
+        return DeviceState(False, message, Cause.UNSUPPORTED_TARGET)
     if state is None:
         return DeviceState(False, f"{cell.target.adapter} said nothing about {cell.target.device}", Cause.HARNESS)
     if state.available and state.precisions and cell.target.precision not in state.precisions:

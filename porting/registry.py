@@ -65,14 +65,18 @@ def broken() -> Mapping[str, str]:
 
 
 def target(text: str) -> Target:
-    """Read `adapter:device:precision`. Raises UsageError for another form, UnknownName for a part that nobody knows."""
+    """Read `adapter:device:precision`. Raises UsageError for another form, UnknownName for a part that nobody knows.
+
+    A chip that the adapter does not declare, of a kind that it does, is a target all the same: one that will be unsupported.
+    """
     parts = text.split(":")
     if len(parts) != 3 or not all(parts):
         raise UsageError(f"{text!r} is no target.", "Write adapter:device:precision, for instance onnxruntime:cpu:fp32.")
     found = adapter(parts[0])
-    if parts[1] not in found.devices:
+    chips = [parts[1]] if parts[1] in found.devices else found.chips(parts[1])  # of a chip that nobody declared: its kind's
+    if not chips:
         raise UnknownName("device", parts[1], list(found.devices), f"{parts[0]} knows {', '.join(found.devices)}.")
-    precisions = [p.value for p in found.devices[parts[1]]]
+    precisions = list(dict.fromkeys(p.value for chip in chips for p in found.devices[chip]))
     if parts[2] not in precisions:
         raise UnknownName("precision", parts[2], precisions, f"{parts[0]}:{parts[1]} takes {', '.join(precisions)}.")
     return Target(parts[0], parts[1], Precision(parts[2]))

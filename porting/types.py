@@ -233,7 +233,7 @@ _METADATA = frozenset(
 
 @dataclass(frozen=True)
 class Placement:
-    """What really ran where, asked of the backend after running."""
+    """What really ran where, asked of the backend after running; of an artifact, what would."""
 
     target_ops: Optional[int] = None
     """Operators (nodes, kernels, delegate calls) that the target executed; None when the backend cannot tell."""
@@ -243,6 +243,8 @@ class Placement:
     """The device in the backend's own words."""
     detail: Mapping[str, int] = field(default_factory=dict)
     """Count by partition, delegate or provider."""
+    arithmetic: Optional[float] = None
+    """Share of the multiply-adds that the target did, 0 to 1; None when the backend cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,8 @@ class Artifact:
     outputs: Tuple[TensorSpec, ...]
     options: Mapping[str, Json] = field(default_factory=dict)
     """What load needs to know besides: provider, device name, hints."""
-    quantity: Optional[int] = None
-    """Delegated or compiled operators where the compiler counts them; 0 is not a success."""
+    placement: Optional[Placement] = None
+    """What the compiler says it made for the target, and what it left to others. All there is to tell where nothing runs."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from porting.bundle import Bundle, Case, Failure, FormRecord
 from porting.compare import Verdict
 from porting.runner import JobEnd
-from porting.types import Cause, Outcome, Placement, Precision, Stage
+from porting.types import Artifact, Cause, Outcome, Placement, Precision, Stage
 from porting.worker import DISK_STATUS
 
 _BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
@@ -101,15 +101,36 @@ def of_comparison(
         said = "cannot say that any operator" if placement.target_ops is None else "says that no operator"
         message = f"the numbers are right, but the backend {said} ran on the target"
         return Finding(Stage.COMPARE, Outcome.FAIL, Cause.NOTHING_EXECUTED, message)
-    other = placement.other_ops or 0
-    share = placement.target_ops / (placement.target_ops + other)
-    if other and share < minimum_target_share:
-        message = f"{other} of {placement.target_ops + other} operators ran elsewhere than on the target; {verdict.message}"
-        return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, message)
+    elsewhere = _elsewhere(placement, minimum_target_share, "ran elsewhere than on the target")
+    if elsewhere:
+        return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, f"{elsewhere}; {verdict.message}")
     if effective is not asked:
         message = f"the numbers are right, but {asked.value} was asked for and {effective.value} computed; {verdict.message}"
         return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.PRECISION, message)
     return Finding(Stage.COMPARE, Outcome.PASS, None, verdict.message)
+
+
+def of_artifact(artifact: Artifact, minimum_target_share: float) -> Finding:
+    """What a compiler that nothing runs after has made: a pass by the evidence `compiled`, which says nothing about numbers."""
+    placement = artifact.placement
+    if not placement or not placement.target_ops:
+        said = "does not say that it compiled" if not placement or placement.target_ops is None else "says that it compiled not"
+        return Finding(Stage.CONVERT, Outcome.FAIL, Cause.NOTHING_EXECUTED, f"the compiler {said} one operator for the target")
+    made = f"compiled {placement.target_ops} operators or kernels for {placement.device}; nothing ran"
+    elsewhere = _elsewhere(placement, minimum_target_share, "are left to others than the target")
+    if elsewhere:
+        return Finding(Stage.CONVERT, Outcome.DEGRADED, Cause.FALLBACK, f"{elsewhere}; {made}")
+    return Finding(Stage.CONVERT, Outcome.PASS, None, made)
+
+
+def _elsewhere(placement: Placement, minimum: float, what: str) -> str:
+    """What ran elsewhere than on the target, where that is more than it may be; empty otherwise."""
+    target, other = placement.target_ops or 0, placement.other_ops or 0
+    share = target / (target + other) if placement.arithmetic is None else placement.arithmetic
+    if not other or share >= minimum:
+        return ""
+    arithmetic = "" if placement.arithmetic is None else f", {1 - placement.arithmetic:.1%} of the arithmetic,"
+    return f"{other} of {target + other} operators{arithmetic} {what}"
 
 
 def judged_precision(asked: Precision, effective: Precision) -> Precision:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from porting.types import Result
+from porting.types import Evidence, Result
 
 HERE = Path(__file__).parent
 
@@ -55,6 +55,11 @@ EXPECTED = {
     "lies_in_classify": ("run", "fail", "exception"),
     "other_sizes": ("compare", "mismatch", "tolerance"),
     "batch_one": ("run", "fail", "dynamic_shape"),
+    "chip-whole": ("convert", "pass", None),
+    "chip-part": ("convert", "degraded", "fallback"),
+    "chip-nothing": ("convert", "fail", "nothing_executed"),
+    "chip-silent": ("convert", "fail", "nothing_executed"),
+    "chip-unknown": ("environment", "unsupported", "unsupported_target"),
 }
 
 
@@ -74,7 +79,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Resu
         patch.chdir(home)
         registry.refresh()
         limits = Limits(seconds=12.0, silent_seconds=3.0, memory_bytes=1500 << 20, log_bytes=64 << 20)
-        found = check("sample_models:two_outputs", targets=["faulty:*"], options=Options(limits))
+        found = check("sample_models:two_outputs", targets=["faulty:*", "faulty:chip-unknown:fp32"], options=Options(limits))
         yield {r.target.split(":")[1]: r for r in found}
     registry.refresh()
 
@@ -109,6 +114,20 @@ def test_messages_stay_short_and_printable_whatever_was_thrown(results: dict[str
 def test_wrong_at_other_sizes_is_said_axis_by_axis(results: dict[str, Result]) -> None:
     assert results["none"].axes == {"batch": "dynamic", "sequence": "dynamic"}
     assert results["other_sizes"].axes == {"batch": "wrong at other sizes", "sequence": "wrong at other sizes"}
+
+
+def test_what_was_compiled_only_claims_no_more(results: dict[str, Result]) -> None:
+    whole = results["chip-whole"]
+    assert whole.evidence is Evidence.COMPILED
+    assert whole.message == "compiled 12 operators or kernels for chip-whole; nothing ran"
+    assert whole.cases == ()
+    assert whole.effective_precision is None
+    assert "50.0% of the arithmetic" in results["chip-part"].message
+
+
+def test_a_chip_that_the_stack_does_not_know_is_told_from_those_it_does(results: dict[str, Result]) -> None:
+    unknown = results["chip-unknown"]
+    assert unknown.message == "faulty does not know chip-unknown; it knows chip-whole, chip-part, chip-nothing, chip-silent"
 
 
 def test_no_process_of_a_fault_is_left(results: dict[str, Result]) -> None:

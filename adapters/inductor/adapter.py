@@ -74,7 +74,7 @@ class InductorAdapter(Adapter):
             session.run(form.sample(number))
         shutil.rmtree(str(folder / CACHE / "locks"), ignore_errors=True)
         files = [str(path.relative_to(folder)) for path in sorted((folder / CACHE).rglob("*")) if path.is_file()]
-        return Artifact((programs.FILE, *files), form.inputs, form.outputs, artifact.options, session.placement().target_ops)
+        return Artifact((programs.FILE, *files), form.inputs, form.outputs, artifact.options, session.placement())
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> InductorSession:
         add_to_cache(folder / CACHE, use_cache())

@@ -1,14 +1,11 @@
-"""Run this model with PyTorch alone: python run.py [--input inputs.npz] [--check]
+"""PyTorch alone, on the device the model was ported to.
 
 Needs: pip install torch numpy, and the plugin of the device in port.json
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +24,14 @@ PLUGINS = {
     "txda": "torch_txda",
     "ptpu": "torch_ptpu",
 }
-TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 
-def run(port: dict[str, Any], precision: str, inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def run(artifact: dict[str, Any], target: str, inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     """Load the exported program on the device the model was ported to, and run it once."""
-    device = port["options"]["device"]
+    device = artifact["options"]["device"]
     if device in PLUGINS:
         importlib.import_module(PLUGINS[device])
-    program = torch.export.load(str(HERE / port["files"][0]))
+    program = torch.export.load(str(HERE / artifact["files"][0]))
     if device != "cpu":
         program = move_to_device_pass(program, device)
     module = program.module(check_guards=False)
@@ -44,9 +40,9 @@ def run(port: dict[str, Any], precision: str, inputs: dict[str, np.ndarray[Any, 
         return torch.from_numpy(inputs[spec["name"]]).to(device, getattr(torch, spec["dtype"]))
 
     with torch.no_grad():
-        results = module(*(tensor(spec) for spec in port["inputs"]))
-    print(f"{port['files'][0]} at {precision} on {device}")
-    names = [spec["name"] for spec in port["outputs"]]
+        results = module(*(tensor(spec) for spec in artifact["inputs"]))
+    print(f"{artifact['files'][0]} for {target} on {device}")
+    names = [spec["name"] for spec in artifact["outputs"]]
     return {name: host(result) for name, result in zip(names, results)}  # noqa: B905 -- runs on Python 3.9 as well
 
 
@@ -54,46 +50,3 @@ def host(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     """In host memory; numpy has no bfloat16, so that comes as float32."""
     array: np.ndarray[Any, Any] = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).cpu().numpy()
     return array
-
-
-def read_inputs(port: dict[str, Any], path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Arrays by input name, as they are in the file."""
-    if not path.is_file():
-        sys.exit(f"{path} is not there: give --input FILE.npz with {', '.join(spec['name'] for spec in port['inputs'])}")
-    with np.load(path) as file:
-        return {spec["name"]: file[spec["name"]] for spec in port["inputs"]}
-
-
-def check(outputs: dict[str, np.ndarray[Any, Any]], sample: Path, tolerance: float) -> bool:
-    """Compare with the outputs that were shipped: relative L2 for floats, share of differing elements for the rest."""
-    good = True
-    with np.load(sample) as file:
-        for name, value in outputs.items():
-            expected = file[f"output:{name}"]
-            if expected.dtype.kind == "f":
-                error = np.linalg.norm(value.astype(np.float64) - expected) / max(np.linalg.norm(expected), 1e-30)
-            else:
-                error = np.mean(value != expected)
-            good = good and value.shape == expected.shape and bool(error <= tolerance)
-            print(f"{name}: differs by {error:.2e}, allowed {tolerance:.0e}")
-    return good
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Run this model, or check it against the answers it was shipped with.")
-    parser.add_argument("--input", type=Path, default=HERE / "sample.npz", help="npz with one array an input, by name")
-    parser.add_argument("--check", action="store_true", help="compare with the outputs in sample.npz; exit 1 if they differ")
-    parser.add_argument("--tolerance", type=float, help="allowed relative difference (default: by the target's precision)")
-    options = parser.parse_args()
-    description = json.loads((HERE / "port.json").read_text())
-    port, precision = description["artifact"], description["target"].split(":")[2]
-    outputs = run(port, precision, read_inputs(port, HERE / "sample.npz" if options.check else options.input))
-    for name, value in outputs.items():
-        print(f"{name} {value.dtype} {list(value.shape)} {np.array2string(value.ravel()[:5], precision=5)}")
-    tolerance = options.tolerance if options.tolerance is not None else TOLERANCE[precision]
-    if options.check and not check(outputs, HERE / "sample.npz", tolerance):
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

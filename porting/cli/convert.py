@@ -23,8 +23,9 @@ def command(
 ) -> int:
     """Convert MODEL for a target, check it on every case, and write a folder that deploys without this toolkit.
 
-    The folder gets the artifact, port.json (source, digests, versions, inputs and outputs, tolerance, result), run.py (loads
-    it with the backend alone) and sample.npz. Nothing is written unless the check passed.
+    The folder gets the artifact, port.json (source, digests, versions, inputs and outputs, tolerance, result), run.py (runs
+    it with the backend alone, through backend.py) and sample.npz. Nothing is written unless the check passed. For a target
+    that is compiled for only, sample.npz holds what the model should answer there.
     """
     from porting import api
     from porting.cli._progress import progress

@@ -44,13 +44,17 @@ class AdapterConformance:
     adapter: ClassVar[type[Adapter]]
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """`target` is every target that is here; `one_target` one a device, for what does not depend on the precision."""
+        """`target` is every target that is here; `one_target` one a device, for what does not depend on the precision;
+        `compiled_target` every one that is compiled for only."""
         import pytest
 
         here = available_targets(self.adapter)
-        nothing = pytest.param(None, marks=pytest.mark.skip(reason=f"no device of {self.adapter.name} is here"))
-        by_device = {target.device: target for target in reversed(here)}
-        values: dict[str, list[Any]] = {"target": [*here], "one_target": [*by_device.values()]}
+        run = [target for target in here if not _compiled_only(self.adapter, target)]
+        by_device = {target.device: target for target in reversed(run)}
+        compiled = [target for target in here if _compiled_only(self.adapter, target)]
+        values: dict[str, list[Any]] = {"target": [*run], "one_target": [*by_device.values()], "compiled_target": [*compiled]}
+        reason = "it compiles for nothing that it does not run on" if here else f"no device of {self.adapter.name} is here"
+        nothing = pytest.param(None, marks=pytest.mark.skip(reason=reason))
         for name in values.keys() & set(metafunc.fixturenames):
             metafunc.parametrize(name, values[name] or [nothing], ids=str)
 
@@ -81,8 +85,11 @@ class AdapterConformance:
 
     def test_its_deploy_script_stands_alone(self) -> None:
         script = self.adapter.deploy_script()
-        imported = _imports(ast.parse(script.read_text(encoding="utf-8")))
-        assert "porting" not in imported, "an artifact is deployed without this toolkit"
+        tree = ast.parse(script.read_text(encoding="utf-8"))
+        assert "porting" not in _imports(tree), "an artifact is deployed without this toolkit"
+        assert "Needs: " in (ast.get_docstring(tree) or ""), "a person has to know what to install"
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert [argument.arg for argument in functions["run"].args.args] == ["artifact", "target", "inputs"]
 
     # ---- probe
 
@@ -165,6 +172,20 @@ class AdapterConformance:
         inputs = cell.inputs({})
         _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
 
+    # ---- where nothing runs
+
+    def test_what_it_compiles_is_there_and_says_how_much_is_for_the_target(self, compiled_target: Target, tmp_path: Path) -> None:
+        form = _form(False, self.adapter.need, compiled_target.precision)
+        folder = tmp_path / "artifact"
+        folder.mkdir()
+        artifact = self.adapter().convert(form, compiled_target, folder)
+        assert artifact.files
+        assert all((folder / name).stat().st_size for name in artifact.files)
+        assert artifact.placement, "nothing runs: the compiler's word is all there is"
+        assert artifact.placement.target_ops
+        assert artifact.placement.device
+        _refuses_garbage(self.adapter, form, compiled_target, tmp_path)
+
     # ---- what it says about itself
 
     def test_it_says_what_ran_on_the_target(self, target: Target) -> None:
@@ -196,22 +217,31 @@ class AdapterConformance:
         assert fresh.run_script(folder, "--check")[0] == 1
 
     def test_a_file_that_is_no_model_is_refused(self, one_target: Target, tmp_path: Path) -> None:
-        cell = _cell(self.adapter, one_target)
-        garbage, folder = tmp_path / cell.form.path.name, tmp_path / "artifact"
-        garbage.write_bytes(b"\x00garbage" * 64)
-        folder.mkdir()
-        adapter = self.adapter()
-        try:
-            artifact = adapter.convert(replace(cell.form, path=garbage), one_target, folder)
-            adapter.load(artifact, one_target, folder)
-        except Exception as error:  # noqa: BLE001 -- backends raise what they like, as long as they raise
-            meaning = adapter.classify(error)
-            assert meaning is None or isinstance(meaning[0], Outcome)
-        else:
-            raise AssertionError("garbage was converted and loaded without an error")
+        _refuses_garbage(self.adapter, _cell(self.adapter, one_target).form, one_target, tmp_path)
 
 
 # ---- what the tests share -----------------------------------------------------------------------------------------
+
+
+def _refuses_garbage(adapter: type[Adapter], form: ExportedForm, target: Target, scratch: Path) -> None:
+    """Assert that a file that is no model is refused, by convert or by load; by convert where nothing loads it."""
+    garbage, folder = scratch / form.path.name, scratch / "garbage"
+    garbage.write_bytes(b"\x00garbage" * 64)
+    folder.mkdir()
+    made = adapter()
+    try:
+        artifact = made.convert(replace(form, path=garbage), target, folder)
+        if not _compiled_only(adapter, target):
+            made.load(artifact, target, folder)
+    except Exception as error:  # noqa: BLE001 -- backends raise what they like, as long as they raise
+        meaning = made.classify(error)
+        assert meaning is None or isinstance(meaning[0], Outcome)
+    else:
+        raise AssertionError("garbage was taken for a model")
+
+
+def _compiled_only(adapter: type[Adapter], target: Target) -> bool:
+    return adapter.evidence_of(target.device) is Evidence.COMPILED
 
 
 class _Cell:
@@ -221,7 +251,7 @@ class _Cell:
         need = replace(adapter.need, dynamic=False) if static else adapter.need
         self.model: TinyModel = models.scalars() if static else models.mixed()
         self.folder = Path(tempfile.mkdtemp(dir=_scratch()))
-        self.form: ExportedForm = _form(static, need, target.precision if need.at_target_precision else Precision.FP32)
+        self.form: ExportedForm = _form(static, need, target.precision)
         self.artifact: Artifact = adapter().convert(self.form, target, self.folder)
         self.session: Session = adapter().load(self.artifact, target, self.folder)
 
@@ -249,6 +279,7 @@ def _probe(adapter: type[Adapter]) -> Probe:
 
 @functools.cache
 def _form(static: bool, need: FormNeed, precision: Precision) -> ExportedForm:
+    """The exported model for a target of `precision`."""
     model = models.scalars() if static else models.mixed()
     return models.export(model, need, precision, Path(tempfile.mkdtemp(dir=_scratch())))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import Adapter, Probe
+from porting.deploy import BACKEND, RUNNER
 from porting.tensors import read_tensors, write_npz, write_tensors
 from porting.types import Artifact, Target, from_json, to_json
 
@@ -45,9 +46,10 @@ def moved(artifact: Artifact, folder: Path, to: Path) -> Path:
 
 
 def deployed(adapter: type[Adapter], artifact: Artifact, target: Target, folder: Path, to: Path) -> Path:
-    """Lay out a folder as `porting convert` does: the artifact, port.json, run.py."""
+    """Lay out a folder as `porting convert` does: the artifact, port.json, run.py, backend.py."""
     moved(artifact, folder, to)
-    shutil.copyfile(adapter.deploy_script(), to / "run.py")
+    shutil.copyfile(RUNNER, to / RUNNER.name)
+    shutil.copyfile(adapter.deploy_script(), to / BACKEND)
     port = {"model": "conformance", "target": str(target), "artifact": to_json(artifact)}
     (to / "port.json").write_text(json.dumps(port))
     return to

@@ -119,7 +119,7 @@ def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path)
     """Export the form an adapter needs for a target of `precision`, with one sample input file."""
     import torch
 
-    at = precision if need.at_target_precision else Precision.FP32
+    at = precision if need.at_target_precision and precision is not Precision.INT8 else Precision.FP32
     inputs, outputs = (_specs(specs, FLOATS[at], need.dynamic) for specs in (model.inputs, model.outputs))
     example = typed(model.draw(NOMINAL), inputs)
     write_tensors(folder / "sample.npz", example)

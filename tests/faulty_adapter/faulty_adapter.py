@@ -23,19 +23,27 @@ FAULTS = (
     "long_message", "not_utf8", "flood", "raises", "system_exit", "lies_in_classify", "other_sizes", "batch_one", "admits_tf32",
 )  # fmt: skip
 
+# Chips that are compiled for and never run on, by what their compiler says it made.
+CHIPS = {
+    "chip-whole": Placement(12, 0, "chip-whole"),
+    "chip-part": Placement(9, 3, "chip-part", arithmetic=0.5),
+    "chip-nothing": Placement(0, 12, "chip-nothing"),
+    "chip-silent": None,
+}
+
 
 class FaultyAdapter(Adapter):
     name = "faulty"
     vendor = "nobody"
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
-    devices = dict.fromkeys(FAULTS, (Precision.FP32,))
-    evidence = dict.fromkeys(FAULTS, Evidence.HOST)
+    devices = dict.fromkeys((*FAULTS, *CHIPS), (Precision.FP32,))
+    evidence = dict.fromkeys(FAULTS, Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
     distributions = ("onnxruntime",)
     install_hint = "pip install onnxruntime"
 
     def probe(self) -> Probe:
-        there = {fault: DeviceState(True) for fault in FAULTS if fault != "bad_probe_device"}
+        there = {fault: DeviceState(True) for fault in self.devices if fault != "bad_probe_device"}
         return Probe(there, {"faulty": "0.1"})
 
     def convert(self, form: Any, target: Any, folder: Path) -> Artifact:
@@ -57,7 +65,7 @@ class FaultyAdapter(Adapter):
             if path.is_file() and path.suffix in (".onnx", ".data", ".safetensors"):
                 shutil.copyfile(path, folder / path.name)
         outputs = tuple(TensorSpec(s.name, s.dtype, s.shape) for s in form.outputs)
-        return Artifact((form.path.name,), form.inputs, outputs)
+        return Artifact((form.path.name,), form.inputs, outputs, placement=CHIPS.get(fault))
 
     def load(self, artifact: Artifact, target: Any, folder: Path) -> FaultySession:
         if target.device == "load_segfault":

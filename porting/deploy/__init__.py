@@ -1,4 +1,5 @@
-"""Write a converted model so that it deploys without us: the artifact, port.json, run.py, sample inputs and outputs."""
+"""Write a converted model so that it deploys without us: the artifact, port.json, run.py with backend.py,
+sample inputs and outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from porting.workspace import atomic_write, digest_file, disk_errors
 if TYPE_CHECKING:
     from porting.cell import CellRun
 
-PORT = "port.json"
+PORT, BACKEND = "port.json", "backend.py"
+RUNNER = Path(__file__).with_name("run.py")
+"""Shipped as it is: reads the sample, lets backend.py run the model, compares."""
 
 
 @contextlib.contextmanager
@@ -52,7 +55,8 @@ def write_port(run: CellRun, result: Result, folder: Path) -> None:
     try:
         with disk_errors(folder):
             shutil.copytree(run.folder / "artifact", part)
-            shutil.copyfile(run.cell.adapter.deploy_script(), part / "run.py")
+            shutil.copyfile(RUNNER, part / RUNNER.name)
+            shutil.copyfile(run.cell.adapter.deploy_script(), part / BACKEND)
             _write_sample(run, part / "sample.npz")
         atomic_write(part / PORT, json.dumps(_port(run, result, part), indent=1).encode())
         with disk_errors(folder):
@@ -86,15 +90,17 @@ def _remove_port(folder: Path) -> None:
 
 
 def _write_sample(run: CellRun, path: Path) -> None:
-    """The first case: inputs as they are, and what the target answered, as `output:NAME`. Plain npz: run.py has numpy alone."""
+    """The first case: inputs as they are, and what the target answered, as `output:NAME`; where nothing ran, what it should
+    answer. Plain npz: run.py has numpy alone."""
     import numpy as np
 
-    from porting.tensors import read_tensors, write_npz
+    from porting.tensors import as_declared, read_tensors, write_npz
 
     assert run.bundle is not None
-    case = run.bundle.cases[0]
+    assert run.artifact is not None
+    case, answers = run.bundle.cases[0], run.folder / "outputs" / "0.npz"
     inputs = run.bundle.read(case.inputs)
-    outputs = read_tensors(run.folder / "outputs" / "0.npz")
+    outputs = read_tensors(answers) if answers.exists() else as_declared(run.bundle.read(case.truth), run.artifact.outputs)
     plain = {f"output:{n}": a.astype(np.float32) if str(a.dtype) == "bfloat16" else a for n, a in outputs.items()}
     write_npz(path, {**inputs, **plain})
 
