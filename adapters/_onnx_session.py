@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Outcome, Placement, Precision, Target
 
-from . import _onnx_model
+from . import _onnx_model, _onnx_quantize
 from ._causes import Meaning, Rule, first_match, one_line
 
 if TYPE_CHECKING:
@@ -87,10 +87,9 @@ class OnnxSessionAdapter(Adapter):
         return DeviceState(True)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
-        lower = _onnx_model.lower_to_half if target.precision is Precision.FP16 else _onnx_model.copy_model
         provider = self.providers[target.device]
         options = {"provider": provider.name, "provider_options": provider.options_at(target.precision)}
-        return Artifact(lower(form.path, folder), form.inputs, form.outputs, options)
+        return Artifact(_lowered(form, target.precision, folder), form.inputs, form.outputs, options)
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
         runtime = import_runtime(self.module)
@@ -107,6 +106,8 @@ class OnnxSessionAdapter(Adapter):
             return Outcome.FAIL, Cause.FALLBACK
         if isinstance(error, _onnx_model.OutsideError):
             return Outcome.FAIL, Cause.UNTRUSTED
+        if isinstance(error, _onnx_quantize.NothingToQuantize):
+            return Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE
         message = str(error)
         meaning = first_match(message, RULES)
         if meaning == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP) and self._has_kernel(message):
@@ -122,6 +123,14 @@ class OnnxSessionAdapter(Adapter):
         if match is None or not hasattr(state, "get_all_opkernel_def"):
             return False
         return any(kernel.op_name == match[1] for kernel in state.get_all_opkernel_def())
+
+
+def _lowered(form: ExportedForm, precision: Precision, folder: Path) -> Tuple[str, ...]:
+    """Write the fp32 form at another precision, or as it is. Returns the files."""
+    if precision is Precision.INT8:
+        return _onnx_quantize.quantize(form, folder)
+    lower = _onnx_model.lower_to_half if precision is Precision.FP16 else _onnx_model.copy_model
+    return lower(form.path, folder)
 
 
 def import_runtime(module: str) -> Any:
@@ -160,6 +169,8 @@ def start(runtime: Any, model: Any, provider: Provider, precision: Precision, re
     elif record:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(tempfile.mkdtemp(prefix="onnx-profile-")) / "run")
+    if precision is Precision.INT8:  # what became of the graph is the only place that says which kernels compute in int8
+        options.optimized_model_filepath = str(Path(tempfile.mkdtemp(prefix="onnx-optimized-")) / _onnx_model.FILE)
     # The CPU stays in the list: a provider may leave it operators, which placement then counts. Whether the wanted
     # provider is there at all is asked below, since onnxruntime replaces one that cannot start by the CPU and prints a line.
     wanted = [(provider.name, provider.options_at(precision))] + ([CPU] if provider.name != CPU else [])
@@ -193,6 +204,8 @@ class OnnxSession:
         self._provider = provider
         self._precision = precision
         self._counts: Optional[Dict[str, int]] = None
+        optimized = session.get_session_options().optimized_model_filepath
+        self._in_int8 = _int8_kernels(Path(optimized)) if optimized else 0
 
     def run(self, inputs: Arrays) -> Arrays:
         values = self._session.run(None, {name: inputs[name] for name in self._inputs})
@@ -204,11 +217,25 @@ class OnnxSession:
             self._counts = nodes_by_provider(self._session)
         target = self._counts.get(self._provider.name, 0)
         providers = ", ".join(self._session.get_providers())
-        return Placement(target, sum(self._counts.values()) - target, providers, self._counts)
+        detail = {**self._counts, **({"int8 kernels": self._in_int8} if self._in_int8 else {})}
+        return Placement(target, sum(self._counts.values()) - target, providers, detail)
 
     def effective_precision(self) -> Precision:
         # At fp16 the CPU provider computes most operators in fp32 between fp16 weights and fp16 values: fp16's rounding.
-        return self._precision
+        return Precision.FP32 if self._precision is Precision.INT8 and not self._in_int8 else self._precision
+
+
+def _int8_kernels(optimized: Path) -> int:
+    """Matrix products and convolutions of a graph as the runtime optimised it that compute in int8; removes its folder."""
+    import onnx
+
+    graph = onnx.load(str(optimized), load_external_data=False).graph
+    shutil.rmtree(optimized.parent)
+    return sum(node.op_type.startswith("QLinear") or node.op_type in INT8_KERNELS for node in graph.node)
+
+
+INT8_KERNELS = ("QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulInteger", "ConvInteger", "QAttention")
+"""What onnxruntime fuses quantised operators to, besides QLinearConv, QLinearMatMul and their like."""
 
 
 def nodes_by_provider(session: Any) -> Dict[str, int]:

@@ -12,13 +12,13 @@ from porting.types import Evidence, Precision
 
 from .._onnx_session import CPU, OnnxSessionAdapter, Provider
 
-FP32, TF32, FP16, BF16 = Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16
+FP32, TF32, FP16, BF16, INT8 = Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16, Precision.INT8
 _PLAIN: Dict[Precision, Dict[str, str]] = {FP32: {}, FP16: {}}
 # NVIDIA's libraries round fp32 matrices to TF32 unless told not to; TensorRT's provider has no option for it.
 _NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
 PROVIDERS = {
-    "cpu": Provider(CPU, "onnxruntime", by_precision=_PLAIN),
+    "cpu": Provider(CPU, "onnxruntime", by_precision={**_PLAIN, INT8: {}}),
     "cuda": Provider(
         "CUDAExecutionProvider", "onnxruntime-gpu", by_precision={FP32: {"use_tf32": "0"}, TF32: {"use_tf32": "1"}, FP16: {}}
     ),

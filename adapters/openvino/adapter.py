@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
+from .. import _onnx_quantize
 from .._causes import Meaning, Rule, first_match, one_line
 
 if TYPE_CHECKING:
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
 FILES = ("model.xml", "model.bin")
 NAMES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
-HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
+HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""Of int8, for what is not quantised."""
 NOT_OPERATORS = ("Const", "Input", "Output")
+ARITHMETIC = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 
 RULES: Tuple[Rule, ...] = (
     (r"No conversion rule found|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
@@ -48,7 +52,7 @@ class OpenVinoAdapter(Adapter):
     family = Family.OFFLINE_COMPILER
     need = FormNeed("onnx")
     devices = {  # noqa: RUF012 -- ClassVar in the base class
-        "cpu": (Precision.FP32, Precision.FP16, Precision.BF16),
+        "cpu": (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8),
         "gpu": (Precision.FP32, Precision.FP16),
         "npu": (Precision.FP16,),
     }
@@ -69,7 +73,7 @@ class OpenVinoAdapter(Adapter):
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         openvino = import_openvino()
-        model = openvino.Core().read_model(str(form.path))
+        model = openvino.Core().read_model(str(_source(form, target)))
         openvino.save_model(model, str(folder / FILES[0]), compress_to_fp16=False)
         options = {"device": NAMES[target.device], "INFERENCE_PRECISION_HINT": HINTS[target.precision]}
         return Artifact(FILES, form.inputs, form.outputs, options)
@@ -80,7 +84,17 @@ class OpenVinoAdapter(Adapter):
         return OpenVinoSession(core.compile_model(model, NAMES[target.device], _settings(target)), artifact)
 
     def classify(self, error: BaseException) -> Optional[Meaning]:
+        if isinstance(error, _onnx_quantize.NothingToQuantize):
+            return Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE
         return first_match(str(error), RULES)
+
+
+def _source(form: ExportedForm, target: Target) -> Path:
+    """The file to read: the form itself, or its quantised copy."""
+    if target.precision is not Precision.INT8:
+        return form.path
+    folder = Path(tempfile.mkdtemp(prefix="quantized-"))
+    return folder / _onnx_quantize.quantize(form, folder)[0]
 
 
 def import_openvino() -> Any:
@@ -130,17 +144,23 @@ class OpenVinoSession:
 
     def placement(self) -> Placement:
         """Operators of the graph as it was compiled, by the precision each was given."""
-        counts: Counter[str] = Counter()
-        for node in self._compiled.get_runtime_model().get_ops():
-            info = node.get_rt_info()
-            if info["layerType"].astype(str) not in NOT_OPERATORS:
-                counts[info["runtimePrecision"].astype(str)] += 1
+        counts = Counter(precision for _, precision in self._layers())
         devices = ", ".join(self._compiled.get_property("EXECUTION_DEVICES"))
         return Placement(sum(counts.values()), 0, devices, dict(counts))
 
     def effective_precision(self) -> Precision:
+        if any(layer in ARITHMETIC and precision in ("i8", "u8") for layer, precision in self._layers()):
+            return Precision.INT8
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        return {name: precision for precision, name in HINTS.items()}[hint]
+        return {name: precision for precision, name in HINTS.items() if precision is not Precision.INT8}[hint]
+
+    def _layers(self) -> Iterator[Tuple[str, str]]:
+        """Kind and precision of every layer as it was compiled."""
+        for node in self._compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            kind = info["layerType"].astype(str)
+            if kind not in NOT_OPERATORS:
+                yield kind, info["runtimePrecision"].astype(str)
 
 
 def _array(value: Array, port: Any) -> Array:
