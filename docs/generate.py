@@ -1,4 +1,4 @@
-"""Write the parts of README.md and docs/ that the code makes: the command line, the targets, the catalog's keys and numbers.
+"""Write the parts of README.md and docs/ that the code makes: the command line, the backends, the catalog's keys and numbers.
 
 python docs/generate.py            rewrite what is between `<!-- generated: NAME -->` and `<!-- end -->`
 python docs/generate.py --check    change nothing; exit 1 when a part is not what the code says
@@ -91,18 +91,18 @@ def _meaning(option: click.Option) -> str:
     return f"{option.help} Default: {f'`{default}`' if isinstance(default, str) else f'{default:g}'}."
 
 
-# ---- targets ------------------------------------------------------------------------------------------------------
+# ---- backends -----------------------------------------------------------------------------------------------------
 
 
-def targets() -> str:
-    """The built-in adapters, one after the other, as they declare themselves."""
+def backends() -> str:
+    """The built-in adapters, one after the other: what they declare, what they are made of, what was seen of them."""
     return "\n".join(map(_adapter, _built_in()))
 
 
 def _built_in() -> list[Any]:
     from porting import registry
 
-    return [registry.adapter(name) for name in registry.names() if registry.module_of(name).startswith(registry.BUILT_IN)]
+    return [registry.adapter(name) for name in registry.names() if registry.is_built_in(name)]
 
 
 def _adapter(adapter: Any) -> str:
@@ -112,22 +112,44 @@ def _adapter(adapter: Any) -> str:
         ("vendor", adapter.vendor),
         ("execution", adapter.family.value),
         ("takes", f"{takes}, with {'dynamic' if need.dynamic else 'static'} axes"),
-        ("packages", code(adapter.distributions)),
+        ("versions", code(_pinned(adapter))),
         ("install", adapter.install_hint if "," in adapter.install_hint else f"`{adapter.install_hint}`"),
     ]
-    devices = [
-        (
-            f"`{adapter.name}:{device}`",
-            code(p.value for p in precisions),
-            adapter.evidence_of(device).value,
-            _whose(adapter, device),
-        )
-        for device, precisions in adapter.devices.items()
-    ]
     head = ("device", "precisions", "evidence", "what it needs, or whose it is")
+    devices = list(_devices(adapter))
     columns = len(head) if any(row[-1] for row in devices) else len(head) - 1
     shown = table(head[:columns], (row[:columns] for row in devices))
-    return f"## {adapter.name}\n\n{table(('declared', ''), facts)}\n{shown}"
+    return f"## {adapter.name}\n\n{table(('declared', ''), facts)}\n{shown}{_quirks(adapter.name)}"
+
+
+def _pinned(adapter: Any) -> Iterator[str]:
+    """The backend's own packages as its environment pins them, `iree-base-compiler 3.13.0`."""
+    from porting import registry
+
+    lines = registry.requirements(adapter.name).read_text().splitlines()
+    for distribution in adapter.distributions:
+        pins = [line.partition(";")[0].strip() for line in lines if line.startswith(f"{distribution}==")]
+        yield pins[0].replace("==", " ") if pins else distribution
+
+
+def _devices(adapter: Any) -> Iterator[tuple[str, str, str, str]]:
+    """A row a device; the chips of a kind that have all else in common share one."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for device, precisions in adapter.devices.items():
+        kind, _, chip = device.partition("-")
+        same = adapter.evidence_of(device).value == "compiled" and chip
+        key = (f"{kind}-" if same else device, code(p.value for p in precisions), adapter.evidence_of(device).value)
+        rows.setdefault((*key, _whose(adapter, device)), []).append(chip)
+    for (device, *rest, whose), chips in rows.items():
+        names = [f"{device}{chip}" for chip in chips] if device.endswith("-") else [device]
+        yield code(f"{adapter.name}:{name}" for name in names), rest[0], rest[1], whose
+
+
+def _quirks(name: str) -> str:
+    from porting.quirks import quirks
+
+    rows = [(quirk.seen, quirk.where, quirk.symptom, quirk.answer) for quirk in quirks(name)]
+    return f"\n{table(('seen with', 'where', 'symptom', 'what comes of it'), rows)}" if rows else ""
 
 
 def _whose(adapter: Any, device: str) -> str:
@@ -227,7 +249,7 @@ def _domain(spec: Any) -> str:
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
-    "cli": cli, "targets": targets, "keys": keys, "inputs": inputs, "catalog": catalog,
+    "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog,
 }  # fmt: skip
 
 

@@ -164,7 +164,13 @@ class Adapter:
 
     @classmethod
     def evidence_of(cls, device: str) -> Evidence:
-        return cls.evidence.get(device, Evidence.HARDWARE)
+        """By what a result on a device would be had; on a chip that is not declared, as on others of its kind."""
+        return cls.evidence.get(cls.relative(device), Evidence.HARDWARE)
+
+    @classmethod
+    def relative(cls, device: str) -> str:
+        """The device itself where it is declared, else a declared chip of its kind; itself again where there is none."""
+        return device if device in cls.devices else next(iter(cls.chips(device)), device)
 
     @classmethod
     def chips(cls, device: str) -> Sequence[str]:

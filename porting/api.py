@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from porting import registry
 from porting.errors import EnvironmentMissing, ModelError, UnknownName, UsageError
 from porting.jobs import Options
-from porting.types import WRONG_INPUT, Evidence, ModelSpec, Outcome, Precision, Result, Target
+from porting.types import WRONG_INPUT, Cause, Evidence, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -109,21 +109,20 @@ class TargetState:
     hint: str = ""
 
 
-def target_states(probe: Callable[[str], Probe], names: Sequence[str] | None = None) -> list[TargetState]:
-    """Every declared target with what `probe` says of it. names: only these adapters."""
-    from porting.adapter import DeviceState
+def target_state(target: Target, probe: Probe) -> TargetState:
+    """A target with what its adapter's probe says of it."""
+    from porting.probing import device_state
 
-    states = []
-    for name in names if names is not None else registry.names():
-        adapter, found = registry.adapter(name), probe(name)
-        for target in adapter.targets():
-            device = found.devices.get(target.device, DeviceState(False, "the adapter said nothing about this device"))
-            lacks = bool(device.precisions) and target.precision not in device.precisions
-            reason = f"the device lacks {target.precision.value}" if device.available and lacks else device.reason
-            hint = adapter.install_hint if not device.available else ""
-            evidence = adapter.evidence_of(target.device)
-            states.append(TargetState(target, evidence, device.available and not lacks, reason, hint))
-    return states
+    adapter = registry.adapter(target.adapter)
+    state = device_state(adapter, target, probe)
+    refused = state.cause in (Cause.UNSUPPORTED_DTYPE, Cause.UNSUPPORTED_TARGET)
+    hint = "" if state.available or refused else adapter.install_hint
+    return TargetState(target, adapter.evidence_of(target.device), state.available, state.reason, hint)
+
+
+def target_states(probe: Callable[[str], Probe]) -> list[TargetState]:
+    """Every declared target with what `probe` says of it."""
+    return [target_state(target, probe(target.adapter)) for target in registry.all_targets()]
 
 
 def choose_targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None = None) -> list[Target]:

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
-from porting import registry, verdict
+from porting import probing, registry, verdict
 from porting.adapter import DeviceState
 from porting.bundle import Bundle, Case, FormKey, FormRecord
 from porting.bundler import Bundler, Made
@@ -233,20 +233,8 @@ class CellRun:
 
 
 def device_state(cell: Cell, jobs: Jobs) -> DeviceState:
-    """What is known about the cell's device, the precision included. A chip that nobody declared is not supported where its kind
-    is here."""
-    target, devices = cell.target, jobs.prober.probe(cell.target.adapter).devices
-    chips = cell.adapter.chips(target.device)
-    state = devices.get(target.device if target.device in cell.adapter.devices or not chips else chips[0])
-    if state and state.available and target.device not in cell.adapter.devices:
-        message = f"{target.adapter} does not know {target.device}; it knows {', '.join(chips)}"
-        return DeviceState(False, message, Cause.UNSUPPORTED_TARGET)
-    if state is None:
-        return DeviceState(False, f"{cell.target.adapter} said nothing about {cell.target.device}", Cause.HARNESS)
-    if state.available and state.precisions and cell.target.precision not in state.precisions:
-        known = ", ".join(p.value for p in state.precisions)
-        return DeviceState(False, f"this device computes in {known}", Cause.UNSUPPORTED_DTYPE)
-    return state
+    """What is known about the cell's device, the precision included."""
+    return probing.device_state(cell.adapter, cell.target, jobs.prober.probe(cell.target.adapter))
 
 
 def _merged(stages: Sequence[StageTime]) -> tuple[StageTime, ...]:

@@ -14,11 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from porting import keys
-from porting.adapter import DeviceState, Probe
+from porting.adapter import Adapter, DeviceState, Probe
 from porting.environment import Interpreter
 from porting.errors import EnvironmentMissing
 from porting.runner import JobEnd, Limits, Runner
-from porting.types import Cause, from_json, to_json
+from porting.types import Cause, Target, from_json, to_json
 from porting.verdict import of_end
 from porting.workspace import Workspace, atomic_write
 
@@ -77,6 +77,20 @@ class Prober:
             probe = replace(probe, versions={**where, **probe.versions})
         atomic_write(path, json.dumps({"at": time.time(), "probe": to_json(probe)}).encode())
         return probe
+
+
+def device_state(adapter: type[Adapter], target: Target, probe: Probe) -> DeviceState:
+    """What a probe says of a target, its precision included. A chip that nobody declared is not supported where its kind is."""
+    state = probe.devices.get(adapter.relative(target.device))
+    if state is None:
+        return DeviceState(False, f"{target.adapter} said nothing about {target.device}", Cause.HARNESS)
+    if state.available and target.device not in adapter.devices:
+        known = ", ".join(adapter.chips(target.device))
+        return DeviceState(False, f"{target.adapter} does not know {target.device}; it knows {known}", Cause.UNSUPPORTED_TARGET)
+    if state.available and state.precisions and target.precision not in state.precisions:
+        known = ", ".join(p.value for p in state.precisions)
+        return DeviceState(False, f"this device computes in {known}", Cause.UNSUPPORTED_DTYPE)
+    return state
 
 
 def _read(path: Any) -> Probe | None:

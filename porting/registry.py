@@ -99,6 +99,11 @@ def is_built_in(name: str) -> bool:
     return _find(name).folder is not None
 
 
+def folder(name: str) -> Path | None:
+    """The folder of a built-in adapter, None for another's. Raises UnknownName."""
+    return _find(name).folder
+
+
 def requirements(name: str) -> Path:
     """The requirements.txt that an environment for an adapter is made from. Raises UnknownName, and UsageError for an adapter
     of another distribution, whose environment would have to hold that as well."""
@@ -230,8 +235,12 @@ def _sources(known: _Known) -> Iterator[tuple[str, Path]]:
     yield from ((path.name, path) for path in _family(known.folder.parent, own))
 
 
+_TELLS = ("deploy.py", "quirks.toml")
+"""Files of an adapter that no result depends on."""
+
+
 def _decides_results(path: Path) -> bool:
-    return "__pycache__" not in path.parts and path.name != "deploy.py" and path.suffix != ".md"
+    return "__pycache__" not in path.parts and path.name not in _TELLS and path.suffix != ".md"
 
 
 def _family(root: Path, files: list[Path]) -> set[Path]:

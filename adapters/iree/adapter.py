@@ -2,12 +2,6 @@
 
 The compiler is a program that the package starts; its importer of ONNX runs in this process. Weights become a parameter
 archive beside the module, so that the module stays small and weights are mapped, not parsed.
-
-Seen with 3.13, each where ONNX Runtime is right on the same file, none reduced to a file of its own yet:
-- transformers/qwen2_moe, 2e-3 off: the second TopK has the right values and wrong indices, at every optimisation level.
-- transformers/gpt2, 1.3 off: a Transpose loses the dynamic axis, which becomes 1.
-- transformers/hubert and wav2vec2: InstanceNormalization gives NaN.
-- A module that is mapped from its file, not copied, ends the process badly.
 """
 
 from __future__ import annotations

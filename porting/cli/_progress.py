@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from porting.types import Evidence, Outcome
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -88,7 +90,9 @@ def line(event: Event) -> str:
     assert event.result is not None
     result = event.result
     why = f": {result.message.splitlines()[0][:160]}" if result.outcome.value != "pass" and result.message else ""
-    return f"{event.model} {event.target} {result.outcome.value} in {result.seconds:.1f} s{why}"
+    compiled = result.outcome is Outcome.PASS and result.evidence is Evidence.COMPILED
+    said = "compiled" if compiled else result.outcome.value
+    return f"{event.model} {event.target} {said} in {result.seconds:.1f} s{why}"
 
 
 def _clock(seconds: float) -> str:

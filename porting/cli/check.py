@@ -41,7 +41,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
     contents is not run again.
     """
-    from porting.api import Setting, choose_targets, target_states, wrong_input
+    from porting.api import Setting, choose_targets, target_state, wrong_input
     from porting.cli._progress import progress
     from porting.errors import ModelError
     from porting.given import store_inputs
@@ -60,12 +60,11 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, tell) as run:
         targets = choose_targets(patterns, run, setting.project)
         results = run.check(specs, targets)
-        adapters = list(dict.fromkeys(t.adapter for t in targets))
-        states = {str(s.target): s for s in target_states(run.jobs.prober.probe, adapters)}
+        states = [target_state(target, run.jobs.prober.probe(target.adapter)) for target in targets]
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
-    matrix = matrix_of(specs, [states[str(t)] for t in targets], results)
+    matrix = matrix_of(specs, states, results)
     render.write(matrix, form, html)
     for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
         click.echo(f"Error: {text}", err=True)

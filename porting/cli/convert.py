@@ -30,6 +30,7 @@ def command(
     from porting import api
     from porting.cli._progress import progress
     from porting.report.json_ import record
+    from porting.types import Evidence
 
     given = list(inputs) or None
     with progress(console(stderr=True)) as show:
@@ -41,5 +42,7 @@ def command(
         click.echo(f"Nothing was written. More: porting explain {result.model} {result.target}")
     else:
         click.echo(f"{result.outcome.value}: {result.message}")
-        click.echo(f"Wrote {output}. Try it: python {output / 'run.py'}")
+        check = f"python {output / 'run.py'}"
+        compiled = result.evidence is Evidence.COMPILED
+        click.echo(f"Wrote {output}. {f'Where the target is, prove it: {check} --check' if compiled else f'Try it: {check}'}")
     return exit_code([result])

@@ -15,6 +15,7 @@ from porting.cli._progress import steps
 from porting.cli._shared import console, format_option, print_json, print_table
 from porting.environment import command_of
 from porting.errors import EnvironmentMissing, PortingError, UnknownName, UsageError
+from porting.types import Evidence
 
 if TYPE_CHECKING:
     from porting.adapter import Probe
@@ -135,7 +136,10 @@ def _devices(setting: Setting, name: str) -> str:
     with setting.pipeline() as pipeline:
         devices = pipeline.jobs.prober.probe(name).devices
     here = [device for device, state in devices.items() if state.available]
-    return f"runs on {', '.join(here)}" if here else next(iter(devices.values())).reason
+    compiled = [device for device in here if registry.adapter(name).evidence_of(device) is Evidence.COMPILED]
+    run = [device for device in here if device not in compiled]
+    said = [f"runs on {', '.join(run)}"] * bool(run) + [f"compiles for {', '.join(compiled)}"] * bool(compiled)
+    return "; ".join(said) or next(iter(devices.values())).reason
 
 
 # ---- list -----------------------------------------------------------------------------------------------------------

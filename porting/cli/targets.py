@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,15 +39,17 @@ def list_(available: bool, form: str) -> None:
 @click.argument("target")
 @format_option()
 def show(target: str, form: str) -> None:
-    """Show one target: its adapter's declarations and what was found here."""
+    """Show one target: its adapter's declarations, what was found here, and what was seen of the backend."""
     from porting import registry
-    from porting.api import Setting, target_states
+    from porting.api import Setting, target_state
+    from porting.quirks import quirks
 
     parsed = registry.target(target)
+    seen = quirks(parsed.adapter)
     adapter = registry.adapter(parsed.adapter)
     with Setting.find().pipeline() as pipeline:
         probe = pipeline.jobs.prober.probe(parsed.adapter)
-        state = next(s for s in target_states(lambda _: probe, [parsed.adapter]) if s.target == parsed)
+        state = target_state(parsed, probe)
     need = adapter.need
     data = _object(state) | {
         "vendor": adapter.vendor,
@@ -57,11 +60,13 @@ def show(target: str, form: str) -> None:
         "packages": list(adapter.distributions),
         "install": adapter.install_hint,
         "versions": dict(probe.versions),
+        "quirks": [asdict(quirk) for quirk in seen],
     }
     if form == "json":
         print_json([data])
         return
-    print_table(("field", "value"), [(key, str(value)) for key, value in data.items() if value not in ("", None)])
+    rows = [(key, str(value)) for key, value in data.items() if key != "quirks" and value not in ("", None)]
+    print_table(("field", "value"), rows + [("seen", f"{q.where}: {q.symptom} ({q.seen}); {q.answer}") for q in seen])
 
 
 def _object(state: TargetState) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     assert (absent["outcome"], absent["cause"]) == ("unavailable", "missing_dependency")
     assert "porting env create iree" in absent["message"]
     made = porting("env", "create", "iree")
-    assert "runs on cpu" in made.out, made.err
+    assert "runs on cpu; compiles for rocm-gfx908" in made.out, made.err
 
     models = ("small_models:narrow", "transformers/bert")
     found = porting("check", *models, "--on", "iree:cpu:fp32", "--format", "json").json()
@@ -34,6 +34,19 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     assert "(onnx.If)" in refused["message"]
 
     assert porting("convert", "small_models:narrow", "--to", "iree:cpu:fp32", "-o", "port").code == 0
+    chips = "iree:rocm-gfx942:fp32,iree:vulkan-valhall4:fp32,iree:rocm-gfx906:fp32"
+    mi300, mali, unknown = porting("check", "small_models:narrow", "--on", chips, "--format", "json").json()
+    assert [(r["stage"], r["outcome"], r["evidence"], r["cases"]) for r in (mi300, mali)] == [
+        ("convert", "pass", "compiled", [])
+    ] * 2
+    assert mi300["placement"]["target_ops"] >= 1
+    assert (unknown["outcome"], unknown["cause"]) == ("unsupported", "unsupported_target")
+    assert "it knows rocm-gfx908, " in unknown["message"]
+    assert "compiled" in porting("check", "small_models:narrow", "--on", chips).out
+    written = porting("convert", "small_models:narrow", "--to", "iree:rocm-gfx942:fp32", "-o", "mi300")
+    assert "Where the target is, prove it: python mi300/run.py --check" in written.out
+    assert {"model.vmfb", "run.py", "backend.py", "sample.npz", "port.json"} <= {p.name for p in (setting / "mi300").iterdir()}
+
     python = own_cache / "environments" / "iree" / "bin" / "python"
     done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
