@@ -135,6 +135,9 @@ class Adapter:
     minimum_target_share: ClassVar[float] = 1.0
     """Share of the arithmetic, of the operators where the backend cannot tell that, that must run on the target; less is
     `degraded`."""
+    floats_alone: ClassVar[bool] = False
+    """A backend without comparisons and integer arithmetic. The conformance suite tries it with a model that has none, and the
+    usual one has to be refused as unsupported."""
 
     @classmethod
     def warm(cls) -> None:

@@ -18,7 +18,7 @@ import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -172,10 +172,25 @@ class AdapterConformance:
         inputs = cell.inputs({})
         _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
 
+    def test_what_it_cannot_express_is_refused_as_unsupported(self, one_target: Target, tmp_path: Path) -> None:
+        if not self.adapter.floats_alone:
+            import pytest
+
+            pytest.skip("it declares no such limit")
+        adapter, form = self.adapter(), _form(models.mixed, self.adapter.need, one_target.precision)
+        try:
+            adapter.convert(form, one_target, tmp_path)
+        except Exception as error:  # noqa: BLE001 -- backends raise what they like
+            meaning = adapter.classify(error)
+            assert meaning is not None, f"not classified: {error}"
+            assert meaning[0] is Outcome.UNSUPPORTED, meaning
+        else:
+            raise AssertionError("a model with comparisons was converted: floats_alone is not true")
+
     # ---- where nothing runs
 
     def test_what_it_compiles_is_there_and_says_how_much_is_for_the_target(self, compiled_target: Target, tmp_path: Path) -> None:
-        form = _form(False, self.adapter.need, compiled_target.precision)
+        form = _form(_usual(self.adapter), self.adapter.need, compiled_target.precision)
         folder = tmp_path / "artifact"
         folder.mkdir()
         artifact = self.adapter().convert(form, compiled_target, folder)
@@ -249,9 +264,10 @@ class _Cell:
 
     def __init__(self, adapter: type[Adapter], target: Target, static: bool) -> None:
         need = replace(adapter.need, dynamic=False) if static else adapter.need
-        self.model: TinyModel = models.scalars() if static else models.mixed()
+        make = models.scalars if static else _usual(adapter)
+        self.model: TinyModel = make()
         self.folder = Path(tempfile.mkdtemp(dir=_scratch()))
-        self.form: ExportedForm = _form(static, need, target.precision)
+        self.form: ExportedForm = _form(make, need, target.precision)
         self.artifact: Artifact = adapter().convert(self.form, target, self.folder)
         self.session: Session = adapter().load(self.artifact, target, self.folder)
 
@@ -278,10 +294,14 @@ def _probe(adapter: type[Adapter]) -> Probe:
 
 
 @functools.cache
-def _form(static: bool, need: FormNeed, precision: Precision) -> ExportedForm:
+def _form(make: Callable[[], TinyModel], need: FormNeed, precision: Precision) -> ExportedForm:
     """The exported model for a target of `precision`."""
-    model = models.scalars() if static else models.mixed()
-    return models.export(model, need, precision, Path(tempfile.mkdtemp(dir=_scratch())))
+    return models.export(make(), need, precision, Path(tempfile.mkdtemp(dir=_scratch())))
+
+
+def _usual(adapter: type[Adapter]) -> Callable[[], TinyModel]:
+    """What makes the model that most tests convert."""
+    return models.floating if adapter.floats_alone else models.mixed
 
 
 @functools.cache

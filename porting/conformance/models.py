@@ -100,6 +100,35 @@ def mixed() -> TinyModel:
 
 
 @functools.cache
+def floating() -> TinyModel:
+    """`mixed` for a backend that computes in floats alone: integers are looked up and handed through, nothing is compared."""
+    import torch
+
+    class Floating(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(VOCABULARY, 6)
+            self.norm = torch.nn.LayerNorm(6)
+            self.head = torch.nn.Linear(6, 4)
+
+        def forward(self, ids: Any, keep: Any, features: Any) -> Any:
+            scores = self.head(self.norm(self.table(ids) + features)) * keep.unsqueeze(-1)
+            return scores, ids, scores.softmax(1)
+
+    torch.manual_seed(7)
+    rows = ("batch", "sequence")
+    return TinyModel(
+        Floating().eval(),
+        mixed().inputs,
+        (
+            TensorSpec("logits", "float32", (*rows, 4)),
+            TensorSpec("same.id", "int64", rows),
+            TensorSpec("present.0.key", "float32", (*rows, 4)),
+        ),
+    )
+
+
+@functools.cache
 def scalars() -> TinyModel:
     """No dynamic axis, a scalar input, a scalar output, an input that is handed through."""
     import torch
