@@ -232,7 +232,7 @@ def convert(
 
     Returns the result; its outcome says whether the folder was written. Raises UsageError when the folder is not empty.
     """
-    from porting.deploy import free_folder, write_port
+    from porting.deploy.port import free_folder, write_port
 
     setting = Setting.find(store=store)
     inputs = _named(inputs, model)

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
 WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker")
+SUITE_MODULES = (
+    "conformance/__init__", "conformance/fresh", "conformance/kit", "conformance/models", "deploy/__init__", "deploy/run",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,18 @@ def command_of(adapter: str, entry: Mapping[str, Any], workspace: Workspace) -> 
 
 def stage_worker(workers: Path) -> Path:
     """Copy the worker's modules and the built-in adapters into a folder of their own, once per version of their contents."""
+    return _stage(workers, WORKER_MODULES)
+
+
+def stage_suite(workers: Path) -> Path:
+    """The same with the conformance suite."""
+    return _stage(workers, (*WORKER_MODULES, *SUITE_MODULES))
+
+
+def _stage(workers: Path, modules: Iterable[str]) -> Path:
     import porting
 
-    files = {f"porting/{name}.py": Path(porting.__file__).with_name(f"{name}.py") for name in WORKER_MODULES}
+    files = {f"porting/{name}.py": Path(porting.__file__).parent / f"{name}.py" for name in modules}
     adapters = adapters_folder()
     files |= {
         f"porting/adapters/{path.relative_to(adapters)}": path

@@ -142,6 +142,37 @@ def _devices(setting: Setting, name: str) -> str:
     return "; ".join(said) or next(iter(devices.values())).reason
 
 
+# ---- test -----------------------------------------------------------------------------------------------------------
+
+
+@command.command("test", context_settings={"ignore_unknown_options": True})
+@click.argument("name", metavar="[ADAPTER]", required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST-OPTION]...")
+@click.option("--all", "every", is_flag=True, help="Every adapter that has an environment of its own.")
+def test(name: str | None, arguments: tuple[str, ...], every: bool) -> int:
+    """Run the conformance suite over ADAPTER in the interpreter that it has: are its declarations true here?
+
+    What follows is for pytest: `porting env test iree -k dynamic`.
+    """
+    from porting.conformance import inside
+
+    if bool(name) == every:
+        raise UsageError("which adapter?", "Name one, or give --all for every one that has an environment of its own.")
+    setting = Setting.find()
+    chosen = [name] if name else venvs.names(setting.workspace)
+    if not chosen:
+        raise EnvironmentMissing("no adapter has an environment of its own.", "Make them with `porting env create --all`.")
+    failed = []
+    with setting.pipeline() as pipeline:
+        for adapter in chosen:
+            click.echo(f"== {adapter}")
+            if inside.run(adapter, pipeline.jobs.interpreter(adapter), setting.workspace, arguments):
+                failed.append(adapter)
+    if failed:
+        click.echo(f"not as declared: {', '.join(failed)}", err=True)
+    return 1 if failed else 0
+
+
 # ---- list -----------------------------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,9 @@ OTHERS = ({"batch": 3, "sequence": 7}, {"batch": 1, "sequence": 4})
 class TinyModel:
     """A model with everything that the suite needs to know of it."""
 
-    module: torch.nn.Module
-    """In fp32, positional."""
+    name: str
+    build: Callable[[], torch.nn.Module]
+    """Makes it: in fp32, positional, with the same weights every time."""
     inputs: tuple[TensorSpec, ...]
     """`float32` stands for the precision of the form."""
     outputs: tuple[TensorSpec, ...]
@@ -57,38 +59,23 @@ class TinyModel:
 
         wide = [v.astype(np.float32) if v.dtype.kind in "fV" else v for v in (inputs[s.name] for s in self.inputs)]
         with torch.no_grad():
-            answers = self.module(*(torch.from_numpy(np.array(value)) for value in wide))
+            answers = self.build()(*(torch.from_numpy(np.array(value)) for value in wide))
         return {spec.name: answer.numpy().copy() for spec, answer in zip(self.outputs, answers, strict=True)}
 
 
-VOCABULARY = 11
+VOCABULARY, WIDTH = 11, 6
 
 
-@functools.cache
 def mixed() -> TinyModel:
     """Several inputs and outputs, float, integer and bool, two dynamic axes, names that are no identifiers."""
-    import torch
-
-    class Mixed(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = torch.nn.Embedding(VOCABULARY, 6)
-            self.norm = torch.nn.LayerNorm(6)
-            self.head = torch.nn.Linear(6, 4)
-
-        def forward(self, ids: Any, keep: Any, features: Any) -> Any:
-            hidden = self.norm(self.table(ids) + features)
-            scores = torch.where(keep.unsqueeze(-1), self.head(hidden), 0.5)
-            return scores, scores.argmax(-1), scores > 0, scores.softmax(1)
-
-    torch.manual_seed(7)
     rows = ("batch", "sequence")
     return TinyModel(
-        Mixed().eval(),
+        "mixed",
+        _mixed,
         (
             TensorSpec("input_ids", "int64", rows),
             TensorSpec("mask/keep:0", "bool", rows),
-            TensorSpec("past_key_values.0.key", "float32", (*rows, 6)),
+            TensorSpec("past_key_values.0.key", "float32", (*rows, WIDTH)),
         ),
         (
             TensorSpec("logits", "float32", (*rows, 4)),
@@ -100,25 +87,31 @@ def mixed() -> TinyModel:
 
 
 @functools.cache
-def floating() -> TinyModel:
-    """`mixed` for a backend that computes in floats alone: integers are looked up and handed through, nothing is compared."""
+def _mixed() -> torch.nn.Module:
     import torch
 
-    class Floating(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    class Mixed(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
         def __init__(self) -> None:
             super().__init__()
-            self.table = torch.nn.Embedding(VOCABULARY, 6)
-            self.norm = torch.nn.LayerNorm(6)
-            self.head = torch.nn.Linear(6, 4)
+            self.table = torch.nn.Embedding(VOCABULARY, WIDTH)
+            self.norm = torch.nn.LayerNorm(WIDTH)
+            self.head = torch.nn.Linear(WIDTH, 4)
 
         def forward(self, ids: Any, keep: Any, features: Any) -> Any:
-            scores = self.head(self.norm(self.table(ids) + features)) * keep.unsqueeze(-1)
-            return scores, ids, scores.softmax(1)
+            hidden = self.norm(self.table(ids) + features)
+            scores = torch.where(keep.unsqueeze(-1), self.head(hidden), 0.5)
+            return scores, scores.argmax(-1), scores > 0, scores.softmax(1)
 
     torch.manual_seed(7)
+    return Mixed().eval()
+
+
+def floating() -> TinyModel:
+    """`mixed` for a backend that computes in floats alone: integers are looked up and handed through, nothing is compared."""
     rows = ("batch", "sequence")
     return TinyModel(
-        Floating().eval(),
+        "floating",
+        _floating,
         mixed().inputs,
         (
             TensorSpec("logits", "float32", (*rows, 4)),
@@ -129,19 +122,43 @@ def floating() -> TinyModel:
 
 
 @functools.cache
+def _floating() -> torch.nn.Module:
+    import torch
+
+    class Floating(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(VOCABULARY, WIDTH)
+            self.norm = torch.nn.LayerNorm(WIDTH)
+            self.head = torch.nn.Linear(WIDTH, 4)
+
+        def forward(self, ids: Any, keep: Any, features: Any) -> Any:
+            scores = self.head(self.norm(self.table(ids) + features)) * keep.unsqueeze(-1)
+            return scores, ids, scores.softmax(1)
+
+    torch.manual_seed(7)
+    return Floating().eval()
+
+
 def scalars() -> TinyModel:
     """No dynamic axis, a scalar input, a scalar output, an input that is handed through."""
+    return TinyModel(
+        "scalars",
+        _scalars,
+        (TensorSpec("x", "float32", (2, 3)), TensorSpec("count", "int64", ())),
+        (TensorSpec("total", "float32", ()), TensorSpec("same", "float32", (2, 3)), TensorSpec("first", "float32", (1,))),
+    )
+
+
+@functools.cache
+def _scalars() -> torch.nn.Module:
     import torch
 
     class Scalars(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
         def forward(self, x: Any, count: Any) -> Any:
             return x.abs().sum() + count, x, x.reshape(-1)[:1] * 2
 
-    return TinyModel(
-        Scalars().eval(),
-        (TensorSpec("x", "float32", (2, 3)), TensorSpec("count", "int64", ())),
-        (TensorSpec("total", "float32", ()), TensorSpec("same", "float32", (2, 3)), TensorSpec("first", "float32", (1,))),
-    )
+    return Scalars().eval()
 
 
 def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path) -> ExportedForm:
@@ -149,10 +166,12 @@ def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path)
     import torch
 
     at = precision if need.at_target_precision and precision is not Precision.INT8 else Precision.FP32
-    inputs, outputs = (_specs(specs, FLOATS[at], need.dynamic) for specs in (model.inputs, model.outputs))
+    inputs, outputs = (floats_as(FLOATS[at], specs) for specs in (model.inputs, model.outputs))
+    if not need.dynamic:
+        inputs, outputs = _at_nominal_sizes(inputs), _at_nominal_sizes(outputs)
     example = typed(model.draw(NOMINAL), inputs)
     write_tensors(folder / "sample.npz", example)
-    module = _copy(model.module).to(getattr(torch, FLOATS[at]))
+    module = copy.deepcopy(model.build()).to(getattr(torch, FLOATS[at]))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # exporters warn of themselves
         program = torch.export.export(module, _tensors(example), dynamic_shapes=_dims(inputs), strict=False)
@@ -180,14 +199,13 @@ def numpy_dtype(name: str) -> Any:
     return np.dtype(ml_dtypes.bfloat16)
 
 
-def _specs(specs: Sequence[TensorSpec], floating: str, dynamic: bool) -> tuple[TensorSpec, ...]:
-    def dim(size: int | str) -> int | str:
-        return size if dynamic or isinstance(size, int) else NOMINAL[size]
+def floats_as(dtype: str, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Specs with `dtype` where they have float32."""
+    return tuple(replace(spec, dtype=dtype) if spec.dtype == "float32" else spec for spec in specs)
 
-    return tuple(
-        TensorSpec(spec.name, floating if spec.dtype == "float32" else spec.dtype, tuple(dim(size) for size in spec.shape))
-        for spec in specs
-    )
+
+def _at_nominal_sizes(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, shape=tuple(NOMINAL.get(str(size), size) for size in spec.shape)) for spec in specs)
 
 
 def _dims(specs: Sequence[TensorSpec]) -> tuple[dict[int, Any], ...]:
@@ -206,12 +224,6 @@ def _tensors(values: Arrays) -> tuple[torch.Tensor, ...]:
         return torch.from_numpy(np.array(value))
 
     return tuple(tensor(value) for value in values.values())
-
-
-def _copy(module: torch.nn.Module) -> torch.nn.Module:
-    import copy
-
-    return copy.deepcopy(module)
 
 
 def _write_onnx(program: Any, path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], opset: int | None) -> None:
