@@ -36,16 +36,16 @@ COMPILED = {
 
 
 class IreeAdapter(Adapter):
-    """Compiles the fp32 ONNX form to a module of native code, and runs that for this CPU in IREE's runtime, without Python
-    operators. For accelerators it compiles only."""
+    """Compiles the ONNX form, at the target's precision, to a module of native code, and runs that for this CPU in IREE's
+    runtime, without Python operators. For accelerators it compiles only."""
 
     name = "iree"
     vendor = "IREE (LF AI & Data)"
     family = Family.OFFLINE_COMPILER
-    need = FormNeed("onnx")
+    need = FormNeed("onnx", at_target_precision=True)
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "cpu": (Precision.FP32,),
-        **{f"{kind}-{chip}": (Precision.FP32,) for kind, chips in COMPILED.items() for chip in chips},
+        **{f"{kind}-{chip}": (Precision.FP32, Precision.FP16) for kind, chips in COMPILED.items() for chip in chips},
         "metal": (Precision.FP32,),
     }
     evidence = {device: Evidence.HOST if device == "cpu" else Evidence.COMPILED for device in devices}  # noqa: RUF012
@@ -67,14 +67,14 @@ class IreeAdapter(Adapter):
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         work = Path(os.environ.get("TMPDIR") or folder)
         source, statistics = work / "model.mlir", work / "statistics.json"
-        compiler.import_onnx(form.path, source, folder / WEIGHTS)
+        compiler.import_onnx(form, source, folder / WEIGHTS)
         compiler.compile_module(source, folder / MODULE, target, statistics)
         placement = compiler.placement(statistics.read_text(), target.device)
         source.unlink()
         statistics.unlink()
         files = [file for file in (MODULE, WEIGHTS) if (folder / file).is_file()]
         driver = compiler.KINDS[target.device.partition("-")[0]][0]
-        return Artifact(tuple(files), form.inputs, form.outputs, {"driver": driver}, placement)
+        return Artifact(tuple(files), form.inputs, form.outputs, {"driver": driver, "precision": form.precision.value}, placement)
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> IreeSession:
         del target
@@ -122,7 +122,8 @@ class IreeSession:
         return replace(self._artifact.placement, device=str(self._config.device))
 
     def effective_precision(self) -> Precision:
-        return Precision.FP32  # the compiler lowers a precision only by flags that `compile_module` does not give
+        # That of the graph: the compiler keeps its types, and lowers them by flags alone that it is not given.
+        return Precision(self._artifact.options["precision"])
 
 
 def _entry(names: List[str]) -> str:

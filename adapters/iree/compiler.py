@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import List, Mapping, Tuple
 
-from porting.types import Cause, Outcome, Placement, Target
+from porting.adapter import ExportedForm
+from porting.types import Cause, Outcome, Placement, Precision, Target
 
 from .._causes import Rule
 
@@ -42,12 +43,16 @@ class CompileError(RuntimeError):
     """IREE's compiler ended without a module. Its message begins with the exit status."""
 
 
-def import_onnx(model: Path, source: Path, weights: Path) -> None:
-    """ONNX to MLIR, its weights to a parameter archive. Raises what the importer raises, RuntimeError when it says no more."""
+def import_onnx(form: ExportedForm, source: Path, weights: Path) -> None:
+    """ONNX to MLIR, its weights to a parameter archive. Raises what the importer raises, RuntimeError when it says no more.
+
+    Below fp32 they stay in the module: with 3.13 the importer reads what it writes there as numbers of another size.
+    """
     from iree.compiler.tools.import_onnx import __main__ as importer
 
     archive = ["--externalize-params", "--save-params-to", str(weights), "--params-scope", SCOPE]
-    status = importer.main(importer.parse_arguments([str(model), "-o", str(source), *archive]))
+    apart = archive if form.precision is Precision.FP32 else []
+    status = importer.main(importer.parse_arguments([str(form.path), "-o", str(source), *apart]))
     if status or not source.is_file():
         raise RuntimeError(f"IREE's importer of ONNX ended with {status} and without a result")
 

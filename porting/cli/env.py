@@ -166,6 +166,9 @@ def test(name: str | None, arguments: tuple[str, ...], every: bool) -> int:
     with setting.pipeline() as pipeline:
         for adapter in chosen:
             click.echo(f"== {adapter}")
+            states = pipeline.jobs.prober.probe(adapter).devices.values()
+            if not any(state.available for state in states):  # every test would be skipped, and nothing shown
+                raise EnvironmentMissing(f"{adapter} has no device here: {next(iter(states)).reason}.")
             if inside.run(adapter, pipeline.jobs.interpreter(adapter), setting.workspace, arguments):
                 failed.append(adapter)
     if failed:
