@@ -27,6 +27,12 @@ class TestIree(AdapterConformance):
     adapter = registry.adapter("iree")
 
 
+class TestTvm(AdapterConformance):
+    """Skipped where TVM is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("tvm")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

@@ -1,0 +1,50 @@
+"""What TVM is told of every device: its target, and the target of the host that drives it. No compiler is called here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping
+
+from porting.types import Json
+
+X86_64 = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}
+AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
+RISCV64 = {"kind": "llvm", "mtriple": "riscv64-linux-gnu", "mabi": "lp64d", "mattr": ["+m", "+a", "+f", "+d", "+c"]}
+LOONGARCH64 = {"kind": "llvm", "mtriple": "loongarch64-linux-gnu"}
+HEXAGON = {"kind": "llvm", "mtriple": "hexagon-unknown-linux"}
+WASM32 = {"kind": "llvm", "mtriple": "wasm32-unknown-unknown-wasm"}
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A device that is compiled for only."""
+
+    target: Mapping[str, Json]
+    """TVM's description of what the kernels are for."""
+    host: Mapping[str, Json] = field(default_factory=dict)
+    """That of the CPU that launches them; empty where the kernels are the CPU's own."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.target["kind"])
+
+
+CHIPS: Mapping[str, Chip] = {
+    "c": Chip({"kind": "c"}),
+    "wasm32": Chip(WASM32),
+    "webgpu": Chip({"kind": "webgpu"}, WASM32),
+    "opencl": Chip({"kind": "opencl"}, X86_64),
+    **{f"opencl-{gpu}": Chip({"kind": "opencl", "device": gpu}, AARCH64) for gpu in ("mali", "adreno")},
+    **{
+        f"cuda-{arch}": Chip({"kind": "cuda", "arch": arch}, X86_64)
+        for arch in ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+    },
+    **{
+        f"aarch64-{cpu}": Chip({**AARCH64, "mcpu": cpu})
+        for cpu in ("generic", "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "neoverse-v2")
+    },
+    **{f"riscv64-{cpu}": Chip({**RISCV64, "mcpu": name}) for cpu, name in (("generic", "generic-rv64"), ("sifive-u74", "sifive-u74"))},
+    **{f"loongarch64-{cpu}": Chip({**LOONGARCH64, "mcpu": cpu}) for cpu in ("generic-la64", "la464")},
+    **{f"hexagon-{version}": Chip({**HEXAGON, "mcpu": f"hexagon{version}"}) for version in ("v68", "v73")},
+}
+"""Those that 0.27 was seen to compile for."""
