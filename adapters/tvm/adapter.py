@@ -1,5 +1,4 @@
-"""TVM: the exported program as Relax, compiled without tuning to a library of native code, run by TVM's virtual machine.
-"""
+"""TVM: the exported program as Relax, compiled without tuning to a library of native code, run by TVM's virtual machine."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ class TvmAdapter(Adapter):
     vendor = "Apache Software Foundation"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2")
-    devices = {"cpu": (Precision.FP32,), **{chip: (Precision.FP32,) for chip in CHIPS}}  # noqa: RUF012 -- ClassVar in the base class
+    devices = {"cpu": (Precision.FP32,), **dict.fromkeys(CHIPS, (Precision.FP32,))}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST, **dict.fromkeys(CHIPS, Evidence.COMPILED)}  # noqa: RUF012
     distributions = ("apache-tvm", "apache-tvm-ffi", "torch", "nvidia-cuda-nvrtc")
     install_hint = "porting env create tvm"

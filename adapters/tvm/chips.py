@@ -32,19 +32,16 @@ class Chip:
 CHIPS: Mapping[str, Chip] = {
     "c": Chip({"kind": "c"}),
     "wasm32": Chip(WASM32),
-    "webgpu": Chip({"kind": "webgpu"}, WASM32),
     "opencl": Chip({"kind": "opencl"}, X86_64),
     **{f"opencl-{gpu}": Chip({"kind": "opencl", "device": gpu}, AARCH64) for gpu in ("mali", "adreno")},
     **{
         f"cuda-{arch}": Chip({"kind": "cuda", "arch": arch}, X86_64)
-        for arch in ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+        for arch in ("sm_75", "sm_80", "sm_89", "sm_90", "sm_100", "sm_120")
     },
-    **{
-        f"aarch64-{cpu}": Chip({**AARCH64, "mcpu": cpu})
-        for cpu in ("generic", "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "neoverse-v2")
-    },
-    **{f"riscv64-{cpu}": Chip({**RISCV64, "mcpu": name}) for cpu, name in (("generic", "generic-rv64"), ("sifive-u74", "sifive-u74"))},
-    **{f"loongarch64-{cpu}": Chip({**LOONGARCH64, "mcpu": cpu}) for cpu in ("generic-la64", "la464")},
+    **{f"aarch64-{cpu}": Chip({**AARCH64, "mcpu": cpu}) for cpu in ("generic", "cortex-a53", "cortex-a76", "neoverse-n1")},
+    "riscv64-generic": Chip({**RISCV64, "mcpu": "generic-rv64"}),
+    "riscv64-sifive-u74": Chip({**RISCV64, "mcpu": "sifive-u74"}),
+    "loongarch64-la464": Chip({**LOONGARCH64, "mcpu": "la464"}),
     **{f"hexagon-{version}": Chip({**HEXAGON, "mcpu": f"hexagon{version}"}) for version in ("v68", "v73")},
 }
 """Those that 0.27 was seen to compile for."""

@@ -26,7 +26,6 @@ SHAPES = "shape_func"
 KERNEL: Mapping[str, str] = {
     "cuda": r"\b__global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(",
     "opencl": r"^__kernel void (\w+)\(",
-    "webgpu": r"^// Function: (\w+)",
 }
 """How a kernel begins in the source that TVM generates for a kind of GPU."""
 

@@ -1,10 +1,14 @@
-"""TVM's importer of exported programs, and the one operator that it is helped with. Nothing is compiled here."""
+"""TVM's importer of exported programs, and the two operators that it is helped with. Nothing is compiled here."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Tuple
+
+
+SLICE_DEFAULTS: Tuple[Any, ...] = (0, 0, None, 1)
+"""dim, start, end and step of aten.slice.Tensor where a node does not name them."""
 
 
 def import_program(path: Path) -> Any:
@@ -15,40 +19,56 @@ def import_program(path: Path) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own trees of arguments
         program = torch.export.load(str(path))
-        return from_exported_program(program, custom_convert_map={"index.Tensor": _index_of_known_shape})
+        return count_from_the_end(from_exported_program(program, custom_convert_map={"slice.Tensor": slice_rows}))
 
 
-def _index_of_known_shape(node: Any, importer: Any) -> Any:
-    """Import x[i, j], and say what shape it has: 0.27 forgets it where indices of dynamic sizes broadcast, as in the attention
-    masks of transformers, and then cannot lower what follows. The exported program knows."""
-    from tvm import relax
+def slice_rows(node: Any, importer: Any) -> Any:
+    """Import x[:s] with a dynamic s out of a fixed number of rows as a gather.
 
-    value = importer._index_tensor(node)
-    if isinstance(value.ty.shape, relax.ShapeExpr):
-        return value
-    shape = _relax_shape(node.meta["val"].shape, importer)
-    return value if shape is None else importer.block_builder.match_cast(value, relax.TensorType(shape, value.ty.dtype))
+    TVM 0.27 calls such a slice of 256 rows min(s, 256) long, and of a sum with it knows only the rank: it then cannot lower the
+    position embeddings of transformers' encoders. Said in a cast, FuseTIR ends the process (SIGSEGV).
+    """
+    from tvm import relax, tirx
 
-
-def _relax_shape(sizes: Any, importer: Any) -> Optional[List[Any]]:
-    """A traced tensor's shape in the variables of the Relax function; None when one of them is not in its inputs."""
-    variables = _size_variables(importer)
-    shape: List[Any] = []
-    for size in sizes:
-        if isinstance(size, int):
-            shape.append(size)
-            continue
-        name, derived = importer._process_derived_symbol(size.node.expr, variables)
-        if derived is None and name not in variables:
-            return None
-        shape.append(variables[name] if derived is None else derived)
-    return shape
+    axis, start, _, step = (*node.args[1:], *SLICE_DEFAULTS[len(node.args) - 1 :])
+    data = importer.env[node.args[0]]
+    size = node.meta["val"].shape[axis]
+    rows = size_variables(importer).get(str(size))
+    fixed = isinstance(data.ty.shape, relax.ShapeExpr) and isinstance(data.ty.shape.values[axis], tirx.IntImm)
+    if rows is None or not fixed or start or step != 1:
+        return importer._slice(node)
+    numbers = importer.block_builder.emit(relax.op.arange(0, rows, 1, "int64"))
+    return importer.block_builder.emit(relax.op.take(data, numbers, axis=axis, mode="clip"))
 
 
-def _size_variables(importer: Any) -> Dict[str, Any]:
-    """The sizes that inputs of the function have as such, by name."""
+def size_variables(importer: Any) -> Dict[str, Any]:
+    """The dynamic sizes that inputs of the function have as such, by the name that torch gave them."""
     from tvm import relax, tirx
 
     shapes = [value.ty.shape for node, value in importer.env.items() if node.op == "placeholder"]
     dims = [dim for shape in shapes if isinstance(shape, relax.ShapeExpr) for dim in shape.values]
     return {dim.name: dim for dim in dims if isinstance(dim, tirx.Var)}
+
+
+def count_from_the_end(module: Any) -> Any:
+    """Let every `take` of a Relax module read the index -1 as PyTorch does, as the last.
+
+    TVM 0.27 imports x[:, -1], x[index] and embeddings with mode "fast": it then reads in front of the tensor, or past it, and
+    whatever lies there becomes the answer.
+    """
+    from tvm import ir, relax
+    from tvm.relax.expr_functor import PyExprMutator, mutator
+
+    @mutator
+    class Wrap(PyExprMutator):  # type: ignore[misc]  # tvm is not followed
+        def visit_call_(self, call: Any) -> Any:
+            call = super().visit_call_(call)
+            if call.op != ir.Op.get("relax.take") or call.attrs.mode != "fast":
+                return call
+            return relax.op.take(call.args[0], call.args[1], call.attrs.axis, "wrap")
+
+    wrapped = Wrap(module)
+    for name, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            wrapped.builder_.update_func(name, wrapped.visit_expr(function))
+    return wrapped.builder_.get()
