@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-
 SLICE_DEFAULTS: Tuple[Any, ...] = (0, 0, None, 1)
 """dim, start, end and step of aten.slice.Tensor where a node does not name them."""
 
@@ -30,7 +29,7 @@ def slice_rows(node: Any, importer: Any) -> Any:
     """
     from tvm import relax, tirx
 
-    axis, start, _, step = (*node.args[1:], *SLICE_DEFAULTS[len(node.args) - 1 :])
+    axis, start, _, step = tuple(node.args[1:]) + SLICE_DEFAULTS[len(node.args) - 1 :]
     data = importer.env[node.args[0]]
     size = node.meta["val"].shape[axis]
     rows = size_variables(importer).get(str(size))
