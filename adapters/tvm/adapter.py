@@ -3,19 +3,6 @@
 The program is taken, not the ONNX form: of the smoke tier's twelve models TVM 0.27 had ten right from the first, four from the
 second, whose importer stops at shapes that are computed (Slice, Reshape). Nothing is tuned: kernels of a CPU are plain loops as
 LLVM vectorises them, and slow; those of GPUs are scheduled by DLight's rules.
-
-Seen with 0.27:
-- x[:, -1] read in front of the tensor, and whatever lay there was the answer: 1e29 out of a 2-layer GRU whose last step a
-  model takes. `frontend` sets that right. x[i, j] with a negative index still does so; the verdict tells.
-- Slices of a dynamic size out of a fixed length; `frontend` has them as gathers.
-- The C that it writes for topk is none ("TVMFFIAny stack[6]" within an expression); it is read by a C compiler here.
-- Kernels for CUDA are compiled with --use_fast_math, whatever is asked.
-- index_put that leaves an axis out, and masked_scatter, cannot be imported.
-Not declared, since this build does not get there:
-- webgpu: no 64-bit integer in a kernel, so no argmax, no topk.
-- metal: a small model with attention was not compiled in 400 s.
-- rocm and nvptx: ask for bitcode of ROCm and CUDA (libdevice) that is not on the package index.
-- vulkan: not built in.
 """
 
 from __future__ import annotations

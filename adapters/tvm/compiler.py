@@ -33,6 +33,7 @@ RULES: Tuple[Rule, ...] = (
     (r"Unsupported function types?|CodeGenVM cannot emit|IndexPut requires", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Unsupported (data ?type|dtype)|in the function has dtype", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"only supports Tensor that has ShapeExpr shape|to have known shape", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
+    (r"object has no attribute 'value'", Outcome.UNSUPPORTED, Cause.DYNAMIC_SHAPE),  # sizes that have to be numbers
     (r"match_cast error|expect Tensor with (dtype|ndim)", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
     (r"bad_alloc|[Cc]annot allocate memory", Outcome.FAIL, Cause.HOST_OOM),
 )

@@ -25,6 +25,7 @@ STATISTICS = """Relax VM executable statistics:
         ("CodeGenVM cannot emit this Relax operator directly (R.topk)", (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
         ("The buffer b allocated in the function has dtype T.int64.", (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE)),
         ("emit_te now only supports Tensor that has ShapeExpr shape", (Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE)),
+        ("AttributeError: 'Add' object has no attribute 'value'", (Outcome.UNSUPPORTED, Cause.DYNAMIC_SHAPE)),
         ("match_cast error,  shape[2] mismatch to specified constant.", (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
         ("expect Tensor with ndim 4 but get 3", (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
         ("std::bad_alloc", (Outcome.FAIL, Cause.HOST_OOM)),
