@@ -21,6 +21,13 @@ class TestInductor(AdapterConformance):
     adapter = registry.adapter("inductor")
 
 
+@pytest.mark.slow  # lowering takes its time
+class TestExecuTorch(AdapterConformance):
+    """Skipped where ExecuTorch is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("executorch")
+
+
 class TestIree(AdapterConformance):
     """Skipped where IREE is not in this environment; see `make backends-test`."""
 

@@ -1,0 +1,86 @@
+"""ExecuTorch: the exported program lowered to a .pte file, its operators handed to a delegate as far as that takes them.
+
+`xnnpack` and `portable` run in ExecuTorch's own runtime, on this machine's CPU; of the other devices there is a file to deploy.
+What ran where is what the runtime records of a run.
+
+Seen with 1.5.1:
+- An axis is fixed to the example's size, or its upper bound lowered (a batch of up to 16 to 15 before a convolution), and
+  lowering says nothing: what the runtime reads out of the file is compared with what is needed.
+- A partitioner that takes no operator leaves a file without a delegate, and says nothing either.
+- An operator that the runtime has no kernel for is found when the file is loaded, and named in its log only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Tuple
+
+from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
+from porting.types import Artifact, Cause, Evidence, Outcome, Precision, Target
+
+from .._causes import Meaning, Rule, first_match, one_line
+from . import lowering
+from .quiet import quietly, runtime
+from .session import ExecuTorchSession
+
+FILE = "model.pte"
+
+RULES: Tuple[Rule, ...] = (
+    (r"^(NothingDelegated|MissingKernel)\b", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"SpecViolationError|is not Aten Canonical|not in the Core ATen", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"^FixedAxis\b|ConstraintViolation|Constraints violated", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"failed with error 0x10\b|resize a (bounded|static) tensor", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"error 0x(21|25)\b", Outcome.FAIL, Cause.HOST_OOM),
+    (r"GuardOnDataDependentSymNode|Data-dependent", Outcome.UNSUPPORTED, Cause.CONTROL_FLOW),
+)
+
+
+class ExecuTorchAdapter(Adapter):
+    """Lowers the exported program to ExecuTorch, and runs it there where the wheel's runtime can."""
+
+    name = "executorch"
+    vendor = "PyTorch Foundation"
+    family = Family.EXPORTED_PROGRAM
+    need = FormNeed("pt2", at_target_precision=True)
+    devices = {  # noqa: RUF012 -- ClassVar in the base class
+        "xnnpack": (Precision.FP32, Precision.FP16, Precision.INT8),
+        "portable": (Precision.FP32,),
+    }
+    evidence = {"xnnpack": Evidence.HOST, "portable": Evidence.HOST}  # noqa: RUF012
+    distributions = ("executorch", "torch", "torchao")
+    install_hint = "porting env create executorch"
+
+    @classmethod
+    def warm(cls) -> None:
+        with quietly():
+            from executorch.exir import to_edge_transform_and_lower  # noqa: F401
+
+    def probe(self) -> Probe:
+        try:
+            from importlib.metadata import version
+
+            backends = runtime().backend_registry.registered_backend_names
+            versions = {name: version(name) for name in self.distributions}
+        except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
+            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
+            return Probe(dict.fromkeys(self.devices, state))
+        states = dict.fromkeys(self.devices, DeviceState(True))
+        if "XnnpackBackend" not in backends:
+            states["xnnpack"] = DeviceState(False, "this build of ExecuTorch has no XnnpackBackend", Cause.MISSING_DEVICE)
+        return Probe(states, versions)
+
+    def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        with quietly():
+            lowered = lowering.lower(form, target)
+        if self.evidence_of(target.device) is Evidence.HOST:
+            lowering.check_kernels(lowered.kernels)
+        lowering.write(lowered, folder / FILE)
+        calls = sum(lowered.kernels.values()) if target.device == lowering.PORTABLE else sum(lowered.delegates.values())
+        options = {"dtype": lowered.work.dtype, "arithmetic": lowered.work.share}
+        return Artifact((FILE,), form.inputs, form.outputs, options, calls)
+
+    def load(self, artifact: Artifact, target: Target, folder: Path) -> ExecuTorchSession:
+        return ExecuTorchSession(artifact, target, folder)
+
+    def classify(self, error: BaseException) -> Optional[Meaning]:
+        return first_match(f"{type(error).__name__}: {error}", RULES)

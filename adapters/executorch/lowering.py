@@ -1,0 +1,179 @@
+"""From a saved ExportedProgram to a .pte file: sizes bounded, quantised where asked, lowered, and counted."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+
+from porting.adapter import ExportedForm
+from porting.types import Precision, Target
+
+from .. import _torch_program as programs
+from . import arithmetic
+from .quiet import runtime
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = Tuple[torch.Tensor, ...]
+
+HEADROOM = 2
+"""Memory is planned ahead for the largest size of a dynamic axis: this many times the largest that the samples have."""
+
+PORTABLE = "portable"
+"""The device without a delegate: every operator is one of ExecuTorch's own kernels."""
+
+
+class NothingDelegated(RuntimeError):
+    """The partitioner took no operator at all. ExecuTorch writes a file all the same, and says nothing."""
+
+
+class MissingKernel(RuntimeError):
+    """The program calls operators that the runtime has no kernel for. Found out when it is loaded, otherwise."""
+
+
+class FixedAxis(RuntimeError):
+    """An axis that was exported as dynamic was narrowed while the program was lowered, which happens without a word."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A lowered program, and what is in it."""
+
+    program: Any
+    """executorch.exir.ExecutorchProgramManager."""
+    delegates: Counter[str]
+    """Delegate calls by the name of the runtime's backend."""
+    kernels: Counter[str]
+    """Calls of ExecuTorch's own kernels by operator, `aten::add`."""
+    work: arithmetic.Work
+
+
+def lower(form: ExportedForm, target: Target) -> Lowered:
+    """Lower a program for a target. Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
+    import torch
+
+    examples = [samples_in_order(form, number) for number in range(len(form.samples))]
+    module = programs.load_module(form.path)
+    if target.precision is Precision.INT8:
+        module = quantized(module, examples)
+    with quiet_sizes():
+        bounded = torch.export.export(module, examples[0], dynamic_shapes=bounds(form, examples), strict=False)
+        edge = _to_edge(bounded, target)
+        work = arithmetic.work_of(edge.exported_program())
+        program = edge.to_executorch()
+    plan = program.executorch_program.execution_plan[0]
+    lowered = Lowered(program, Counter(d.id for d in plan.delegates), _kernels(plan), work)
+    check_delegates(lowered, target)
+    check_sizes(program.buffer, form, examples)
+    return lowered
+
+
+def samples_in_order(form: ExportedForm, number: int) -> Tensors:
+    """A sample as the program takes it: by position."""
+    values = form.sample(number)
+    return tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs)
+
+
+@contextmanager
+def quiet_sizes() -> Iterator[None]:
+    """Trace without a special case for size 1, of which ExecuTorch would make a size of its own for each axis."""
+    import torch
+    from torch.fx.experimental import _config
+
+    with torch.no_grad(), _config.patch(backed_size_oblivious=True):
+        yield
+
+
+def bounds(form: ExportedForm, examples: Sequence[Tensors]) -> Tuple[Dict[int, Any], ...]:
+    """Which axes may vary, and up to which size; one that follows from others (`2*frames`) has its bound from theirs."""
+    from torch.export import Dim
+
+    def dim(axis: str, number: int, place: int) -> Any:
+        if not axis.isidentifier():
+            return Dim.DYNAMIC
+        return Dim.DYNAMIC(min=0, max=HEADROOM * max(example[number].shape[place] for example in examples))
+
+    return tuple(
+        {place: dim(axis, number, place) for place, axis in enumerate(spec.shape) if isinstance(axis, str)}
+        for number, spec in enumerate(form.inputs)
+    )
+
+
+def quantized(module: torch.nn.Module, examples: Sequence[Tensors]) -> torch.nn.Module:
+    """Static int8 by the delegate's own quantizer, its ranges those of the samples."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    prepared = prepare_pt2e(module, _quantizer())
+    for example in examples:
+        prepared(*example)
+    converted: torch.nn.Module = convert_pt2e(prepared)
+    return converted
+
+
+def _quantizer() -> Any:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+
+    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+
+
+def _to_edge(program: Any, target: Target) -> Any:
+    from executorch.exir import to_edge_transform_and_lower
+
+    return to_edge_transform_and_lower(program, partitioner=partitioners(target))
+
+
+def partitioners(target: Target) -> List[Any]:
+    """Who says which operators the target's delegate takes."""
+    if target.device == PORTABLE:
+        return []
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return [XnnpackPartitioner()]
+
+
+def _kernels(plan: Any) -> Counter[str]:
+    calls = [step.instr_args for chain in plan.chains for step in chain.instructions]
+    called = [plan.operators[call.op_index] for call in calls if type(call).__name__ == "KernelCall"]
+    return Counter(".".join(filter(None, (operator.name, operator.overload))) for operator in called)
+
+
+# ---- what ExecuTorch does not say ---------------------------------------------------------------------------------
+
+
+def check_delegates(lowered: Lowered, target: Target) -> None:
+    """Raise NothingDelegated when the delegate that was asked for has nothing to do."""
+    if target.device != PORTABLE and not lowered.delegates:
+        names = ", ".join(sorted(lowered.kernels)) or "none at all"
+        raise NothingDelegated(f"{target.device} takes none of this program's operators: {names[:300]}")
+
+
+def check_sizes(buffer: bytes, form: ExportedForm, examples: Sequence[Tensors]) -> None:
+    """Raise FixedAxis when the program, as the runtime reads it, has no room for a sample."""
+    method = runtime().load_program(buffer).metadata("forward")
+    for number, spec in enumerate(form.inputs):
+        room = method.input_tensor_meta(number).sizes()
+        for place, axis in enumerate(spec.shape):
+            seen = max(example[number].shape[place] for example in examples)
+            if isinstance(axis, str) and room[place] < seen:
+                raise FixedAxis(
+                    f"ExecuTorch narrowed axis {axis} of {spec.name} to {room[place]} while lowering; {seen} is needed"
+                )
+
+
+def check_kernels(kernels: Counter[str]) -> None:
+    """Raise MissingKernel when the runtime lacks one."""
+    missing = sorted(kernels.keys() - runtime().operator_registry.operator_names)
+    if missing:
+        raise MissingKernel(f"ExecuTorch's runtime has no kernel for {', '.join(missing)}")
+
+
+def write(lowered: Lowered, path: Path) -> None:
+    """Write the program. Raises OSError."""
+    with open(path, "wb") as file:
+        lowered.program.write_to_file(file)
+        os.fsync(file.fileno())

@@ -1,0 +1,82 @@
+"""A .pte file in ExecuTorch's own runtime."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+
+from porting.types import Artifact, Placement, Precision, Target
+
+from .. import _torch_program as programs
+from . import events
+from .lowering import PORTABLE
+from .quiet import runtime
+
+if TYPE_CHECKING:
+    import numpy
+
+    Arrays = Mapping[str, numpy.ndarray[Any, Any]]
+
+CODES = {
+    0x01: "internal error", 0x02: "invalid state", 0x10: "not supported", 0x11: "not implemented", 0x12: "invalid argument",
+    0x13: "invalid type", 0x14: "operator missing", 0x20: "not found", 0x21: "memory allocation failed", 0x22: "access failed",
+    0x23: "invalid program", 0x24: "invalid external data", 0x25: "out of resources", 0x30: "delegate: incompatible",
+    0x31: "delegate: memory allocation failed", 0x32: "delegate: invalid handle",
+}  # fmt: skip
+"""The runtime's error codes, as executorch/runtime/core/error.h has them; its messages have the number only."""
+
+
+class ExecuTorchSession:
+    """A loaded program; values go by position."""
+
+    def __init__(self, artifact: Artifact, target: Target, folder: Path) -> None:
+        use_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+        self._artifact, self._target = artifact, target
+        self._path = folder / artifact.files[0]
+        self._program = runtime().load_program(self._path)
+        self._method = self._program.load_method("forward")
+        self._last: Sequence[Any] = ()
+        self._observed: Optional[events.Run] = None
+
+    def run(self, inputs: Arrays) -> Arrays:
+        self._last = programs.ordered_inputs(inputs, self._artifact)
+        try:
+            results = self._method.execute(self._last)
+        except RuntimeError as error:
+            raise RuntimeError(explained(str(error))) from None
+        return programs.named_outputs(results, [spec.name for spec in self._artifact.outputs])
+
+    def placement(self) -> Placement:
+        """What the runtime records when the last inputs are run again; operators in a delegate are the delegate's own count."""
+        did = self._observe()
+        counts = {"delegate calls": did.delegates, "operators in delegates": sum(did.inner.values()), "kernel calls": did.kernels}
+        if self._target.device == PORTABLE:
+            return Placement(did.kernels, did.delegates, "portable kernels", counts)
+        return Placement(counts["operators in delegates"], did.kernels, "XnnpackBackend", {**counts, **did.inner})
+
+    def effective_precision(self) -> Precision:
+        """What the delegate's matrix operators took; where it has none, the dtype of the program's own."""
+        in_program = programs.PRECISIONS.get(str(self._artifact.options["dtype"]))
+        return self._observe().precision() or in_program or self._target.precision
+
+    def _observe(self) -> events.Run:
+        if self._observed is None:
+            self._observed = events.observed(self._path, self._last)
+        return self._observed
+
+
+def use_threads(number: int) -> None:
+    """The runtime's pool has a thread a core otherwise, whatever the job was given."""
+    from executorch.extension.pybindings import portable_lib
+
+    if portable_lib._threadpool_get_thread_count() != number:
+        portable_lib._unsafe_reset_threadpool(number)  # unsafe while a program runs
+
+
+def explained(message: str) -> str:
+    """A message of the runtime with its error code in words."""
+    code = re.search(r"error 0x([0-9a-fA-F]+)", message)
+    words = CODES.get(int(code[1], 16)) if code else None
+    return f"{message} ({words})" if words else message
