@@ -49,6 +49,7 @@ class ExecuTorchAdapter(Adapter):
     evidence = {"xnnpack": Evidence.HOST, "portable": Evidence.HOST}  # noqa: RUF012
     distributions = ("executorch", "torch", "torchao")
     install_hint = "porting env create executorch"
+    minimum_target_share = 0.9  # of the arithmetic: what moves data is left to ExecuTorch's own kernels by design
 
     @classmethod
     def warm(cls) -> None:
@@ -75,9 +76,7 @@ class ExecuTorchAdapter(Adapter):
         if self.evidence_of(target.device) is Evidence.HOST:
             lowering.check_kernels(lowered.kernels)
         lowering.write(lowered, folder / FILE)
-        calls = sum(lowered.kernels.values()) if target.device == lowering.PORTABLE else sum(lowered.delegates.values())
-        options = {"dtype": lowered.work.dtype, "arithmetic": lowered.work.share}
-        return Artifact((FILE,), form.inputs, form.outputs, options, calls)
+        return Artifact((FILE,), form.inputs, form.outputs, {"dtype": lowered.work.dtype}, lowered.placement(target))
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> ExecuTorchSession:
         return ExecuTorchSession(artifact, target, folder)

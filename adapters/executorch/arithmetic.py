@@ -17,6 +17,8 @@ class Work:
     delegated: Counter[str] = field(default_factory=Counter)
     """By the precision of what is multiplied: `float32`, `float16`, `int8`."""
     other: Counter[str] = field(default_factory=Counter)
+    operators: int = 0
+    """Operators within delegates, before a delegate joins or drops some."""
 
     @property
     def share(self) -> Optional[float]:
@@ -40,6 +42,7 @@ def work_of(program: Any) -> Work:
             add(work.other, node)
         else:
             for inner in lowered.original_module.graph.nodes:
+                work.operators += inner.op == "call_function"
                 add(work.delegated, inner)
     return work
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
 
 from porting.adapter import ExportedForm
-from porting.types import Precision, Target
+from porting.types import Placement, Precision, Target
 
 from .. import _torch_program as programs
 from . import arithmetic
@@ -49,8 +49,15 @@ class Lowered:
     delegates: Counter[str]
     """Delegate calls by the name of the runtime's backend."""
     kernels: Counter[str]
-    """Calls of ExecuTorch's own kernels by operator, `aten::add`."""
+    """Calls of ExecuTorch's own kernels by operator, `aten::add.out`."""
     work: arithmetic.Work
+
+    def placement(self, target: Target) -> Placement:
+        """What the file has for the target and what it leaves to others; operators that became a part of others count."""
+        own, detail = sum(self.kernels.values()), {**self.delegates, **self.kernels}
+        if target.device == PORTABLE:
+            return Placement(own, 0, "portable kernels", detail, 1.0)
+        return Placement(self.work.operators, own, ", ".join(self.delegates), detail, self.work.share)
 
 
 def lower(form: ExportedForm, target: Target) -> Lowered:

@@ -50,11 +50,14 @@ class ExecuTorchSession:
 
     def placement(self) -> Placement:
         """What the runtime records when the last inputs are run again; operators in a delegate are the delegate's own count."""
+        planned = self._artifact.placement
+        assert planned is not None
         did = self._observe()
         counts = {"delegate calls": did.delegates, "operators in delegates": sum(did.inner.values()), "kernel calls": did.kernels}
         if self._target.device == PORTABLE:
-            return Placement(did.kernels, did.delegates, "portable kernels", counts)
-        return Placement(counts["operators in delegates"], did.kernels, "XnnpackBackend", {**counts, **did.inner})
+            return Placement(did.kernels, did.delegates, planned.device, counts, planned.arithmetic)
+        detail = {**counts, **did.inner}
+        return Placement(counts["operators in delegates"], did.kernels, planned.device, detail, planned.arithmetic)
 
     def effective_precision(self) -> Precision:
         """What the delegate's matrix operators took; where it has none, the dtype of the program's own."""
