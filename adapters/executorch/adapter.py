@@ -12,6 +12,7 @@ Seen with 1.5.1:
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Optional, Tuple
 
@@ -20,10 +21,14 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Precision, Target
 
 from .._causes import Meaning, Rule, first_match, one_line
 from . import lowering
+from .delegates import PORTABLE, delegate
 from .quiet import quietly, runtime
 from .session import ExecuTorchSession
 
 FILE = "model.pte"
+
+ETHOS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")
+"""Arm's NPUs, by Vela's names for them."""
 
 RULES: Tuple[Rule, ...] = (
     (r"^(NothingDelegated|MissingKernel)\b", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
@@ -44,9 +49,15 @@ class ExecuTorchAdapter(Adapter):
     need = FormNeed("pt2", at_target_precision=True)
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "xnnpack": (Precision.FP32, Precision.FP16, Precision.INT8),
-        "portable": (Precision.FP32,),
+        PORTABLE: (Precision.FP32,),
+        "vulkan": (Precision.FP32,),
+        "coreml": (Precision.FP32, Precision.FP16),
+        **dict.fromkeys(ETHOS, (Precision.INT8,)),
     }
-    evidence = {"xnnpack": Evidence.HOST, "portable": Evidence.HOST}  # noqa: RUF012
+    evidence = {  # noqa: RUF012
+        **dict.fromkeys(("xnnpack", PORTABLE), Evidence.HOST),
+        **dict.fromkeys(("vulkan", "coreml", *ETHOS), Evidence.COMPILED),
+    }
     distributions = ("executorch", "torch", "torchao")
     install_hint = "porting env create executorch"
     minimum_target_share = 0.9  # of the arithmetic: what moves data is left to ExecuTorch's own kernels by design
@@ -58,20 +69,20 @@ class ExecuTorchAdapter(Adapter):
 
     def probe(self) -> Probe:
         try:
-            from importlib.metadata import version
-
-            backends = runtime().backend_registry.registered_backend_names
+            runtimes = runtime().backend_registry.registered_backend_names
             versions = {name: version(name) for name in self.distributions}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
             state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
             return Probe(dict.fromkeys(self.devices, state))
-        states = dict.fromkeys(self.devices, DeviceState(True))
-        if "XnnpackBackend" not in backends:
-            states["xnnpack"] = DeviceState(False, "this build of ExecuTorch has no XnnpackBackend", Cause.MISSING_DEVICE)
+        states = {device: _state(Target(self.name, device, self.devices[device][0])) for device in self.devices}
+        if "XnnpackBackend" not in runtimes:
+            states["xnnpack"] = DeviceState(False, "this build of ExecuTorch's runtime has no XNNPACK", Cause.MISSING_DEVICE)
         return Probe(states, versions)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         with quietly():
+            if target.device != PORTABLE and not delegate(target.device).sizes_vary:
+                form = lowering.at_one_size(form)
             lowered = lowering.lower(form, target)
         if self.evidence_of(target.device) is Evidence.HOST:
             lowering.check_kernels(lowered.kernels)
@@ -83,3 +94,15 @@ class ExecuTorchAdapter(Adapter):
 
     def classify(self, error: BaseException) -> Optional[Meaning]:
         return first_match(f"{type(error).__name__}: {error}", RULES)
+
+
+def _state(target: Target) -> DeviceState:
+    """Whether what lowers for a device can be made."""
+    if target.device == PORTABLE:
+        return DeviceState(True)
+    try:
+        with quietly():
+            delegate(target.device).partitioner(target)
+    except Exception as error:  # noqa: BLE001 -- whatever is not installed, or broken, in a delegate's compiler
+        return DeviceState(False, f"{one_line(error)}; {ExecuTorchAdapter.install_hint}", Cause.MISSING_DEPENDENCY)
+    return DeviceState(True)

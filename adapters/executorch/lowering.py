@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -14,6 +14,7 @@ from porting.types import Placement, Precision, Target
 
 from .. import _torch_program as programs
 from . import arithmetic
+from .delegates import PORTABLE, delegate
 from .quiet import runtime
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 HEADROOM = 2
 """Memory is planned ahead for the largest size of a dynamic axis: this many times the largest that the samples have."""
-
-PORTABLE = "portable"
-"""The device without a delegate: every operator is one of ExecuTorch's own kernels."""
 
 
 class NothingDelegated(RuntimeError):
@@ -64,10 +62,12 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     """Lower a program for a target. Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
     import torch
 
-    examples = [samples_in_order(form, number) for number in range(len(form.samples))]
+    examples = samples_in_order(form)
     module = programs.load_module(form.path)
     if target.precision is Precision.INT8:
-        module = quantized(module, examples)
+        quantizer = delegate(target.device).quantizer
+        assert quantizer is not None  # or int8 would not be declared
+        module = quantized(module, examples, quantizer(target))
     with quiet_sizes():
         bounded = torch.export.export(module, examples[0], dynamic_shapes=bounds(form, examples), strict=False)
         edge = _to_edge(bounded, target)
@@ -80,10 +80,18 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     return lowered
 
 
-def samples_in_order(form: ExportedForm, number: int) -> Tensors:
-    """A sample as the program takes it: by position."""
-    values = form.sample(number)
-    return tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs)
+def samples_in_order(form: ExportedForm) -> List[Tensors]:
+    """The samples as the program takes them: by position."""
+    samples = [form.sample(number) for number in range(len(form.samples))]
+    return [tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs) for values in samples]
+
+
+def at_one_size(form: ExportedForm) -> ExportedForm:
+    """The same form with every axis at its size in the first sample, and in what the program answers to that."""
+    example = samples_in_order(form)[0]
+    answers = programs.named_outputs(programs.load_module(form.path)(*example), [spec.name for spec in form.outputs])
+    inputs = tuple(replace(spec, shape=tuple(value.shape)) for spec, value in zip(form.inputs, example))  # noqa: B905 -- 3.10
+    return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 
 
 @contextmanager
@@ -111,36 +119,22 @@ def bounds(form: ExportedForm, examples: Sequence[Tensors]) -> Tuple[Dict[int, A
     )
 
 
-def quantized(module: torch.nn.Module, examples: Sequence[Tensors]) -> torch.nn.Module:
-    """Static int8 by the delegate's own quantizer, its ranges those of the samples."""
+def quantized(module: torch.nn.Module, examples: Sequence[Tensors], quantizer: Any) -> torch.nn.Module:
+    """Static int8 as the delegate's own quantizer lays it out, its ranges those of the examples."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    prepared = prepare_pt2e(module, _quantizer())
+    prepared = prepare_pt2e(module, quantizer)
     for example in examples:
         prepared(*example)
     converted: torch.nn.Module = convert_pt2e(prepared)
     return converted
 
 
-def _quantizer() -> Any:
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
-
-    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-
-
 def _to_edge(program: Any, target: Target) -> Any:
     from executorch.exir import to_edge_transform_and_lower
 
-    return to_edge_transform_and_lower(program, partitioner=partitioners(target))
-
-
-def partitioners(target: Target) -> List[Any]:
-    """Who says which operators the target's delegate takes."""
-    if target.device == PORTABLE:
-        return []
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-
-    return [XnnpackPartitioner()]
+    partitioners = [] if target.device == PORTABLE else [delegate(target.device).partitioner(target)]
+    return to_edge_transform_and_lower(program, partitioner=partitioners)
 
 
 def _kernels(plan: Any) -> Counter[str]:

@@ -11,7 +11,7 @@ from porting.types import Artifact, Placement, Precision, Target
 
 from .. import _torch_program as programs
 from . import events
-from .lowering import PORTABLE
+from .delegates import PORTABLE
 from .quiet import runtime
 
 if TYPE_CHECKING:

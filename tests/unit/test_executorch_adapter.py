@@ -1,0 +1,161 @@
+"""What executorch's adapter works out without the backend: meaning of errors, recorded events, sizes, arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from porting.adapters.executorch import arithmetic, events, lowering, session
+from porting.adapters.executorch.adapter import ExecuTorchAdapter
+from porting.adapters.executorch.delegates import DELEGATES, PORTABLE, delegate
+from porting.adapters.executorch.quiet import quietly
+
+from porting.adapter import ExportedForm
+from porting.tensors import write_tensors
+from porting.types import Cause, Outcome, Placement, Precision, Target, TensorSpec
+
+
+@dataclass
+class Event:
+    """A ProfileEvent, as far as it is read."""
+
+    name: str | None = None
+    delegate_debug_id_str: str | None = None
+
+
+def form(folder: Path, *sizes: tuple[int, int], axes: tuple[str | int, ...] = ("batch", "2*frames")) -> ExportedForm:
+    """One input, with a sample of each size."""
+    samples = []
+    for number, size in enumerate(sizes):
+        samples.append(folder / f"{number}.npz")
+        write_tensors(samples[-1], {"x": np.zeros(size, np.float32)})
+    return ExportedForm("pt2", Precision.FP32, folder, (TensorSpec("x", "float32", axes),), (), samples=tuple(samples))
+
+
+# ---- declarations
+
+
+def test_every_device_has_what_its_precisions_need() -> None:
+    for target in ExecuTorchAdapter.targets():
+        if target.device != PORTABLE:
+            assert target.precision is not Precision.INT8 or delegate(target.device).quantizer
+    assert {device.partition("-")[0] for device in ExecuTorchAdapter.devices} == {PORTABLE, *DELEGATES}
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (lowering.NothingDelegated("vulkan takes none"), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
+        (lowering.MissingKernel("no kernel for aten::unique"), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
+        (lowering.FixedAxis("narrowed axis batch"), (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
+        (ValueError("Operator torch._ops.aten.x.default is not Aten Canonical."), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
+        (RuntimeError("method->set_inputs() for method 'forward' failed with error 0x10"), (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
+        (RuntimeError("loading method forward failed with error 0x21"), (Outcome.FAIL, Cause.HOST_OOM)),
+    ],
+)
+def test_what_an_error_means(error: Exception, meaning: tuple[Outcome, Cause]) -> None:
+    assert ExecuTorchAdapter().classify(error) == meaning
+
+
+def test_an_error_of_no_known_kind_is_left_to_the_general_rules() -> None:
+    assert ExecuTorchAdapter().classify(RuntimeError("method->execute() failed with error 0x12")) is None
+
+
+def test_an_error_code_is_given_in_words() -> None:
+    assert session.explained("execute() failed with error 0x12") == "execute() failed with error 0x12 (invalid argument)"
+    assert session.explained("no code") == "no code"
+    assert session.explained("error 0x7f") == "error 0x7f"
+
+
+# ---- events
+
+
+def test_a_run_is_counted_by_what_the_runtime_recorded() -> None:
+    names = ("Method::execute", "OPERATOR_CALL", "native_call_add.out", "DELEGATE_CALL", "OPERATOR_CALL")
+    inner = ("Fully Connected (NC, F32) GEMM #1", "Fully Connected (NC, F32) GEMM #2", "Transpose (ND, X32) #1")
+    run = events.summary([*(Event(name) for name in names), *(Event(None, text) for text in inner), None])
+    assert (run.delegates, run.kernels) == (1, 2)
+    assert run.inner == {"Fully Connected (NC, F32) GEMM": 2, "Transpose (ND, X32)": 1}
+
+
+@pytest.mark.parametrize(
+    ("inner", "precision"),
+    [
+        ({"Fully Connected (NC, F16) GEMM": 2, "Softmax (NC, F32)": 5}, Precision.FP16),
+        ({"Convolution (NHWC, QC8) IGEMM": 3, "Batch Matrix Multiply (NC, F32) GEMM": 2}, Precision.INT8),
+        ({"Fully Connected (NC, QS8, QC8W) GEMM": 1}, Precision.INT8),
+        ({"Dynamic Fully Connected (NC, PF32) GEMM": 1}, Precision.FP32),
+        ({"Convert (NC, F32, QD8)": 1, "Add (ND)": 4}, None),
+    ],
+)
+def test_the_precision_is_that_of_most_matrix_operators(inner: dict[str, int], precision: Precision | None) -> None:
+    assert events.Run(inner=Counter(inner)).precision() is precision
+
+
+# ---- sizes
+
+
+def test_an_axis_may_be_twice_the_largest_sample_and_one_that_follows_is_left_open(tmp_path: Path) -> None:
+    given = form(tmp_path, (2, 6), (5, 8))
+    (dims,) = lowering.bounds(given, lowering.samples_in_order(given))
+    assert (dims[0].min, dims[0].max) == (0, 10)
+    assert (dims[1].min, dims[1].max) == (None, None)
+
+
+def test_a_fixed_axis_has_no_bound(tmp_path: Path) -> None:
+    given = form(tmp_path, (2, 6), axes=("batch", 6))
+    assert [set(dims) for dims in lowering.bounds(given, lowering.samples_in_order(given))] == [{0}]
+
+
+# ---- arithmetic
+
+
+def multiplied(module: torch.nn.Module, *inputs: torch.Tensor) -> Counter[str]:
+    """Multiply-adds of a module, by dtype."""
+    counts: Counter[str] = Counter()
+    with quietly():
+        program = torch.export.export(module.eval(), inputs).run_decompositions()
+    for node in program.graph.nodes:
+        arithmetic.add(counts, node)
+    return counts
+
+
+def test_matrix_products_are_counted() -> None:
+    assert multiplied(torch.nn.Linear(6, 4), torch.zeros(3, 6)) == {"float32": 3 * 6 * 4}
+
+
+def test_convolutions_are_counted_by_group_and_direction() -> None:
+    image = torch.zeros(2, 4, 8, 8)
+    assert multiplied(torch.nn.Conv2d(4, 6, 3, groups=2), image) == {"float32": 2 * 6 * 36 * 2 * 9}
+    assert multiplied(torch.nn.ConvTranspose2d(4, 6, 2), image) == {"float32": 2 * 4 * 64 * 6 * 4}
+
+
+def test_what_multiplies_nothing_counts_nothing() -> None:
+    assert multiplied(torch.nn.ReLU(), torch.zeros(3)) == {}
+    assert arithmetic.Work().share is None
+    assert arithmetic.Work().dtype == ""
+
+
+def test_the_share_is_that_of_the_delegates() -> None:
+    work = arithmetic.Work(Counter(int8=30), Counter(float32=10))
+    assert work.share == 0.75
+    assert work.dtype == "int8"
+
+
+def test_without_a_delegate_everything_is_where_it_should_be() -> None:
+    lowered = lowering.Lowered(None, Counter(), Counter({"aten::mm.out": 2}), arithmetic.Work(other=Counter(float32=8)))
+    placement = lowered.placement(Target("executorch", PORTABLE, Precision.FP32))
+    assert placement == Placement(2, 0, "portable kernels", {"aten::mm.out": 2}, 1.0)
+
+
+def test_a_program_without_a_delegate_call_is_no_success() -> None:
+    lowered = lowering.Lowered(None, Counter(), Counter({"aten::sort.values": 1}), arithmetic.Work())
+    with pytest.raises(lowering.NothingDelegated, match="sort"):
+        lowering.check_delegates(lowered, Target("executorch", "vulkan", Precision.FP32))
