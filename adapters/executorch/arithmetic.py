@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Optional, Sequence
 
 PRODUCTS = {"mm": 0, "bmm": 0, "linear": 0, "matmul": 0, "addmm": 1, "baddbmm": 1}
 """Operators that multiply matrices, and which argument is the first matrix."""
+CONVOLUTION = re.compile(r"convolution|conv(_transpose)?[123]d")
+ATTENTION = "scaled_dot_product_attention"
+"""Like `conv2d` and `linear`, left whole where a delegate asks for it."""
 
 
 @dataclass
@@ -42,7 +46,7 @@ def work_of(program: Any) -> Work:
             add(work.other, node)
         else:
             for inner in lowered.original_module.graph.nodes:
-                work.operators += inner.op == "call_function"
+                work.operators += bool(operator(inner))
                 add(work.delegated, inner)
     return work
 
@@ -60,18 +64,21 @@ def add(counts: Counter[str], node: Any) -> None:
         return
     name = operator(node)
     if name in PRODUCTS:
-        place = PRODUCTS[name]
-        left, out = node.args[place], value_of(node)
-        counts[precision(left)] += product(sizes(out)) * sizes(value_of(left))[-1]
-    elif name == "convolution":
-        image, kernel, transposed = node.args[0], value_of(node.args[1]), node.args[6]
-        positions = sizes(value_of(image if transposed else node))
-        counts[precision(image)] += product(positions) * product(sizes(kernel)[1:])
+        left = node.args[PRODUCTS[name]]
+        counts[precision(left)] += product(sizes(node)) * sizes(left)[-1]
+    elif CONVOLUTION.fullmatch(name):
+        image, kernel = node.args[:2]
+        backwards = "transpose" in name or (name == "convolution" and node.args[6])
+        counts[precision(image)] += product(sizes(image if backwards else node)) * product(sizes(kernel)[1:])
+    elif name == ATTENTION:
+        query, key, value = node.args[:3]
+        rows = product(sizes(query)[:-1]) * sizes(key)[-2]
+        counts[precision(query)] += rows * (sizes(query)[-1] + sizes(value)[-1])
 
 
 def operator(node: Any) -> str:
-    """The operator's name without namespace and overload: `addmm`."""
-    return str(getattr(node.target, "_name", "") or getattr(node.target, "name", lambda: "")()).split("::")[-1].split(".")[0]
+    """The operator's name without namespace and overload, `addmm`; empty for what is no operator of PyTorch's."""
+    return str(getattr(node.target, "_name", "")).split("::")[-1].split(".")[0]
 
 
 def precision(node: Any) -> str:
@@ -91,11 +98,11 @@ def value_of(node: Any) -> Any:
     return value[0] if isinstance(value, (tuple, list)) else value
 
 
-def sizes(tensor: Any) -> Sequence[int]:
-    """The shape, a dynamic axis at the size of the example."""
+def sizes(node: Any) -> Sequence[int]:
+    """The shape of a node's result, a dynamic axis at the size of the example."""
     import torch
 
-    return [size.node.hint if isinstance(size, torch.SymInt) else int(size) for size in tensor.shape]
+    return [size.node.hint if isinstance(size, torch.SymInt) else int(size) for size in value_of(node).shape]
 
 
 def product(values: Sequence[int]) -> int:

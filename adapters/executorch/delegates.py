@@ -43,8 +43,7 @@ def _xnnpack_quantizer(_target: Target) -> Any:
 def _vulkan(_target: Target) -> Any:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
-    # Without the option it takes operators whose shaders know one size only, and a resized input goes wrong on the device.
-    return VulkanPartitioner({"require_dynamic_shapes": True, "force_fp16": False})
+    return VulkanPartitioner()
 
 
 def _coreml(target: Target) -> Any:
@@ -79,7 +78,7 @@ def _ethos_settings(target: Target) -> Any:
 
 DELEGATES: Mapping[str, Delegate] = {
     "xnnpack": Delegate(_xnnpack, _xnnpack_quantizer),
-    "vulkan": Delegate(_vulkan),
+    "vulkan": Delegate(_vulkan, sizes_vary=False),  # with sizes that vary, its partitioner leaves every convolution out
     "coreml": Delegate(_coreml),
     "ethos": Delegate(_ethos, _ethos_quantizer, sizes_vary=False),
 }

@@ -117,24 +117,35 @@ def test_a_fixed_axis_has_no_bound(tmp_path: Path) -> None:
 # ---- arithmetic
 
 
-def multiplied(module: torch.nn.Module, *inputs: torch.Tensor) -> Counter[str]:
-    """Multiply-adds of a module, by dtype."""
+def multiplied(module: torch.nn.Module, *inputs: torch.Tensor, whole: bool = False) -> Counter[str]:
+    """Multiply-adds of a module, by dtype. whole: without taking operators apart."""
     counts: Counter[str] = Counter()
     with quietly():
-        program = torch.export.export(module.eval(), inputs).run_decompositions()
+        program = torch.export.export(module.eval(), inputs)
+        program = program if whole else program.run_decompositions()
     for node in program.graph.nodes:
         arithmetic.add(counts, node)
     return counts
 
 
-def test_matrix_products_are_counted() -> None:
-    assert multiplied(torch.nn.Linear(6, 4), torch.zeros(3, 6)) == {"float32": 3 * 6 * 4}
+@pytest.mark.parametrize("whole", [False, True])
+def test_matrix_products_are_counted(whole: bool) -> None:
+    assert multiplied(torch.nn.Linear(6, 4), torch.zeros(3, 6), whole=whole) == {"float32": 3 * 6 * 4}
 
 
-def test_convolutions_are_counted_by_group_and_direction() -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_convolutions_are_counted_by_group_and_direction(whole: bool) -> None:
     image = torch.zeros(2, 4, 8, 8)
-    assert multiplied(torch.nn.Conv2d(4, 6, 3, groups=2), image) == {"float32": 2 * 6 * 36 * 2 * 9}
-    assert multiplied(torch.nn.ConvTranspose2d(4, 6, 2), image) == {"float32": 2 * 4 * 64 * 6 * 4}
+    assert multiplied(torch.nn.Conv2d(4, 6, 3, groups=2), image, whole=whole) == {"float32": 2 * 6 * 36 * 2 * 9}
+    assert multiplied(torch.nn.ConvTranspose2d(4, 6, 2), image, whole=whole) == {"float32": 2 * 4 * 64 * 6 * 4}
+
+
+def test_attention_that_is_left_whole_counts_as_its_two_products() -> None:
+    class Attention(torch.nn.Module):
+        def forward(self, query: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(query, memory, memory)
+
+    assert multiplied(Attention(), torch.zeros(2, 3, 4), torch.zeros(2, 5, 4), whole=True) == {"float32": 2 * 2 * 3 * 5 * 4}
 
 
 def test_what_multiplies_nothing_counts_nothing() -> None:
