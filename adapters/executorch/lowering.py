@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 from porting.adapter import ExportedForm
-from porting.types import Placement, Precision, Target
+from porting.types import Placement, Precision, Target, TensorSpec
 
 from .. import _torch_program as programs
 from . import arithmetic
@@ -59,31 +58,34 @@ class Lowered:
 
 
 def lower(form: ExportedForm, target: Target) -> Lowered:
-    """Lower a program for a target. Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
-    import torch
-
+    """Lower a program for a target. form: with static axes where the delegate takes no others; see `at_one_size`.
+    Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
     examples = samples_in_order(form)
     module = programs.load_module(form.path)
     if target.precision is Precision.INT8:
         quantizer = delegate(target.device).quantizer
         assert quantizer is not None  # or int8 would not be declared
-        module = quantized(module, examples, quantizer(target))
-    with quiet_sizes():
-        bounded = torch.export.export(module, examples[0], dynamic_shapes=bounds(form, examples), strict=False)
-        edge = _to_edge(bounded, target)
-        work = arithmetic.work_of(edge.exported_program())
-        program = edge.to_executorch()
+        module = quantized(export(module, form, examples).module(check_guards=False), examples, quantizer(target))
+    edge = _to_edge(export(module, form, examples), target)
+    work = arithmetic.work_of(edge.exported_program())
+    program = edge.to_executorch()
     plan = program.executorch_program.execution_plan[0]
     lowered = Lowered(program, Counter(d.id for d in plan.delegates), _kernels(plan), work)
     check_delegates(lowered, target)
+    check_kernels(lowered.kernels)
     check_sizes(program.buffer, form, examples)
     return lowered
 
 
 def samples_in_order(form: ExportedForm) -> List[Tensors]:
-    """The samples as the program takes them: by position."""
+    """The samples that the form's fixed axes allow, as the program takes them: by position."""
     samples = [form.sample(number) for number in range(len(form.samples))]
-    return [tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs) for values in samples]
+    examples = [tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs) for values in samples]
+    return [example for example in examples if all(map(_fits, form.inputs, example))]
+
+
+def _fits(spec: TensorSpec, value: torch.Tensor) -> bool:
+    return all(isinstance(axis, str) or axis == size for axis, size in zip(spec.shape, value.shape))  # noqa: B905 -- 3.10
 
 
 def at_one_size(form: ExportedForm) -> ExportedForm:
@@ -94,14 +96,16 @@ def at_one_size(form: ExportedForm) -> ExportedForm:
     return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 
 
-@contextmanager
-def quiet_sizes() -> Iterator[None]:
-    """Trace without a special case for size 1, of which ExecuTorch would make a size of its own for each axis."""
+def export(module: torch.nn.Module, form: ExportedForm, examples: Sequence[Tensors]) -> Any:
+    """Capture a module anew, with the sizes that `bounds` allows. Returns a torch.export.ExportedProgram.
+
+    Without a special case for size 1: of every such case ExecuTorch makes a size that is fixed.
+    """
     import torch
     from torch.fx.experimental import _config
 
     with torch.no_grad(), _config.patch(backed_size_oblivious=True):
-        yield
+        return torch.export.export(module, examples[0], dynamic_shapes=bounds(form, examples), strict=False)
 
 
 def bounds(form: ExportedForm, examples: Sequence[Tensors]) -> Tuple[Dict[int, Any], ...]:
@@ -131,10 +135,13 @@ def quantized(module: torch.nn.Module, examples: Sequence[Tensors], quantizer: A
 
 
 def _to_edge(program: Any, target: Target) -> Any:
-    from executorch.exir import to_edge_transform_and_lower
+    """Hand operators to the delegate. Without ExecuTorch's check of what comes out: for an operator that returns a list, as a
+    split does, it takes the length of the first tensor in it, which fixes that tensor's first axis for the whole program."""
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+    config = EdgeCompileConfig(_check_ir_validity=False)
     partitioners = [] if target.device == PORTABLE else [delegate(target.device).partitioner(target)]
-    return to_edge_transform_and_lower(program, partitioner=partitioners)
+    return to_edge_transform_and_lower(program, partitioner=partitioners, compile_config=config)
 
 
 def _kernels(plan: Any) -> Counter[str]:
@@ -167,7 +174,7 @@ def check_sizes(buffer: bytes, form: ExportedForm, examples: Sequence[Tensors]) 
 
 
 def check_kernels(kernels: Counter[str]) -> None:
-    """Raise MissingKernel when the runtime lacks one."""
+    """Raise MissingKernel when the runtime lacks one; the library of kernels is the same on every device."""
     missing = sorted(kernels.keys() - runtime().operator_registry.operator_names)
     if missing:
         raise MissingKernel(f"ExecuTorch's runtime has no kernel for {', '.join(missing)}")

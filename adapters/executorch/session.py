@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from porting.types import Artifact, Placement, Precision, Target
 
@@ -42,10 +45,11 @@ class ExecuTorchSession:
 
     def run(self, inputs: Arrays) -> Arrays:
         self._last = programs.ordered_inputs(inputs, self._artifact)
-        try:
-            results = self._method.execute(self._last)
-        except RuntimeError as error:
-            raise RuntimeError(explained(str(error))) from None
+        with overheard() as said:
+            try:
+                results = self._method.execute(self._last)
+            except RuntimeError as error:
+                raise RuntimeError(explained(str(error), said())) from None
         return programs.named_outputs(results, [spec.name for spec in self._artifact.outputs])
 
     def placement(self) -> Placement:
@@ -78,8 +82,32 @@ def use_threads(number: int) -> None:
         portable_lib._unsafe_reset_threadpool(number)  # unsafe while a program runs
 
 
-def explained(message: str) -> str:
-    """A message of the runtime with its error code in words."""
+@contextmanager
+def overheard() -> Iterator[Callable[[], str]]:
+    """Give a function that returns what was written to the standard error stream so far, C++ included: why a run fails, the
+    runtime says there only. All of it goes to the stream in the end."""
+    sys.stderr.flush()
+    stream = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode("utf-8", "replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(stream, 2)
+            os.close(stream)
+            sys.stderr.write(said())
+
+
+def explained(message: str, log: str) -> str:
+    """A message of the runtime with its error code in words, the operator it stopped at and the check that failed."""
     code = re.search(r"error 0x([0-9a-fA-F]+)", message)
     words = CODES.get(int(code[1], 16)) if code else None
-    return f"{message} ({words})" if words else message
+    operator = re.search(r"KernelCall failed at .*(in operator [\w:.]+)", log)
+    reasons = re.findall(r"^\[\w+\.(?:cpp|h):\d+\] (.*(?:Check failed|resiz).*)", log, re.MULTILINE)
+    parts = [f"{message} ({words})" if words else message, *(operator.groups() if operator else ()), *reasons[:1]]
+    return ": ".join(part.strip(": ") for part in parts)

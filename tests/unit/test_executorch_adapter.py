@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_every_device_has_what_its_precisions_need() -> None:
         (lowering.MissingKernel("no kernel for aten::unique"), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
         (lowering.FixedAxis("narrowed axis batch"), (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
         (ValueError("Operator torch._ops.aten.x.default is not Aten Canonical."), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
-        (RuntimeError("method->set_inputs() for method 'forward' failed with error 0x10"), (Outcome.FAIL, Cause.DYNAMIC_SHAPE)),
+        (RuntimeError("Missing out variants: {'aten::linalg_svd'}"), (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)),
         (RuntimeError("loading method forward failed with error 0x21"), (Outcome.FAIL, Cause.HOST_OOM)),
     ],
 )
@@ -68,10 +69,37 @@ def test_an_error_of_no_known_kind_is_left_to_the_general_rules() -> None:
     assert ExecuTorchAdapter().classify(RuntimeError("method->execute() failed with error 0x12")) is None
 
 
-def test_an_error_code_is_given_in_words() -> None:
-    assert session.explained("execute() failed with error 0x12") == "execute() failed with error 0x12 (invalid argument)"
-    assert session.explained("no code") == "no code"
-    assert session.explained("error 0x7f") == "error 0x7f"
+LOG = """[op_convolution.cpp:372] Check failed (check_convolution_args(in, weight)):
+[method.cpp:1483] KernelCall failed at instruction 0:3 in operator aten::convolution.out: 0x12
+[method.cpp:1493] arg 0 with type id 1
+"""
+RESIZED = """[tensor_impl.cpp:156] Attempted to resize a bounded tensor with a maximum capacity of 20 elements to 24 elements.
+[method.cpp:1243] Error resizing tensor at input 0
+"""
+
+
+def test_an_error_of_the_runtime_is_given_in_words_with_what_its_log_says() -> None:
+    failed = "execute() failed with error 0x12"
+    where = "in operator aten::convolution.out: Check failed (check_convolution_args(in, weight))"
+    assert session.explained(failed, LOG) == f"{failed} (invalid argument): {where}"
+    assert session.explained(failed, "") == f"{failed} (invalid argument)"
+    assert session.explained("error 0x7f", "[a.cpp:1] noise") == "error 0x7f"
+    assert "resize a bounded tensor with a maximum capacity of 20 elements" in session.explained("no code", RESIZED)
+
+
+def test_what_the_log_says_has_a_meaning() -> None:
+    meaning = ExecuTorchAdapter().classify
+    refused = RuntimeError(session.explained("execute() failed with error 0x12", LOG))
+    assert meaning(refused) == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)
+    resized = RuntimeError(session.explained("set_inputs() failed with error 0x10", RESIZED))
+    assert meaning(resized) == (Outcome.FAIL, Cause.DYNAMIC_SHAPE)
+
+
+def test_what_is_overheard_is_said_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    with session.overheard() as said:
+        os.write(2, b"from C++\n")
+        assert said() == "from C++\n"
+    assert capfd.readouterr().err == "from C++\n"
 
 
 # ---- events
