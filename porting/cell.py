@@ -197,7 +197,7 @@ class CellRun:
             environment=self._environment(),
             notes=self._notes(),
             bundle=bundle.digest if bundle else "",
-            log_tail=_printable(log[-LOG_TAIL:]),
+            log_tail=printable(log[-LOG_TAIL:]),
             key=cell.key,
             run=self._run_id,
             family=cell.spec.family,
@@ -251,6 +251,7 @@ def _merged(stages: Sequence[StageTime]) -> tuple[StageTime, ...]:
     return tuple(merged.values())
 
 
-def _printable(data: bytes) -> str:
+def printable(data: bytes) -> str:
+    """What a person reads of a log."""
     text = data.decode("utf-8", "replace")
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -22,7 +22,7 @@ from porting.errors import EnvironmentMissing
 from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
-WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker")
+WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker", "operators/__init__", "operators/job")
 SUITE_MODULES = (
     "conformance/__init__", "conformance/fresh", "conformance/kit", "conformance/models", "deploy/__init__", "deploy/run",
 )  # fmt: skip

@@ -124,9 +124,10 @@ class Jobs:
         if adapter and self.interpreter(adapter.name) is None:
             self.runner.preload("porting.warm", "warm_adapter", registry.module_of(adapter.name))
 
-    def run(self, payload: Json, trail: Trail, adapter: str = "") -> JobEnd:
-        """Run one job, of an adapter in its interpreter, and note what it cost. Raises CancelledError after `cancel`."""
-        end = self.runner.run(payload, self.interpreter(adapter) if adapter else None)
+    def run(self, payload: Json, trail: Trail, adapter: str = "", limits: Limits | None = None) -> JobEnd:
+        """Run one job, of an adapter in its interpreter, and note what it cost. limits: instead of the run's own. Raises
+        CancelledError after `cancel`."""
+        end = self.runner.run(payload, self.interpreter(adapter) if adapter else None, limits)
         if self._cancelled.is_set():
             raise CancelledError
         trail.add(end)

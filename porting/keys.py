@@ -19,6 +19,7 @@ _BUNDLE_CODE = (
     "sources", "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
+_OPERATOR_CODE = ("adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "tensors", "verdict", "worker")
 BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
 
 
@@ -65,4 +66,17 @@ def cell_key(bundle: str, target: Target, adapter: str, environment: Mapping[str
     """Key of a cell. bundle: its bundle's key. adapter: digest of the adapter's code. environment: versions found there."""
     return digest(
         {"bundle": bundle, "target": str(target), "adapter": adapter, "environment": dict(environment), "code": code(_CELL_CODE)}
+    )
+
+
+def operator_key(case: str, target: Target, adapter: str, environment: Mapping[str, str]) -> str:
+    """Key of a node case on a target. case: digest of its model and data; the rest as for a cell."""
+    return digest(
+        {
+            "case": case,
+            "target": str(target),
+            "adapter": adapter,
+            "environment": dict(environment),
+            "code": code(_OPERATOR_CODE),
+        }
     )

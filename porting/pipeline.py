@@ -34,7 +34,7 @@ class Event:
     """Progress, for whoever shows it."""
 
     kind: str
-    """`plan`, `bundle` (a model is being built) or `cell` (one has its result)."""
+    """`plan`, `bundle` (a model is being built), `cell` (one has its result) or `chunk` (several have)."""
     model: str = ""
     target: str = ""
     result: Result | None = None
@@ -42,7 +42,7 @@ class Event:
     """Cells that have a result."""
     total: int = 0
     left: float = 0.0
-    """Seconds until all is done, by what this run has taken so far; of a cell's event."""
+    """Seconds until all is done, by what this run has taken so far; of a cell's or chunk's event."""
 
 
 class Pipeline:
@@ -61,7 +61,8 @@ class Pipeline:
         self.jobs = Jobs(workspace.prepare(), self.options, environments or {})
         self._store = store
         self._bundler = Bundler(self.jobs, self.options, self.run_id)
-        self._on_event = on_event
+        self.tell = on_event
+        """Whoever shows progress."""
         self._given = self.options.given.name if self.options.given else ""  # it is named by its contents
 
     def __enter__(self) -> Pipeline:
@@ -90,7 +91,7 @@ class Pipeline:
         if self._store:
             self._store.begin_run(self.run_id, [(c.spec.id, str(c.target)) for c in cells], self.options.command)
             self._store.reuse(self.run_id, results.values())
-        self._on_event(Event("plan", done=len(results), total=len(cells)))
+        self.tell(Event("plan", done=len(results), total=len(cells)))
         status = "interrupted"
         try:
             self._work([cell for cell in cells if cell.key not in results], results, len(cells))
@@ -103,7 +104,7 @@ class Pipeline:
     def convert(self, spec: ModelSpec, target: Target) -> tuple[CellRun, Result]:
         """Work one cell and keep its artifact, for the caller to take and then `clean`."""
         cell = self.plan([spec], [target])[0]
-        self._on_event(Event("plan", total=1))
+        self.tell(Event("plan", total=1))
         made = self._make([cell]) if device_state(cell, self.jobs).available else None
         run = CellRun(cell, made, self.jobs, self._bundler, self.options, self.run_id)
         try:
@@ -113,7 +114,7 @@ class Pipeline:
         except BaseException:  # whatever it was, it goes on after the artifact is gone
             run.clean()
             raise
-        self._on_event(Event("cell", spec.id, str(target), result, 1, 1))
+        self.tell(Event("cell", spec.id, str(target), result, 1, 1))
         return run, result
 
     def reference(self, spec: ModelSpec, precisions: Iterable[Precision]) -> Made:
@@ -124,12 +125,10 @@ class Pipeline:
         return keys.bundle_key(spec, _fingerprint(spec), self._given)
 
     def _known(self, cells: Sequence[Cell]) -> dict[str, Result]:
-        """Results of equal contents; those that speak of the rig, of wrong input or of something missing here, are not reused."""
+        """Results of equal contents that answer again."""
         if not self._store or self.options.rerun or self.options.rebuild or self.options.bench_seconds:
             return {}
-        found = self._store.by_keys(cell.key for cell in cells)
-        passing = INFRASTRUCTURE | WRONG_INPUT
-        return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in passing}
+        return reusable(self._store.by_keys(cell.key for cell in cells))
 
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy until each cell has its result."""
@@ -152,7 +151,7 @@ class Pipeline:
                         cell = work.cells[0]
                         result = results[cell.key] = future.result()
                         done, left = len(results), schedule.left()
-                        self._on_event(Event("cell", cell.spec.id, str(cell.target), result, done, total, left))
+                        self.tell(Event("cell", cell.spec.id, str(cell.target), result, done, total, left))
             except BaseException:
                 self.jobs.cancel()  # so that the threads come back
                 raise
@@ -168,7 +167,7 @@ class Pipeline:
         return self._make(work.cells) if work.kind == BUNDLE else self._cell(work.cells[0], work.made)
 
     def _make(self, cells: Sequence[Cell]) -> Made:
-        self._on_event(Event("bundle", cells[0].spec.id))
+        self.tell(Event("bundle", cells[0].spec.id))
         return self._bundler.make(cells)
 
     def _cell(self, cell: Cell, made: Made | None) -> Result:
@@ -180,6 +179,12 @@ class Pipeline:
         if self._store:
             self._store.append(result, log)
         return result
+
+
+def reusable(found: Mapping[str, Result]) -> dict[str, Result]:
+    """Those results that answer again: not what speaks of the rig, of wrong input or of something missing here."""
+    passing = INFRASTRUCTURE | WRONG_INPUT
+    return {key: r for key, r in found.items() if r.outcome is not Outcome.UNAVAILABLE and r.cause not in passing}
 
 
 def _fingerprint(spec: ModelSpec) -> Mapping[str, str]:

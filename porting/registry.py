@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GROUP = "porting.adapters"
 BUILT_IN = "porting.adapters"
+KNOWN_FILE = "operators.toml"
+"""Beside an adapter's module: what is known about ONNX operators that come back wrong."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ def _sources(known: _Known) -> Iterator[tuple[str, Path]]:
     yield from ((path.name, path) for path in _family(known.folder.parent, own))
 
 
-_TELLS = ("deploy.py", "quirks.toml")
+_TELLS = ("deploy.py", "quirks.toml", KNOWN_FILE)
 """Files of an adapter that no result depends on."""
 
 

@@ -38,6 +38,8 @@ class Limits:
 
     seconds: float = 600.0
     """Wall time."""
+    step_seconds: float = 0.0
+    """Wall time within one stage of one case; 0 leaves it to the job's whole time."""
     silent_seconds: float = 120.0
     """Wall time without CPU use and without output."""
     memory_bytes: int = 0
@@ -71,6 +73,8 @@ class JobEnd:
     detail: str = ""
     """What within that stage."""
     seconds: float = 0.0
+    stage_seconds: float = 0.0
+    """Wall time since the last stage was entered, when the job ended."""
     peak_rss_bytes: int = 0
     log: bytes = b""
 
@@ -181,7 +185,7 @@ def job_environment(threads: int) -> dict[str, str]:
 
 def _watch(process: Process, folder: Path, limits: Limits) -> str:
     """Wait for the end, or bring it about. Returns the ending as far as the watcher knows it: `ended` or a limit's name."""
-    guard = _Guard(process, folder / LOG, limits)
+    guard = _Guard(process, folder, limits)
     while not process.poll(POLL_SECONDS):
         broken = guard.check()
         if broken:
@@ -194,14 +198,16 @@ def _watch(process: Process, folder: Path, limits: Limits) -> str:
 class _Guard:
     """Looks at a running job and says which limit it broke."""
 
-    def __init__(self, process: Process, log: Path, limits: Limits) -> None:
+    def __init__(self, process: Process, folder: Path, limits: Limits) -> None:
         import psutil
 
-        self._process, self._log, self._limits = process, log, limits
+        self._process, self._limits = process, limits
+        self._log, self._stages = folder / LOG, folder / STAGES
         self._memory = limits.memory()
         self._looks = 0
         self._seen: tuple[float, int] = (0.0, 0)
-        self._active = time.monotonic()
+        self._active = self._stepped = time.monotonic()
+        self._noted = 0
         self._psutil: Any = None
         with contextlib.suppress(psutil.Error):
             self._psutil = psutil.Process(process.pid)
@@ -209,15 +215,24 @@ class _Guard:
     def check(self) -> str:
         now = time.monotonic()
         self._looks += 1
-        if now - self._process.started > self._limits.seconds:
+        if now - self._process.started > self._limits.seconds or self._dwells(now):
             return "timeout"
         if self._looks % TREE_EVERY:
             return "memory" if self._rss([self._psutil]) > self._memory else ""
         members = self._members()
         if self._rss(members) > self._memory:
             return "memory"
-        size = self._log.stat().st_size if self._log.exists() else 0
+        size = _size(self._log)
         return "output" if size > self._limits.log_bytes else self._silence(members, now, size)
+
+    def _dwells(self, now: float) -> bool:
+        """Whether the job has been in one stage of one case for longer than it may."""
+        if not self._limits.step_seconds:
+            return False
+        noted = _size(self._stages)
+        if noted != self._noted:
+            self._stepped, self._noted = now, noted
+        return now - self._stepped > self._limits.step_seconds
 
     def _members(self) -> list[Any]:
         import psutil
@@ -249,6 +264,11 @@ class _Guard:
         return "hang" if now - self._active > self._limits.silent_seconds else ""
 
 
+def _size(file: Path) -> int:
+    """In bytes; 0 for a file that is not there yet."""
+    return file.stat().st_size if file.exists() else 0
+
+
 # ---- reading the end ----------------------------------------------------------------------------------------------
 
 
@@ -263,10 +283,11 @@ def _read_end(folder: Path, ending: str, process: Process | None) -> JobEnd:
     result = JobEnd(
         ending,
         code=code,
-        stages=_stage_times(marks, end.get("usage") if end else None),
+        stages=stage_times(marks, end.get("usage") if end else None),
         stage=stage,
         detail=last.get("detail", ""),
         seconds=seconds,
+        stage_seconds=max(0.0, time.time() - last["wall"]) if last else seconds,
         peak_rss_bytes=max(process.rss if process else 0, int(end["usage"]["rss"]) if end else 0),
         log=log,
     )
@@ -297,7 +318,7 @@ def _marks(path: Path) -> list[dict[str, Any]]:
     return marks
 
 
-def _stage_times(marks: Sequence[Mapping[str, Any]], end: Mapping[str, float] | None) -> tuple[StageTime, ...]:
+def stage_times(marks: Sequence[Mapping[str, Any]], end: Mapping[str, float] | None) -> tuple[StageTime, ...]:
     """Cost of each stage, from what was noted at its start and at the next one's; the last of a killed job has none."""
     following: list[Mapping[str, Any]] = [*marks[1:], *([end] if end else [])]
     times: dict[Stage, StageTime] = {}

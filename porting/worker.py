@@ -77,7 +77,7 @@ def _run_job(folder: Path) -> int:
         if "adapter" in job:
             clock.enter(Stage.ENVIRONMENT)
             adapter = load_adapter(job["adapter"])
-        value = _handler(job["kind"])(job, clock, adapter)
+        value = handler(job["kind"])(job, clock, adapter)
         end: Json = {"ok": True, "value": value}
     except BaseException as error:  # noqa: BLE001 -- whatever ends a job is its result, KeyboardInterrupt and SystemExit included
         traceback.print_exc()
@@ -98,12 +98,13 @@ def load_adapter(place: str) -> Adapter:
     return adapter
 
 
-def _handler(kind: str) -> Callable[[Json, Clock, Any], Json]:
+def handler(kind: str) -> Callable[[Json, Clock, Any], Json]:
+    """What runs jobs of a kind: one of those below, or `package.module:function`."""
     if kind in _HANDLERS:
         return _HANDLERS[kind]
     module, _, name = kind.partition(":")
-    handler: Callable[[Json, Clock, Any], Json] = getattr(importlib.import_module(module), name)
-    return handler
+    found: Callable[[Json, Clock, Any], Json] = getattr(importlib.import_module(module), name)
+    return found
 
 
 # ---- the jobs of a backend's interpreter --------------------------------------------------------------------------

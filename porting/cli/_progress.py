@@ -63,6 +63,8 @@ class _Bar:
             self._bar.update(self._task, total=event.total, completed=event.done, now="starting")
         elif event.kind == "bundle":
             self._bar.update(self._task, now=f"building {event.model}")
+        elif event.kind == "chunk":
+            self._bar.update(self._task, completed=event.done, left=f"{_clock(event.left)} left", now=event.target)
         elif event.result is not None:
             left, now = f"{_clock(event.left)} left", f"{event.model} on {event.target}"
             self._bar.update(self._task, completed=event.done, left=left, now=now)
@@ -83,6 +85,8 @@ class _Lines:
             self._console.print(text)
         elif event.kind == "cell":
             self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {line(event)}")
+        elif event.kind == "chunk":
+            self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {event.target}")
 
 
 def line(event: Event) -> str:

@@ -106,14 +106,21 @@ class Store:
         A result without `started` gets the present time; one with a log gets the log's digest. The same record a second time
         changes nothing. Raises ValueError for numbers that are not finite and for the outcome `missing`.
         """
-        packed = pack(log) if log is not None else None
-        digest = packed.digest if packed else result.log
-        record = records.record_of(replace(result, started=result.started or records.utc_now(), log=digest))
+        return self.extend([(result, log)])[0]
+
+    def extend(self, pairs: Iterable[tuple[Result, bytes | None]]) -> list[str]:
+        """Add several results with their logs, all or none; see `append`."""
+        logs, added = [], []
+        for result, log in pairs:
+            packed = pack(log) if log is not None else None
+            digest = packed.digest if packed else result.log
+            logs += [packed] if packed else []
+            added.append(records.record_of(replace(result, started=result.started or records.utc_now(), log=digest)))
         with engine.writing(self._database) as connection:
-            if packed:
+            for packed in logs:
                 add_log(connection, packed)
-            add_records(connection, [record])
-        return record.id
+            add_records(connection, added)
+        return [record.id for record in added]
 
     def begin_run(self, run: str, planned: Iterable[cells.Key], command: str = "") -> None:
         """Record a run and what it plans to do, as (model, target). A run that is there already is resumed: cells are added."""
