@@ -5,11 +5,13 @@ Which providers exist and how they are set up is data in the adapter. Model file
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -147,6 +149,7 @@ RULES: Tuple[Rule, ...] = (
     (r"ShapeInferenceError|TypeInferenceError", Outcome.FAIL, Cause.SHAPE_INFERENCE),
     (r"CUDA failure 2|out of memory|OUT_OF_MEMORY|HIP failure 2", Outcome.FAIL, Cause.DEVICE_OOM),
     (r"bad_?\s?alloc|Failed to allocate memory", Outcome.FAIL, Cause.HOST_OOM),
+    (r"(is|are) not supported|is not defined for", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Got invalid dimensions for input|broadcast an axis|requested shape|dimension mismatch", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
 )
 
@@ -203,14 +206,23 @@ class OnnxSession:
         self._outputs = [output.name for output in session.get_outputs()]
         self._provider = provider
         self._precision = precision
+        self._has_bfloat16 = any("bfloat16" in value.type for value in (*session.get_inputs(), *session.get_outputs()))
         self._counts: Optional[Dict[str, int]] = None
         optimized = session.get_session_options().optimized_model_filepath
         self._in_int8 = _int8_kernels(Path(optimized)) if optimized else 0
 
     def run(self, inputs: Arrays) -> Arrays:
-        values = self._session.run(None, {name: inputs[name] for name in self._inputs})
+        given = {name: inputs[name] for name in self._inputs}
+        values = self._run_bfloat16(given) if self._has_bfloat16 else self._session.run(None, given)
         named = zip(self._outputs, values)  # noqa: B905 -- `strict` came with Python 3.10
         return {name: value for name, value in named if value is not None}
+
+    def _run_bfloat16(self, inputs: Arrays) -> List[Any]:
+        """Run with values of the runtime's own: its numpy interface knows no bfloat16 (1.32: `Numpy_type 256 can't be
+        converted to MLDataType`)."""
+        ort_value = sys.modules[type(self._session).__module__].OrtValue
+        values = self._session.run_with_ort_values(None, {name: _ort_value(ort_value, a) for name, a in inputs.items()})
+        return [_numpy(value) for value in values]
 
     def placement(self) -> Placement:
         if self._counts is None:
@@ -236,6 +248,30 @@ def _int8_kernels(optimized: Path) -> int:
 
 INT8_KERNELS = ("QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulInteger", "ConvInteger", "QAttention")
 """What onnxruntime fuses quantised operators to, besides QLinearConv, QLinearMatMul and their like."""
+
+
+_ONNX_BFLOAT16 = 16
+"""TensorProto.BFLOAT16."""
+
+
+def _ort_value(ort_value: Any, array: Any) -> Any:
+    """An array as the runtime's OrtValue."""
+    import numpy as np
+
+    if str(array.dtype) != "bfloat16":
+        return ort_value.ortvalue_from_numpy(array)
+    return ort_value.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array).view(np.uint16), _ONNX_BFLOAT16)
+
+
+def _numpy(value: Any) -> Any:
+    """A copy of an OrtValue in host memory, where the runtime puts outputs that nobody asked for elsewhere."""
+    if value.data_type() != "tensor(bfloat16)":
+        return value.numpy()
+    import ml_dtypes
+    import numpy as np
+
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape())
 
 
 def nodes_by_provider(session: Any) -> Dict[str, int]:

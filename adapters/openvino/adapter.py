@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
@@ -130,17 +130,28 @@ def _settings(target: Target) -> Dict[str, Any]:
 
 
 class OpenVinoSession:
-    """A compiled model that answers by name; its own names may be gone, so values go by position."""
+    """A compiled model that answers by name; its own names may be gone, so values go by position.
+
+    Inputs that no operator uses are gone, too (2026.4, `like` of CastLike), but those that are left then have their names.
+    """
 
     def __init__(self, compiled: Any, artifact: Artifact) -> None:
         self._compiled = compiled
         self._artifact = artifact
 
     def run(self, inputs: Arrays) -> Arrays:
-        results = self._compiled([inputs[spec.name] for spec in self._artifact.inputs], share_inputs=False)
+        results = self._compiled([_tensor(inputs[name]) for name in self._fed()], share_inputs=False)
         specs = self._artifact.outputs
         names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
         return {names[number]: _array(results[number], port) for number, port in enumerate(self._compiled.outputs)}
+
+    def _fed(self) -> List[str]:
+        """Names of the inputs that the compiled model takes, in its order."""
+        names = [spec.name for spec in self._artifact.inputs]
+        ports = self._compiled.inputs
+        if len(ports) == len(names):
+            return names
+        return [next(name for name in names if name in port.get_names()) for port in ports]
 
     def placement(self) -> Placement:
         """Operators of the graph as it was compiled, by the precision each was given."""
@@ -161,6 +172,16 @@ class OpenVinoSession:
             kind = info["layerType"].astype(str)
             if kind not in NOT_OPERATORS:
                 yield kind, info["runtimePrecision"].astype(str)
+
+
+def _tensor(array: Array) -> Any:
+    """An array as it is fed; bfloat16 under its own name: OpenVINO takes every two-byte float for float16 (2026.4)."""
+    import numpy as np
+
+    if str(array.dtype) != "bfloat16":
+        return array
+    openvino = import_openvino()
+    return openvino.Tensor(np.ascontiguousarray(array).view(np.uint16), array.shape, openvino.Type.bf16)
 
 
 def _array(value: Array, port: Any) -> Array:

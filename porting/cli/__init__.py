@@ -18,6 +18,7 @@ INCOMPLETE = 3
 # Name to module and one line of help: `porting --help` imports none of them.
 COMMANDS = {
     "check": ("check", "Check models on targets and record what came of it."),
+    "ops": ("ops", "Run the ONNX node cases on targets: which operators are right."),
     "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "explain": ("explain", "Tell what happened to one model on one target."),

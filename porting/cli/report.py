@@ -16,12 +16,16 @@ from porting.cli._shared import format_option, matrix_of, store_option
 @store_option
 @format_option("markdown")
 def command(models: tuple[str, ...], on: tuple[str, ...], html: Path | None, store: str | None, form: str) -> int:
-    """Show the latest recorded result of every cell."""
+    """Show the latest recorded result of every cell.
+
+    MODEL is an id or a glob. Results of `porting ops` are left out without one; 'onnx/node/*' means them.
+    """
     import fnmatch
 
     from porting import registry
     from porting.api import Setting, TargetState
     from porting.errors import PortingError, UsageError
+    from porting.operators import is_case
     from porting.report import render
     from porting.types import Evidence, ModelSpec, Target
 
@@ -32,7 +36,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], html: Path | None, sto
     results = [
         r
         for r in results
-        if (not models or any(fnmatch.fnmatchcase(r.model, m) for m in models))
+        if (any(fnmatch.fnmatchcase(r.model, m) for m in models) if models else not is_case(r.model))
         and (not patterns or any(fnmatch.fnmatchcase(r.target, p) for p in patterns))
     ]
     if not results:

@@ -42,6 +42,7 @@ from porting.types import (
 )  # fmt: skip
 from porting.verdict import Finding
 
+FOLDED = "the answer is right, and nothing ran for it: the stack worked it out while it compiled, or passed an input on"
 CHUNK_SECONDS = 15.0
 """A process begins no further case after this long, so that what it has done is recorded and progress is seen."""
 
@@ -174,6 +175,8 @@ class ChunkRun:
         if said.outcome is Outcome.SKIPPED:
             return Finding(Stage.COMPARE, Outcome.SKIPPED, None, said.message), said
         placement, share = from_json(Placement, answer["placement"]), self._adapter.minimum_target_share
+        if said.outcome is Outcome.PASS and (placement.target_ops, placement.other_ops or 0) == (0, 0):
+            return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.NOTHING_EXECUTED, FOLDED), said
         return verdict.of_comparison(said, placement, share, asked, effective), said
 
     # ---- the record

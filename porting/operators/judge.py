@@ -28,7 +28,6 @@ class Tolerance:
     """What an element may be off by: `rtol` of its own size and `peak` of the output's largest element."""
 
     rtol: float
-    """Not more than the case's own, where it is coarser than rounding at the precision."""
     peak: float
 
 
@@ -40,6 +39,11 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
 }
 """By the coarser of the precision computed in and the output's dtype."""
 _BY_DTYPE = {"float16": Precision.FP16, "bfloat16": Precision.BF16}
+ROUNDED = frozenset(
+    ("test_averagepool_2d_ceil_last_window_starts_on_pad", "test_gridsample_bicubic", "test_roialign_aligned_false",
+     "test_roialign_aligned_true")
+)  # fmt: skip
+"""Cases whose expected values stand in their source with four digits: they keep their own `rtol`."""
 _COARSER = (Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16)
 
 
@@ -117,7 +121,7 @@ def _off(case: NodeCase, x: Array, y: Array, unlike: Array, precision: Precision
     if not y.size:
         return unlike, 0.0
     given = TOLERANCES[precision]
-    rtol = min(given.rtol, case.rtol) if precision is Precision.FP32 else given.rtol
+    rtol = max(given.rtol, case.rtol) if case.name in ROUNDED else given.rtol
     size = np.abs(y)
     allowed = np.maximum(case.atol, given.peak * float(size.max())) + rtol * size
     with np.errstate(invalid="ignore", over="ignore"):
