@@ -260,7 +260,7 @@ def _ort_value(ort_value: Any, array: Any) -> Any:
 
     if str(array.dtype) != "bfloat16":
         return ort_value.ortvalue_from_numpy(array)
-    return ort_value.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array).view(np.uint16), _ONNX_BFLOAT16)
+    return ort_value.ortvalue_from_numpy_with_onnx_type(np.array(array, order="C").view(np.uint16), _ONNX_BFLOAT16)
 
 
 def _numpy(value: Any) -> Any:

@@ -181,7 +181,7 @@ def _tensor(array: Array) -> Any:
     if str(array.dtype) != "bfloat16":
         return array
     openvino = import_openvino()
-    return openvino.Tensor(np.ascontiguousarray(array).view(np.uint16), array.shape, openvino.Type.bf16)
+    return openvino.Tensor(np.array(array, order="C").view(np.uint16), array.shape, openvino.Type.bf16)
 
 
 def _array(value: Array, port: Any) -> Array:

@@ -154,6 +154,7 @@ def _record(case: NodeCase, result: Result) -> dict[str, Any]:
 
 
 def _print(suite: Suite, cases: Sequence[NodeCase], targets: list[str], results: Sequence[Result]) -> None:
+    from porting.operators import PREFIX
     from porting.operators.coverage import lines, words, wrong
     from porting.operators.known import mended
 
@@ -164,8 +165,10 @@ def _print(suite: Suite, cases: Sequence[NodeCase], targets: list[str], results:
     _print_lines("opset", opsets, targets)
     for group in wrong(results):
         click.echo(_why(group))
-    for result in mended(results):
-        click.echo(f"{result.target}: known as wrong, but right now: {result.reproduce}")
+    for target in targets:
+        names = [result.model.removeprefix(PREFIX) for result in mended(results) if result.target == target]
+        if names:
+            click.echo(f"{target}: {len(names)} known as wrong, and right now\n    {_some(names)}")
     click.echo(f"\nonnx {suite.version}, {len(cases)} of {len(suite.cases)} node cases")
     for line in lines(cases, found, targets, lambda _: "all"):
         for target in targets:
@@ -198,10 +201,14 @@ def _why(group: Wrong) -> str:
     from porting.report.words import printable
 
     names = [result.model.removeprefix(PREFIX) for result in group.results]
-    shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
     first = group.results[0]
     if group.known:
         said = f"{group.known.kind}, seen with {group.known.version}: {group.known.reason}"
     else:
         said = f"NOT LOOKED INTO: {printable(first.message)[:300]}"
-    return f"{group.target}: {len(names)} {first.outcome.value}, {said}\n    {shown}"
+    return f"{group.target}: {len(names)} {first.outcome.value}, {said}\n    {_some(names)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
