@@ -19,7 +19,10 @@ _BUNDLE_CODE = (
     "sources", "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
-_OPERATOR_CODE = ("adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "tensors", "verdict", "worker")
+_OPERATOR_CODE = (
+    "adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record", "tensors", "verdict",
+    "worker",
+)  # fmt: skip
 BUNDLE_DISTRIBUTIONS = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
 
 

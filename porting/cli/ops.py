@@ -27,7 +27,9 @@ NAMES_SHOWN = 6
 @click.option("--op", "operators", multiple=True, metavar="NAME", help="Only cases of this operator; may be repeated.")
 @click.option("--filter", "globs", multiple=True, metavar="GLOB", help="Only cases of such a name; may be repeated.")
 @click.option("--case", "names", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Write model and data of each --case here.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Write each --case here, for a bug report."
+)
 @click.option("--rerun", is_flag=True, help="Run again what has a result for the same contents.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes at a time; 0 is one a core.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="Threads of each process.")
@@ -55,12 +57,12 @@ def command(on: tuple[str, ...], form: str, output: Path | None, **given: Any) -
         raise click.UsageError("-o needs --case: it writes the cases that are named.")
     setting = Setting.find(store=given["store"])
     patterns = [p for text in on for p in text.split(",") if p]
-    with setting.open_store() as store, progress(console(stderr=True)) as show:
-        with setting.pipeline(store, _options(given), show) as pipeline:
-            targets, absent = _targets(patterns, pipeline, setting.project)
-            suite = open_suite(pipeline.jobs)
-            cases = _chosen(suite, given["names"], given["operators"], given["globs"])
-            results = OperatorRun(pipeline, store, suite).check(cases, targets)
+    options, stderr = _options(given), console(stderr=True)
+    with setting.open_store() as store, progress(stderr) as show, setting.pipeline(store, options, show) as pipeline:
+        targets, absent = _targets(patterns, pipeline, setting.project)
+        suite = open_suite(pipeline.jobs)
+        cases = _chosen(suite, given["names"], given["operators"], given["globs"])
+        results = OperatorRun(pipeline, store, suite).check(cases, targets)
     for case in cases if output else ():
         own = [result for result in results if result.model == case.model]
         click.echo(f"wrote {write_case(suite, case, own, Path(str(output)))}", err=True)

@@ -1,8 +1,7 @@
-"""A node case as a folder that stands for itself, for a bug report: the layout of the ONNX backend tests.
+"""A node case as a folder that stands for itself, for a bug report, in the layout of the ONNX backend tests.
 
-    test_add/model.onnx
-    test_add/test_data_set_0/input_0.pb, output_0.pb ...     inputs and the right answer, in the order of the graph
-    test_add/results.json                                    what came of it, on each target
+`test_add/` has model.onnx, test_data_set_0/ with the inputs (input_0.pb ...) and the right answer (output_0.pb ...) in the order
+of the graph, and results.json: what came of it on each target.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class CaseClock:
         self._clock, self._case = clock, case
         self.marks: List[Dict[str, Any]] = []
 
-    def enter(self, stage: Stage, detail: str = "") -> None:
-        """Enter a stage. detail: not needed, the case says it."""
+    def enter(self, stage: Stage, _detail: str = "") -> None:
+        """Enter a stage. What else the job says of it, its case, is known."""
         self._clock.enter(stage, self._case)
         self.marks.append({"stage": stage.value, **worker.usage()})
 
@@ -51,7 +51,7 @@ def _answer(job: Json, case: Json, clock: CaseClock, adapter: Adapter) -> Json:
     answer: Dict[str, Any] = {"name": case["name"]}
     try:
         answer.update(_work(job, case, clock, adapter))
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever ends a case is its result
         traceback.print_exc()
         answer["error"] = worker.describe(error, adapter)
     answer.update(marks=clock.marks, usage=worker.usage())

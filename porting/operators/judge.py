@@ -85,9 +85,10 @@ def _output(
     import numpy as np
 
     if is_exact_kind(r):
-        off = int((a != r).sum())
-        words = f"output {name}: {off} of {r.size} elements differ{_first(a, r, a != r)}"
-        return OutputNumbers(name, flips=off, allowed_flips=0, elements=r.size), (Cause.TOLERANCE, words) if off else None
+        differ = np.asarray(a != r)
+        flips = int(differ.sum())
+        words = f"output {name}: {flips} of {r.size} elements differ{_first(a, r, differ)}"
+        return OutputNumbers(name, flips=flips, allowed_flips=0, elements=r.size), (Cause.TOLERANCE, words) if flips else None
     wide = np.complex128 if np.iscomplexobj(r) else np.float64
     x, y = a.astype(wide), r.astype(wide)
     odd = ~np.isfinite(y)

@@ -25,8 +25,8 @@ KINDS = {
 }
 OUTCOMES = (Outcome.MISMATCH, Outcome.FAIL)
 """What an entry may explain."""
-_NEEDED = {"cases": list, "outcome": str, "kind": str, "version": str, "reason": str}
-_MORE = {"targets": list, "flaky": bool}
+_NEEDED: dict[str, type] = {"cases": list, "outcome": str, "kind": str, "version": str, "reason": str}
+_MORE: dict[str, type] = {"targets": list, "flaky": bool}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def read(path: Path) -> tuple[Known, ...]:
 
 def _entry(path: Path, number: int, entry: dict[str, Any]) -> Known:
     where = f"{path}, entry {number}"
-    kinds = {**_NEEDED, **_MORE}
+    kinds = _NEEDED | _MORE
     for key, value in entry.items():
         if key not in kinds or not isinstance(value, kinds[key]):
             raise CatalogError(f"{where}: {key} is not known, or of another type.", f"There are {', '.join(kinds)}.")

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 
 from porting import keys, registry
 from porting.errors import UsageError
-from porting.operators.chunk import Chunk, ChunkRun, Piece
+from porting.operators.chunk import Chunk, ChunkRun
+from porting.operators.record import Piece, Recorder
 from porting.operators.suite import NodeCase, Suite
 from porting.pipeline import Event, Pipeline, reusable
-from porting.types import Precision, Result, Target
+from porting.types import Cause, Outcome, Precision, Result, Stage, Target
+from porting.verdict import Finding
+from porting.workspace import disk_errors
 
 if TYPE_CHECKING:
     from porting.store import Store
@@ -34,10 +37,22 @@ def refusal(target: Target) -> str:
     if adapter.need.kind != "onnx":
         return f"{target} takes {adapter.need.kind} programs, and node cases are ONNX models"
     if target.precision is Precision.INT8:
-        return f"{target} needs inputs to calibrate with, and a node case has one"
+        return f"{target} needs inputs to calibrate with, and a node case has a single one"
     if adapter.need.at_target_precision and target.precision is not Precision.FP32:
         return f"{target} takes models exported in {target.precision.value}, and node cases are as they are"
     return ""
+
+
+def known_before(piece: Piece) -> Finding | None:
+    """What is known of a case without running it."""
+    case, adapter = piece.case, registry.adapter(piece.target.adapter)
+    if case.untested:
+        return Finding(Stage.PLAN, Outcome.SKIPPED, None, f"not tested: {case.untested}")
+    limit = adapter.need.opset
+    if limit and not case.domain and case.opset > limit:
+        message = f"the case is of opset {case.opset}; {adapter.name} reads at most {limit}"
+        return Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message)
+    return None
 
 
 class OperatorRun:
@@ -46,84 +61,86 @@ class OperatorRun:
     def __init__(self, pipeline: Pipeline, store: Store, suite: Suite) -> None:
         self._pipeline, self._store, self._suite = pipeline, store, suite
         self._jobs, self._options = pipeline.jobs, pipeline.options
-        self._done = self._began_with = self._total = 0
-        self._start = 0.0
+        self._recorder = Recorder(pipeline.jobs, pipeline.run_id, suite.version)
+        self._workers = self._options.workers or len(os.sched_getaffinity(0))
 
     def check(self, cases: Sequence[NodeCase], targets: Sequence[Target]) -> list[Result]:
-        """Work every case on every target that is here. Returns a result each, cases in their order, targets within."""
+        """Work every case on every target. Returns a result each, case by case; each is recorded when it comes.
+
+        Raises UsageError for a target that cannot be given node cases.
+        """
         for target in targets:
             if words := refusal(target):
                 raise UsageError(f"{words}.", "porting targets show TARGET tells what an adapter takes.")
         pieces = [Piece(case, target, self._key(case, target)) for case in cases for target in targets]
-        results = self._known(pieces)
-        self._store.begin_run(self._pipeline.run_id, [(p.case.model, str(p.target)) for p in pieces], self._options.command)
-        self._store.reuse(self._pipeline.run_id, results.values())
-        self._total, self._done = len(pieces), len(results)
-        self._pipeline.tell(Event("plan", done=self._done, total=self._total))
+        results = self._recorded(pieces)
+        run = self._pipeline.run_id
+        self._store.begin_run(run, [(p.case.model, str(p.target)) for p in pieces], self._options.command)
+        self._store.reuse(run, results.values())
+        self._pipeline.tell(Event("plan", done=len(results), total=len(pieces)))
         status = "interrupted"
         try:
-            self._work([piece for piece in pieces if piece.key not in results], results)
+            self._work([piece for piece in pieces if piece.key not in results], results, len(pieces))
             status = "finished"
         finally:
-            self._store.finish_run(self._pipeline.run_id, status)
+            self._store.finish_run(run, status)
         return [results[piece.key] for piece in pieces]
 
     def _key(self, case: NodeCase, target: Target) -> str:
         versions = self._jobs.prober.probe(target.adapter).versions
         return keys.operator_key(case.digest, target, registry.fingerprint(target.adapter), versions)
 
-    def _known(self, pieces: Sequence[Piece]) -> dict[str, Result]:
-        if self._options.rerun:
-            return {}
-        return reusable(self._store.by_keys(piece.key for piece in pieces))
+    def _recorded(self, pieces: Sequence[Piece]) -> dict[str, Result]:
+        """Results of equal contents that answer again."""
+        return {} if self._options.rerun else reusable(self._store.by_keys(piece.key for piece in pieces))
 
-    # ---- chunks
-
-    def _work(self, pieces: Sequence[Piece], results: dict[str, Result]) -> None:
+    def _work(self, pieces: Sequence[Piece], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy until each piece has its result."""
         self._jobs.expected = len(pieces)
-        self._start, self._began_with = time.monotonic(), self._done
-        waiting = deque(_chunks(pieces, self._options.workers or len(os.sched_getaffinity(0))))
+        clear = [(piece, finding) for piece in pieces if (finding := known_before(piece))]
+        told = [self._recorder.record(piece, finding) for piece, finding in clear]
+        self._store.extend(told)
+        results.update((result.key, result) for result, _ in told)
+        waiting = deque(self._chunks([piece for piece in pieces if piece.key not in results]))
+        start, before = time.monotonic(), len(results)
         active: set[Future[tuple[list[Result], list[Chunk]]]] = set()
-        workers = self._options.workers or len(os.sched_getaffinity(0))
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(self._workers) as pool:
             try:
                 while waiting or active:
-                    while waiting and len(active) < workers:
+                    while waiting and len(active) < self._workers:
                         active.add(pool.submit(self._chunk, waiting.popleft()))
-                    done, active = wait(active, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        found, rest = future.result()
+                    ended, active = wait(active, return_when=FIRST_COMPLETED)
+                    for found, rest in (future.result() for future in ended):
                         results.update((result.key, result) for result in found)
                         waiting.extendleft(reversed(rest))
-                        self._tell(found)
+                        rate = (time.monotonic() - start) / max(1, len(results) - before)
+                        self._tell(found, len(results), total, rate)
             except BaseException:
                 self._jobs.cancel()  # so that the threads come back
                 raise
 
-    def _tell(self, found: Sequence[Result]) -> None:
-        self._done += len(found)
-        left = (time.monotonic() - self._start) * (self._total - self._done) / max(1, self._done - self._began_with)
+    def _tell(self, found: Sequence[Result], done: int, total: int, rate: float) -> None:
+        """rate: seconds that a piece takes."""
         for result in found[-1:]:
-            self._pipeline.tell(Event("chunk", result.model, result.target, None, self._done, self._total, left))
+            self._pipeline.tell(Event("chunk", result.model, result.target, None, done, total, rate * (total - done)))
+
+    def _chunks(self, pieces: Sequence[Piece]) -> list[Chunk]:
+        """Pieces by process: small enough that every worker gets some."""
+        found = []
+        for target in dict.fromkeys(piece.target for piece in pieces):
+            own = tuple(piece for piece in pieces if piece.target == target)
+            size = max(1, min(CHUNK, -(-len(own) // self._workers)))
+            found += [Chunk(target, own[at : at + size]) for at in range(0, len(own), size)]
+        return found
 
     def _chunk(self, chunk: Chunk) -> tuple[list[Result], list[Chunk]]:
-        """Work a chunk in one process, as far as that goes. Returns the results, recorded, and what is left."""
+        """Work a chunk as far as one process gets. Returns the results, recorded, and what is left."""
         folder = self._jobs.cells / uuid.uuid4().hex
-        folder.mkdir(parents=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True)
         try:
-            found, rest = ChunkRun(chunk, self._suite, self._pipeline, folder).run()
+            found, rest = ChunkRun(chunk, self._suite, self._jobs, self._options.limits, self._recorder, folder).run()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._store.extend(found)
         return [result for result, _ in found], rest
-
-
-def _chunks(pieces: Sequence[Piece], workers: int) -> list[Chunk]:
-    """Pieces in processes: small enough that every worker gets some."""
-    chunks = []
-    for target in dict.fromkeys(piece.target for piece in pieces):
-        own = [piece for piece in pieces if piece.target == target]
-        size = max(1, min(CHUNK, -(-len(own) // workers)))
-        chunks += [Chunk(target, tuple(own[at : at + size])) for at in range(0, len(own), size)]
-    return chunks

@@ -215,9 +215,8 @@ def _spec(info: Any) -> TensorSpec:
     from onnx import helper
 
     tensor = info.type.tensor_type
-    shape = tuple(
-        d.dim_value if d.HasField("dim_value") else d.dim_param or f"{info.name}_{axis}" for axis, d in enumerate(tensor.shape.dim)
-    )
+    sizes = [(d, d.HasField("dim_value")) for d in tensor.shape.dim]
+    shape = tuple(d.dim_value if fixed else d.dim_param or f"{info.name}_{axis}" for axis, (d, fixed) in enumerate(sizes))
     return TensorSpec(info.name, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape)
 
 
