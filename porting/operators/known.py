@@ -107,5 +107,5 @@ def _entry(path: Path, number: int, entry: dict[str, Any]) -> Known:
     if entry["kind"] not in KINDS or entry["outcome"] not in [o.value for o in OUTCOMES]:
         outcomes = " or ".join(o.value for o in OUTCOMES)
         raise CatalogError(f"{where}: kind is one of {', '.join(KINDS)}, outcome {outcomes}.")
-    lists = {key: tuple(entry[key]) for key in ("cases", "targets") if key in entry}
-    return Known(**{**entry, **lists, "outcome": Outcome(entry["outcome"])})
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    return Known(**{**values, "outcome": Outcome(entry["outcome"])})

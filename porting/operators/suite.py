@@ -21,6 +21,7 @@ from porting import keys
 from porting.errors import InfrastructureError
 from porting.jobs import Jobs, Trail
 from porting.operators import PREFIX
+from porting.runner import Limits
 from porting.tensors import read_tensors, write_tensors
 from porting.types import Json, TensorSpec, from_json, to_json
 from porting.verdict import of_end
@@ -40,6 +41,8 @@ CARRIED = frozenset(
      "float64", "complex64", "complex128")
 )  # fmt: skip
 """Dtypes of the arrays that an adapter is given."""
+MAKING = Limits(seconds=1800.0)
+"""Of the job that makes them, whatever the limits of a case."""
 RANDOM = frozenset(
     ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 )  # fmt: skip
@@ -114,7 +117,7 @@ def _make(jobs: Jobs, folder: Path) -> None:
     """Write the suite in a process of its own: the package's case modules are imported, and run, all of them."""
     part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
     trail = Trail()
-    end = jobs.run({"kind": "porting.operators.suite:write", "folder": str(part)}, trail)
+    end = jobs.run({"kind": "porting.operators.suite:write", "folder": str(part)}, trail, limits=MAKING)
     try:
         if finding := of_end(end):
             raise InfrastructureError(f"the ONNX node cases could not be made: {finding.message}.", finding.hint)
