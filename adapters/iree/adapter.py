@@ -113,8 +113,8 @@ class IreeSession:
         specs = self._artifact.outputs
         answer = self._function(*[np.asarray(inputs[spec.name], order="C") for spec in self._artifact.inputs])
         results: Sequence[Any] = answer if isinstance(answer, (tuple, list)) else [answer]
-        names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
-        return {name: _array(result) for name, result in zip(names, results)}  # noqa: B905 -- `strict` came with 3.10
+        named = [(s.name, s.dtype) for s in specs] + [(f"output_{number}", "") for number in range(len(specs), len(results))]
+        return {name: _array(result, dtype) for (name, dtype), result in zip(named, results)}  # noqa: B905 -- 3.10 has `strict`
 
     def placement(self) -> Placement:
         """What the compiler put into the program."""
@@ -132,8 +132,10 @@ def _entry(names: List[str]) -> str:
     return name
 
 
-def _array(value: Any) -> Array:
-    """A copy in host memory that outlives the next run."""
+def _array(value: Any, declared: str = "") -> Array:
+    """A copy in host memory that outlives the next run. A module's integers have no sign: they come back signed (3.13), and
+    are given the one that was declared."""
     import numpy as np
 
-    return np.array(value.to_host() if hasattr(value, "to_host") else value)
+    array = np.array(value.to_host() if hasattr(value, "to_host") else value)
+    return array.view(declared) if declared == f"u{array.dtype}" else array

@@ -107,5 +107,6 @@ def _entry(path: Path, number: int, entry: dict[str, Any]) -> Known:
     if entry["kind"] not in KINDS or entry["outcome"] not in [o.value for o in OUTCOMES]:
         outcomes = " or ".join(o.value for o in OUTCOMES)
         raise CatalogError(f"{where}: kind is one of {', '.join(KINDS)}, outcome {outcomes}.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    return Known(**{**values, "outcome": Outcome(entry["outcome"])})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    values["outcome"] = Outcome(entry["outcome"])
+    return Known(**values)
