@@ -87,21 +87,23 @@ def _options(given: dict[str, Any]) -> Any:
 
 def _targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None) -> tuple[list[Target], list[Target]]:
     """The targets meant that can be given cases, and those of them that are not here; the reasons go to standard error."""
-    from porting.api import choose_targets, target_states
+    from porting import registry
+    from porting.api import choose_targets
     from porting.errors import EnvironmentMissing, UsageError
     from porting.operators.run import refusal
+    from porting.probing import device_state
 
     wanted = choose_targets(patterns, pipeline, project)
     refused = [words for target in wanted if (words := refusal(target))]
     fitting = [target for target in wanted if not refusal(target)]
     if not fitting:
         raise UsageError(f"{refused[0]}.", "porting targets show TARGET tells what an adapter takes.")
-    states = {s.target: s for s in target_states(pipeline.jobs.prober.probe, list(dict.fromkeys(t.adapter for t in fitting)))}
-    absent = [target for target in fitting if not states[target].available]
-    reasons = [f"{target} is not here: {states[target].reason}. {states[target].hint}".strip() for target in absent]
+    probe = pipeline.jobs.prober.probe
+    reasons = {t: s.reason for t in fitting if not (s := device_state(registry.adapter(t.adapter), t, probe(t.adapter))).available}
+    absent = list(reasons)
     if len(absent) == len(fitting):
-        raise EnvironmentMissing(reasons[0])
-    for line in [*(f"{words}: left out" for words in refused), *reasons]:
+        raise EnvironmentMissing(f"{absent[0]} is not here: {reasons[absent[0]]}.")
+    for line in [*(f"{words}: left out" for words in refused), *(f"{t} is not here: {why}" for t, why in reasons.items())]:
         click.echo(line, err=True)
     return [target for target in fitting if target not in absent], absent
 

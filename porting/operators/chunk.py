@@ -139,8 +139,8 @@ class ChunkRun:
         if "error" in answer:
             return _of_error(answer), None
         if self._compile_only:
-            return _of_artifact(from_json(Artifact, answer["artifact"])), None
-        asked, effective = piece.target.precision, Precision(answer["effective_precision"])
+            return verdict.of_artifact(from_json(Artifact, answer["artifact"]), self._adapter.minimum_target_share), None
+        asked, effective = piece.target.precision, _effective(answer, piece.target)
         outputs = read_tensors(self._folder / piece.case.name / "outputs.npz")
         said = judge(piece.case, outputs, self._suite.expected(piece.case), verdict.judged_precision(asked, effective))
         placement = from_json(Placement, answer["placement"])
@@ -151,20 +151,18 @@ class ChunkRun:
         return verdict.of_comparison(said, placement, self._adapter.minimum_target_share, asked, effective), said
 
 
+def _effective(answer: Json, target: Target) -> Precision:
+    """What was computed in; an operator of integers is no sign that others were asked for less."""
+    effective = Precision(answer["effective_precision"])
+    return target.precision if effective is Precision.INT8 else effective
+
+
 def _of_error(answer: Json) -> Finding:
     """A case that an exception ended."""
     stage = Stage(answer["marks"][-1]["stage"]) if answer["marks"] else Stage.CONVERT
     finding = verdict.of_end(JobEnd("error", error=answer["error"], stage=stage))
     assert finding
     return finding
-
-
-def _of_artifact(artifact: Artifact) -> Finding:
-    """A target whose compiler alone is here: what counts is that it compiled the operator."""
-    if not artifact.quantity:
-        message = "the compiler ended well, but does not say that it compiled any operator"
-        return Finding(Stage.CONVERT, Outcome.FAIL, Cause.NOTHING_EXECUTED, message)
-    return Finding(Stage.CONVERT, Outcome.PASS, None, f"operators compiled: {artifact.quantity}; nothing ran")
 
 
 def _lines(path: Path) -> list[Json]:

@@ -70,7 +70,7 @@ class Recorder:
             route=(f"onnx:{case.opset}", *(["function body"] if case.expanded else [])),
             effective_precision=answer.get("effective_precision"),
             cases=worked.said.cases if worked.said else (),
-            placement=from_json(Placement, answer.get("placement")),
+            placement=from_json(Placement, answer.get("placement") or answer.get("artifact", {}).get("placement")),
             stages=stages,
             environment=self._environment(target),
             notes=(worked.note,) if worked.note else (),

@@ -23,6 +23,9 @@ FAULTS = (
     "long_message", "not_utf8", "flood", "raises", "system_exit", "lies_in_classify", "other_sizes", "batch_one", "admits_tf32",
 )  # fmt: skip
 
+# Faults that show only where several models are worked in one process, as node cases are.
+AMONG_OTHERS = ("crash_on_sum", "hang_on_sum", "crash_second")
+
 # Chips that are compiled for and never run on, by what their compiler says it made.
 CHIPS = {
     "chip-whole": Placement(12, 0, "chip-whole"),
@@ -37,8 +40,8 @@ class FaultyAdapter(Adapter):
     vendor = "nobody"
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
-    devices = dict.fromkeys((*FAULTS, *CHIPS), (Precision.FP32,))
-    evidence = dict.fromkeys(FAULTS, Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
+    devices = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *CHIPS), (Precision.FP32,))
+    evidence = dict.fromkeys((*FAULTS, *AMONG_OTHERS), Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
     distributions = ("onnxruntime",)
     install_hint = "pip install onnxruntime"
 
@@ -79,8 +82,13 @@ class FaultyAdapter(Adapter):
 
 
 class FaultySession:
+    made = 0
+    """Sessions of this process."""
+
     def __init__(self, path: Path, fault: str) -> None:
         import onnxruntime
+
+        FaultySession.made += 1
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -164,6 +172,15 @@ class FaultySession:
 
     def _run_segfault(self, o: Any) -> Any:
         ctypes.string_at(0)
+
+    def _crash_on_sum(self, o: Any) -> Any:
+        return self._run_segfault(o) if "sum" in o else o
+
+    def _hang_on_sum(self, o: Any) -> Any:
+        return self._hang(o) if "sum" in o else o
+
+    def _crash_second(self, o: Any) -> Any:
+        return self._run_segfault(o) if FaultySession.made > 1 else o
 
     def _hang(self, o: Any) -> Any:
         time.sleep(600)
