@@ -55,6 +55,9 @@ EXPECTED = {
     "lies_in_classify": ("run", "fail", "exception"),
     "other_sizes": ("compare", "mismatch", "tolerance"),
     "batch_one": ("run", "fail", "dynamic_shape"),
+    "crash_on_sum": ("compare", "pass", None),  # these three show among node cases alone: tests/cli/test_ops.py
+    "hang_on_sum": ("compare", "pass", None),
+    "crash_second": ("compare", "pass", None),
     "chip-whole": ("convert", "pass", None),
     "chip-part": ("convert", "degraded", "fallback"),
     "chip-nothing": ("convert", "fail", "nothing_executed"),

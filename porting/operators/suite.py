@@ -105,12 +105,17 @@ class Suite:
 
 def open_suite(jobs: Jobs) -> Suite:
     """The suite of the installed onnx; its files are made when they are not there. Raises InfrastructureError, DiskError."""
-    key = keys.digest([keys.code(("operators/suite", "tensors")), {name: keys.version(name) for name in MAKERS}])
-    folder = jobs.workspace.cache / "operators" / key[:24]
+    folder = folder_in(jobs.workspace.cache)
     with locked(folder, give_up=jobs.cancelled):
         if not (folder / INDEX).is_file():
             _make(jobs, folder)
     return _read(folder)
+
+
+def folder_in(cache: Path) -> Path:
+    """Where the suite lies in a cache folder: a place for every version of what makes it."""
+    key = keys.digest([keys.code(("operators/suite", "tensors")), {name: keys.version(name) for name in MAKERS}])
+    return cache / "operators" / key[:24]
 
 
 def _make(jobs: Jobs, folder: Path) -> None:
