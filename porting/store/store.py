@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Engine, Select, Table, select
 
@@ -24,6 +24,7 @@ from porting.store.records import Record, Row, clean
 from porting.store.writer import add_log, add_records, answer_plan
 from porting.types import Result
 
+T = TypeVar("T")
 _CHUNK = 1000  # values in one IN list, records in one round of an import
 
 
@@ -119,7 +120,8 @@ class Store:
         with engine.writing(self._database) as connection:
             for packed in logs:
                 add_log(connection, packed)
-            add_records(connection, added)
+            for chunk in _chunks(added):  # a database takes only so many values in one statement
+                add_records(connection, chunk)
         return [record.id for record in added]
 
     def begin_run(self, run: str, planned: Iterable[cells.Key], command: str = "") -> None:
@@ -273,7 +275,7 @@ class Store:
         return Imported(new, total - new)
 
 
-def _chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
+def _chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
     iterator = iter(values)
     while chunk := list(itertools.islice(iterator, _CHUNK)):
         yield chunk

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import node_cases
 import pytest
 from cli_kit import Ended, Run
 
+TESTS = Path(__file__).parents[1]
 ORT = "onnxruntime:cpu:fp32"
 THREE = ("--case", "test_add", "--case", "test_relu", "--case", "test_split_equal_parts_1d_opset13")
 FAULTS = {
@@ -137,27 +141,16 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(porting: Run, monkeypat
 
 
 @pytest.fixture(scope="module")
-def faults(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+def faults(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One case on every faulty target, in one run."""
-    import os
-    import subprocess
-    import sys
-
-    from conftest import MODELS, TESTS
-
     node_cases.make_suite(cache)
     targets = ",".join(f"faulty:{fault}:fp32" for fault in FAULTS)
     home = tmp_path_factory.mktemp("faults")
-    paths = {"PYTHONPATH": os.pathsep.join((*MODELS, str(TESTS.parent))), "PORTING_HOME": str(home), "PORTING_CACHE": str(cache)}
-    line = ["ops", "--on", targets, "--case", "test_relu", "--timeout", "6", "--silence", "3", "--format", "json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "porting", *line],
-        env={**os.environ, **paths},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    folders = (TESTS / "cli", TESTS, TESTS / "faulty_adapter", TESTS.parent)
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "PORTING_HOME": str(home), "PORTING_CACHE": str(cache)}
+    words = ["ops", "--on", targets, "--case", "test_relu", "--timeout", "6", "--silence", "3", "--format", "json"]
+    line, environment = [sys.executable, "-m", "porting", *words], {**os.environ, **paths}
+    done = subprocess.run(line, env=environment, cwd=home, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1, done.stderr
     return {r["target"].split(":")[1]: r for r in json.loads(done.stdout)}
 

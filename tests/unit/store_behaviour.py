@@ -100,6 +100,15 @@ class StoreBehaviour:
         with Store.open(where) as store:
             assert store.latest() == [result()]
 
+    def test_several_results_are_added_with_their_logs_all_or_none(self, store):
+        ids = store.extend([(result(1, model="a"), None), (failed(2, model="b"), b"boom"), (result(3, model="a"), None)])
+        assert [store.get(record).model for record in ids] == ["a", "b", "a"]
+        assert store.log_text(store.get(ids[1]).log) == "boom"
+        assert {r.model: r.key for r in store.latest()} == {"a": "key3", "b": "key2"}
+        with pytest.raises(ValueError, match="missing"):
+            store.extend([(result(4, model="c"), None), (result(5, outcome=Outcome.MISSING), None)])
+        assert len(store.latest()) == 2
+
     def test_the_same_result_twice_is_one_record(self, store):
         assert store.append(result()) == store.append(result())
         assert len(store.history(MODEL, TARGET)) == 1
