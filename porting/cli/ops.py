@@ -99,7 +99,8 @@ def _targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | Non
     if not fitting:
         raise UsageError(f"{refused[0]}.", "porting targets show TARGET tells what an adapter takes.")
     probe = pipeline.jobs.prober.probe
-    reasons = {t: s.reason for t in fitting if not (s := device_state(registry.adapter(t.adapter), t, probe(t.adapter))).available}
+    states = {t: device_state(registry.adapter(t.adapter), t, probe(t.adapter)) for t in fitting}
+    reasons = {target: state.reason for target, state in states.items() if not state.available}
     absent = list(reasons)
     if len(absent) == len(fitting):
         raise EnvironmentMissing(f"{absent[0]} is not here: {reasons[absent[0]]}.")
