@@ -246,10 +246,25 @@ def _domain(spec: Any) -> str:
     return Path(spec.origin.rpartition(":")[0]).parent.name
 
 
+# ---- operators ----------------------------------------------------------------------------------------------------
+
+
+def known() -> str:
+    """What the built-in adapters know about ONNX node cases that come back wrong with them."""
+    from porting.operators.known import known_of
+
+    rows = [
+        (f"`{adapter.name}` {entry.version}", entry.outcome.value, entry.kind, entry.reason, code(entry.cases))
+        for adapter in _built_in()
+        for entry in known_of(adapter.name)
+    ]
+    return table(("seen with", "outcome", "kind", "what", "cases"), rows)
+
+
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
-    "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog,
+    "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "known": known,
 }  # fmt: skip
 
 

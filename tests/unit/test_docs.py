@@ -283,7 +283,8 @@ def test_a_follower_notices_a_command_that_fails_and_output_that_is_not_there(tm
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("name", "runs"), [("README.md", 2), ("docs/adapters.md", 3), ("docs/catalog.md", 2), ("docs/api.md", 1)]
+    ("name", "runs"),
+    [("README.md", 2), ("docs/adapters.md", 3), ("docs/catalog.md", 2), ("docs/api.md", 1), ("docs/operators.md", 2)],
 )
 def test_a_page_can_be_followed_to_the_letter(name: str, runs: int, tmp_path: Path) -> None:
     if name == "README.md":
