@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from porting.operators.known import Known, explanation
+from porting.operators.known import OUTCOMES, Known, explanation
 from porting.operators.suite import NodeCase
 from porting.types import Outcome, Result
 
@@ -61,11 +61,13 @@ class Wrong:
 
 
 def wrong(results: Iterable[Result]) -> list[Wrong]:
-    """Group what is wrong by target and explanation; what nobody has looked into comes first, one by one signature."""
+    """Group what is wrong by target and explanation. What nobody has looked into comes first: errors that read alike together,
+    wrong answers one by one."""
     groups: dict[tuple[str, Known | None, str], list[Result]] = {}
     for result in results:
-        if result.outcome in (Outcome.MISMATCH, Outcome.FAIL):
+        if result.outcome in OUTCOMES:
             known = explanation(result)
-            groups.setdefault((result.target, known, "" if known else result.message), []).append(result)
+            alike = (result.signature if result.outcome is Outcome.FAIL else None) or result.message
+            groups.setdefault((result.target, known, "" if known else alike), []).append(result)
     found = [Wrong(target, known, tuple(group)) for (target, known, _), group in groups.items()]
     return sorted(found, key=lambda w: (w.target, w.known is not None, -len(w.results), w.results[0].model))
