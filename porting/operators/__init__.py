@@ -2,8 +2,9 @@
 
 A case is a model of one operator with inputs and expected outputs (`onnx.backend.test`). Its results lie in the same store,
 under model ids of their own, so that they are exported, merged and explained like any other; a report of models leaves
-them out. The modules: suite (the cases), job (runs them, in a backend's interpreter), judge (is an answer right), run (from
-cases to results), known (what is known about wrong ones), coverage (counts), filing (a case as a folder).
+them out. The modules: suite (the cases), job (runs them, in a backend's interpreter), judge (is an answer right), chunk (what
+became of each case in a process), record (its result), run (all of it), known (what is known about wrong ones), coverage
+(counts), filing (a case as a folder).
 """
 
 PREFIX = "onnx/node/"

@@ -76,6 +76,14 @@ def test_values_written_with_four_digits_keep_the_tolerance_they_came_with() -> 
     assert said(f32(0.15105), f32(0.1511), name=min(ROUNDED))[0] is Outcome.PASS
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_a_mask_value_excuses_no_other_element(dtype: Any) -> None:
+    lowest = ml_dtypes.finfo(dtype).min
+    right, wrong = np.array([1, lowest], dtype), np.array([2, lowest], dtype)
+    assert said(right, right)[0] is Outcome.PASS
+    assert said(wrong, right) == (Outcome.MISMATCH, "tolerance")
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "bool"])
 def test_integers_and_bools_have_to_be_equal(dtype: str) -> None:
     right = np.array([1, 0, 1], dtype)
