@@ -40,6 +40,12 @@ class TestTvm(AdapterConformance):
     adapter = registry.adapter("tvm")
 
 
+class TestMnn(AdapterConformance):
+    """Skipped where MNN is not in this environment."""
+
+    adapter = registry.adapter("mnn")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

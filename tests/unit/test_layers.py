@@ -13,7 +13,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PORTING = sorted((ROOT / "porting").rglob("*.py"))
 ADAPTERS = sorted((ROOT / "adapters").rglob("*.py"))
-BACKENDS = ("openvino", "inductor", "iree", "tvm", "executorch", "ncnn", "rknn", "tpu_mlir", "litert", "torch_npu", "torch_mlu")
+BACKENDS = (
+    "openvino",
+    "inductor",
+    "iree",
+    "tvm",
+    "executorch",
+    "ncnn",
+    "MNN",
+    "rknn",
+    "tpu_mlir",
+    "litert",
+    "torch_npu",
+    "torch_mlu",
+)
 WORKER_SIDE = ("types", "adapter", "tensors", "worker", "_version")
 LIGHT = (
     "porting", "porting.types", "porting.errors", "porting.adapter", "porting.catalog", "porting.registry", "porting.store",

@@ -1,0 +1,122 @@
+"""Operators of ONNX that MNN lacks or gets wrong, written in others that mean the same."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Dict, List, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import onnx
+
+    Nodes = List[onnx.NodeProto]
+
+
+def respell(model: Path) -> None:
+    """Rewrite an ONNX file in place. Its external data stays as it is."""
+    import onnx
+
+    whole = onnx.load(str(model), load_external_data=False)
+    nodes: Nodes = []
+    for node in whole.graph.node:
+        nodes += WORDS[node.op_type](node) if node.op_type in WORDS and not node.domain else [node]
+    del whole.graph.node[:]
+    whole.graph.node.extend(nodes)
+    onnx.save(whole, str(model))
+
+
+def _is_nan(node: onnx.NodeProto) -> Nodes:
+    """Only what is no number differs from itself."""
+    return _chain(node, [("Equal", (node.input[0], node.input[0])), ("Not", (0,))])
+
+
+def _gelu(node: onnx.NodeProto) -> Nodes:
+    """GELU by the error function, or by tanh where its attribute says so."""
+    from onnx import helper
+
+    x = node.input[0]
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if attributes.get("approximate", b"none") == b"tanh":
+        cube = [("Mul", (x, x)), ("Mul", (0, x)), ("Mul", (1, 0.044715)), ("Add", (2, x))]
+        steps: List[Step] = [*cube, ("Mul", (3, math.sqrt(2 / math.pi))), ("Tanh", (4,))]
+    else:
+        steps = [("Div", (x, math.sqrt(2))), ("Erf", (0,))]
+    last = len(steps) - 1
+    return _chain(node, [*steps, ("Add", (last, 1.0)), ("Mul", (x, last + 1)), ("Mul", (last + 2, 0.5))])
+
+
+def _conv(node: onnx.NodeProto) -> Nodes:
+    """A convolution along one axis as one along two, the first of which has one element."""
+    from onnx import TensorProto, helper
+
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if len(attributes.get("kernel_shape", ())) != 1:
+        return [node]
+    flat = {name: [1, *attributes[name]] for name in ("kernel_shape", "strides", "dilations") if name in attributes}
+    start, end = attributes.get("pads", (0, 0))
+    name, axis = node.output[0], f"{node.output[0]}:axis"
+    ahead, behind, wide, weights = axis, f"{name}:flat", f"{name}:wide", f"{name}:weights"
+    return [
+        helper.make_node("Constant", [], [axis], value=helper.make_tensor(axis, TensorProto.INT64, [1], [2])),
+        helper.make_node("Unsqueeze", [node.input[0], ahead], [wide]),
+        helper.make_node("Unsqueeze", [node.input[1], ahead], [weights]),
+        helper.make_node(
+            "Conv", [wide, weights, *node.input[2:]], [behind], **{**attributes, **flat, "pads": [0, start, 0, end]}
+        ),
+        helper.make_node("Squeeze", [behind, axis], [name]),
+    ]
+
+
+def _reduce(node: onnx.NodeProto) -> Nodes:
+    """A reduction as a sum with something before and behind it: of sums MNN reads the axes, of the others only the older form."""
+    from onnx import helper
+
+    before, behind = AROUND_SUM[node.op_type]
+    name, nodes = node.output[0], []
+    source, total = node.input[0], f"{name}:sum" if behind else name
+    if before:
+        taken = [source, source] if before == "Mul" else [source]
+        nodes.append(helper.make_node(before, taken, [f"{name}:{before}"]))
+        source = f"{name}:{before}"
+    nodes.append(helper.make_node("ReduceSum", [source, *node.input[1:]], [total]))
+    nodes[-1].attribute.extend(node.attribute)
+    return [*nodes, helper.make_node(behind, [total], [name])] if behind else nodes
+
+
+AROUND_SUM = {
+    "ReduceL1": ("Abs", ""),
+    "ReduceL2": ("Mul", "Sqrt"),
+    "ReduceSumSquare": ("Mul", ""),
+    "ReduceLogSum": ("", "Log"),
+    "ReduceLogSumExp": ("Exp", "Log"),
+}
+"""By reduction, what is done to the elements and what to their sum."""
+
+WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
+    "IsNaN": _is_nan,
+    "Gelu": _gelu,
+    "Conv": _conv,
+    **dict.fromkeys(AROUND_SUM, _reduce),
+}
+"""By operator, what writes it in other words."""
+
+Step = Tuple[str, Sequence[object]]
+"""An operator and what it takes: a tensor by name, the result of an earlier step by its number, a number of its own."""
+
+
+def _chain(node: onnx.NodeProto, steps: Sequence[Step]) -> Nodes:
+    """The nodes of some steps, the last of which makes what `node` made."""
+    from onnx import TensorProto, helper
+
+    nodes: Nodes = []
+    names = [*(f"{node.output[0]}:step{number}" for number in range(len(steps) - 1)), node.output[0]]
+    for name, (operator, taken) in zip(names, steps):  # noqa: B905 -- `strict` came with 3.10
+        given = []
+        for place, value in enumerate(taken):
+            if isinstance(value, float):
+                constant = helper.make_tensor(f"{name}:constant{place}", TensorProto.FLOAT, [], [value])
+                nodes.append(helper.make_node("Constant", [], [constant.name], value=constant))
+                value = constant.name
+            given.append(names[value] if isinstance(value, int) else str(value))
+        nodes.append(helper.make_node(operator, given, [name]))
+    return nodes

@@ -1,0 +1,208 @@
+"""MNN's adapter beyond the conformance suite: its converter's process, operators in other words, fallback, errors."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from porting.adapters.mnn import adapter as mnn
+from porting.adapters.mnn._graph import respell
+
+from porting.types import Artifact, Cause, Outcome, Precision, Target, TensorSpec
+
+FOLDER = Path(__file__).resolve().parents[2] / "adapters" / "mnn"
+
+
+def write_model(folder: Path, operator: str, kind: int = TensorProto.FLOAT, **attributes: Any) -> Path:
+    """One operator from x to y."""
+    sides = [[helper.make_tensor_value_info(name, dtype, [None])] for name, dtype in (("x", TensorProto.FLOAT), ("y", kind))]
+    graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], **attributes)], "g", *sides)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+# ---- the converter's process
+
+
+def fake_tools(monkeypatch: pytest.MonkeyPatch, folder: Path, body: str) -> None:
+    """A `_tools` of our own, which the converter's process finds first."""
+    (folder / "_tools.py").write_text(f"import json, os, sys\ndef mnnconvert(arguments):\n    {body}\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+NOTE = "json.dump({'path': os.environ['PATH'], 'index': os.environ['PIP_NO_INDEX'], 'arguments': arguments, "
+NOTE += "'mnn': [name for name in sys.modules if name.split('.')[0] == 'MNN']}, open('note.json', 'w'))"
+
+
+def test_the_converter_finds_no_program_and_no_index_and_loads_nothing_else_of_mnn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_tools(monkeypatch, tmp_path, f"{NOTE}; open(arguments[arguments.index('--MNNModel') + 1], 'w').close()")
+    mnn.run_converter(tmp_path / "m.onnx", tmp_path / "model.mnn")
+    note = json.loads((tmp_path / "note.json").read_text())
+    assert note["path"] == os.devnull
+    assert note["index"] == "1"
+    assert note["mnn"] == [], "MNN.tools installs a logger and reports over the network"
+    assert note["arguments"][:2] == ["mnnconvert", "-f"]
+
+
+def test_nothing_names_the_tools_that_report() -> None:
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+            assert not [name for name in names if name.startswith("MNN.tools")], path.name
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "meaning"),
+    [
+        ("print('[14:01:40] :220: These Op Not Support: ONNX::Foo ')", "These Op Not Support: ONNX::Foo", Cause.UNSUPPORTED_OP),
+        ("print('[ERROR] Invalid ONNX Model:g.onnx')", r"\[ERROR\] Invalid ONNX Model", None),
+        ("pass", "ended with 0 and without a model", None),
+        ("sys.exit(4)", "ended with 4 and without a model", None),
+        ("os.kill(os.getpid(), 11)", "ended with signal SIGSEGV", Cause.CRASH),
+    ],
+    ids=["operator", "no model", "nothing", "status", "crash"],
+)
+def test_the_converter_is_believed_by_what_it_wrote(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, message: str, meaning: Cause | None
+) -> None:
+    fake_tools(monkeypatch, tmp_path, body)
+    with pytest.raises(mnn.ConverterError, match=message) as caught:
+        mnn.run_converter(tmp_path / "m.onnx", tmp_path / "model.mnn")
+    said = mnn.MnnAdapter().classify(caught.value)
+    assert (said and said[1]) == meaning
+
+
+def test_success_with_an_error_line_is_none() -> None:
+    assert not mnn.complaint("Start to Convert Other Model Format To MNN Model...\nConverted Success!\n")
+    assert mnn.complaint("[14:01:42] :293: Model File Does Not Exist! ==> m.onnx\n") == "Model File Does Not Exist! ==> m.onnx"
+
+
+# ---- operators in other words
+
+
+@pytest.mark.parametrize("attributes", [{}, {"approximate": "none"}, {"approximate": "tanh"}], ids=str)
+def test_gelu_is_spelt_out(tmp_path: Path, attributes: dict[str, str]) -> None:
+    path = write_model(tmp_path, "Gelu", **attributes)
+    values = {"x": np.linspace(-6, 6, 101, dtype=np.float32)}
+    (expected,) = ReferenceEvaluator(str(path)).run(None, values)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    assert "Gelu" not in {node.op_type for node in onnx.load(str(path)).graph.node}
+    np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, values)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_is_nan_is_what_differs_from_itself(tmp_path: Path) -> None:
+    path = write_model(tmp_path, "IsNaN", TensorProto.BOOL)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    assert [node.op_type for node in onnx.load(str(path)).graph.node] == ["Equal", "Not"]
+    (found,) = ReferenceEvaluator(str(path)).run(None, {"x": np.array([1, np.nan, np.inf], np.float32)})
+    assert found.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_reductions_are_sums(tmp_path: Path, operator: str, keep: int) -> None:
+    ranks = {"x": 3, "y": 2 + keep}
+    sides = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)] for name, rank in ranks.items()]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph([helper.make_node(operator, ["x", "axes"], ["y"], keepdims=keep)], "g", *sides, [axes])
+    path, values = tmp_path / "m.onnx", {"x": np.arange(1, 25, dtype=np.float32).reshape(2, 3, 4)}
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    (expected,) = ReferenceEvaluator(str(path)).run(None, values)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, values)[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"pads": [2, 1], "strides": [2], "dilations": [2]}], ids=["plain", "padded"])
+def test_a_convolution_along_one_axis_is_one_along_two(tmp_path: Path, attributes: dict[str, list[int]]) -> None:
+    sides = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, None, None])] for name in "xy"]
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4, 2, 3], np.linspace(-1, 1, 24))
+    node = helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3], group=2, **attributes)
+    path, values = tmp_path / "m.onnx", {"x": np.arange(40, dtype=np.float32).reshape(1, 4, 10)}
+    model = helper.make_model(helper.make_graph([node], "g", *sides, [weights]), opset_imports=[helper.make_opsetid("", 20)])
+    onnx.save(model, path)
+    (expected,) = ReferenceEvaluator(str(path)).run(None, values)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, values)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_operators_stay(tmp_path: Path) -> None:
+    path = write_model(tmp_path, "Relu")
+    before = onnx.load(str(path))
+    respell(path)
+    assert onnx.load(str(path)) == before
+
+
+# ---- shapes, dtypes, errors
+
+
+def test_axes_are_sized_by_name_and_nameless_ones_are_not() -> None:
+    specs = (TensorSpec("x", "float32", ("batch", "?", 3)),)
+    assert mnn.axis_sizes(specs, {"x": np.zeros((2, 5, 3))}) == {"batch": 2}
+
+
+def test_limits_are_told_from_failures() -> None:
+    classify = mnn.MnnAdapter().classify
+    assert classify(mnn.FallbackError("x")) == (Outcome.FAIL, Cause.FALLBACK)
+    assert classify(mnn.DtypeError("x")) == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE)
+    assert classify(RuntimeError("MNN answers with 0 of 1 outputs")) == (Outcome.FAIL, Cause.OUTPUT_STRUCTURE)
+    assert classify(RuntimeError("something else")) is None
+
+
+with_mnn = pytest.mark.skipif(util.find_spec("MNN") is None, reason="MNN is not in this environment")
+
+
+@with_mnn
+def test_a_gpu_that_the_build_lacks_is_no_silent_cpu(tmp_path: Path) -> None:
+    adapter = mnn.MnnAdapter()
+    states = adapter.probe().devices
+    for device in states.keys() - {"cpu"}:
+        if not states[device].available:
+            assert states[device].cause is Cause.MISSING_DEVICE
+            assert "runs on cpu instead" in states[device].reason
+            with pytest.raises(mnn.FallbackError, match="MNN runs on cpu"):
+                adapter.load(Artifact((mnn.MODEL,), (), ()), Target("mnn", device, Precision.FP32), tmp_path)
+
+
+@with_mnn
+def test_a_size_that_does_not_go_is_an_error(tmp_path: Path) -> None:
+    sides = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4])] for name in "xy"]
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], [1.0] * 16)
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", *sides, [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    mnn.run_converter(tmp_path / "m.onnx", tmp_path / mnn.MODEL)
+    x, y = (TensorSpec(name, "float32", ("n", 4)) for name in "xy")
+    adapter, target = mnn.MnnAdapter(), Target("mnn", "cpu", Precision.FP32)
+    session = adapter.load(Artifact((mnn.MODEL,), (x,), (y,)), target, tmp_path)
+    assert session.run({"x": np.ones((3, 4), np.float32)})["y"].shape == (3, 4)
+    with pytest.raises(RuntimeError, match=r"answers with|gave no answer"):
+        session.run({"x": np.ones((3, 5), np.float32)})
+
+
+@with_mnn
+def test_integers_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+    sides = [[helper.make_tensor_value_info(name, TensorProto.INT64, ["n"])] for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", *sides)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    mnn.run_converter(tmp_path / "m.onnx", tmp_path / mnn.MODEL)
+    x, y = (TensorSpec(name, "int64", ("n",)) for name in "xy")
+    session = mnn.MnnAdapter().load(Artifact((mnn.MODEL,), (x,), (y,)), Target("mnn", "cpu", Precision.FP32), tmp_path)
+    assert session.run({"x": np.array([1, -2])})["y"].tolist() == [2, -4]
+    with pytest.raises(mnn.DtypeError, match="holds larger ones"):
+        session.run({"x": np.array([2**40])})
