@@ -46,6 +46,12 @@ class TestMnn(AdapterConformance):
     adapter = registry.adapter("mnn")
 
 
+class TestNcnn(AdapterConformance):
+    """Skipped where ncnn is not in this environment."""
+
+    adapter = registry.adapter("ncnn")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 
