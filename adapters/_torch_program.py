@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Set, Tuple
 
 from porting.types import Artifact, Precision, TensorSpec
 
@@ -164,3 +164,13 @@ def note(trace: Trace, operator: str, name: str, given: Any, result: Any, device
     trace.floats.update(dtypes)
     if _MATRIX.match(operator):
         trace.matrix.update(dtypes)
+
+
+def note_graph(trace: Trace, nodes: Iterable[Any], key: str) -> int:
+    """Add the operators of a captured graph to a trace, as on the CPU. key: where a node's `meta` has its fake value. Returns
+    how many there are, those that touch no tensor among them."""
+    operators = [node for node in nodes if node.op in ("call_function", "call_method", "call_module")]
+    for node in operators:
+        given = [source.meta.get(key) for source in node.all_input_nodes]
+        note(trace, str(node.target), str(node.target), given, node.meta.get(key), "cpu")
+    return len(operators)

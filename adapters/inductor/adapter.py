@@ -11,16 +11,15 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
-from porting.adapter import SHARED_FOLDER, Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
-from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
+from porting.adapter import ExportedForm
+from porting.types import Artifact, Placement, Precision, Target
 
-from .. import _torch_device as device_family
 from .. import _torch_program as programs
-from .._causes import Meaning, Rule, first_match, one_line
+from .._inductor import CACHE_VARIABLE, CompilerAdapter, any_size, import_inductor
+from .._torch_device import import_torch
 
 if TYPE_CHECKING:
     import numpy
@@ -28,41 +27,12 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, numpy.ndarray[Any, Any]]
 
 CACHE = "inductor_cache"
-CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
-
-RULES: Tuple[Rule, ...] = (
-    (r"InvalidCxxCompiler|No working C\+\+ compiler", Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY),
-    (r"MissingOperator|missing lowering|make_fallback", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"Data-dependent|torch\._dynamo\.exc\.Unsupported|^Unsupported:", Outcome.UNSUPPORTED, Cause.CONTROL_FLOW),
-    *device_family.RULES,
-)
 
 
-class InductorAdapter(Adapter):
-    """Compiles the exported program, at the target's precision, to C++ for this CPU."""
+class InductorAdapter(CompilerAdapter):
+    """Compiles on the first run, as torch.compile does; what it compiled goes with the program."""
 
     name = "inductor"
-    vendor = "PyTorch Foundation"
-    family = Family.EXPORTED_PROGRAM
-    need = FormNeed("pt2", at_target_precision=True)
-    devices = {"cpu": (Precision.FP32, Precision.FP16, Precision.BF16)}  # noqa: RUF012 -- ClassVar in the base class
-    evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
-    distributions = ("torch",)
-    install_hint = "pip install torch, and a C++ compiler: apt install g++"
-
-    @classmethod
-    def warm(cls) -> None:
-        import_inductor()
-        rehearse()
-
-    def probe(self) -> Probe:
-        try:
-            torch = device_family.import_torch()
-            compiler = compiler_version()
-        except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
-        return Probe({"cpu": DeviceState(True)}, {"torch": torch.__version__, "c++": compiler})
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         programs.copy_program(form.path, folder)
@@ -79,20 +49,6 @@ class InductorAdapter(Adapter):
     def load(self, artifact: Artifact, target: Target, folder: Path) -> InductorSession:
         add_to_cache(folder / CACHE, use_cache())
         return InductorSession(folder, artifact, target)
-
-    def classify(self, error: BaseException) -> Optional[Meaning]:
-        return first_match(f"{type(error).__name__}: {error}", RULES)
-
-
-def compiler_version() -> str:
-    """First line of what the C++ compiler that Inductor would take says of itself. Raises when there is none."""
-    import subprocess
-
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
-    compiler = get_cpp_compiler()
-    said = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=60, check=True)
-    return said.stdout.splitlines()[0]
 
 
 def use_cache() -> Path:
@@ -123,63 +79,11 @@ def add_to_cache(entries: Path, cache: Path) -> None:
 _cache_by_process: Dict[int, Path] = {}  # a forked process starts one of its own
 
 
-def import_inductor() -> Any:
-    """Import Inductor's entry module and let it compile in this process: workers would outlive the job."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch 2.13 warns of its own torch.jit.script_method
-        import torch._inductor.compile_fx as inductor
-        import torch._inductor.config as config
-
-    config.compile_threads = 1
-    share_what_no_model_changes()
-    return inductor
-
-
-def rehearse() -> None:
-    """Go once through everything in front of code generation: its imports and tables take three seconds of every process."""
-    import torch
-    import torch._dynamo
-    from torch._inductor.fx_passes import joint_graph, post_grad
-
-    with torch.no_grad():
-        joint_graph.lazy_init()
-        post_grad.lazy_init()
-        layer = torch.compile(torch.nn.Linear(2, 2).eval(), fullgraph=True, dynamic=True, backend="aot_eager")
-        layer(torch.ones(3, 2))
-    torch._dynamo.reset()
-
-
-def share_what_no_model_changes() -> None:
-    """Keep the precompiled header and the probe of the vector unit, ten CPU-seconds together, where the next cell finds them."""
-    shared = os.environ.get(SHARED_FOLDER)
-    if not shared:
-        return
-    from torch._inductor import codecache, cpu_vec_isa
-
-    own, common = os.environ.get(CACHE_VARIABLE), str(Path(shared) / "inductor")
-    codecache._HEADER_DIR = str(Path(common) / "precompiled_headers")  # private: without it the header is made once a job
-    os.environ[CACHE_VARIABLE] = common
-    try:
-        cpu_vec_isa.pick_vec_isa()
-    finally:
-        if own is None:
-            del os.environ[CACHE_VARIABLE]
-        else:
-            os.environ[CACHE_VARIABLE] = own
-
-
-def any_size() -> Any:
-    """Within it a dynamic axis of size 1 is one like any other; otherwise it is compiled for apart."""
-    from torch.fx.experimental import _config
-
-    return _config.patch(backed_size_oblivious=True)
-
-
 class InductorSession:
     """A program that Inductor compiles on its first run, out of its cache where that has it."""
 
     def __init__(self, folder: Path, artifact: Artifact, target: Target) -> None:
-        self._torch = device_family.import_torch()
+        self._torch = import_torch()
         self._inductor = import_inductor()
         self._artifact = artifact
         self._target = target
@@ -195,18 +99,11 @@ class InductorSession:
         from torch._inductor.codecache import PyCodeCache
 
         if not self._operators:
-            self._note(graph.graph.nodes)
+            self._operators = programs.note_graph(self._trace, graph.graph.nodes, "example_value")
         before = len(PyCodeCache.modules)
         compiled = self._inductor.compile_fx(graph, examples)
         self._generated += [Path(module.__file__) for module in PyCodeCache.modules[before:]]
         return compiled
-
-    def _note(self, nodes: Any) -> None:
-        for node in nodes:
-            if node.op in ("call_function", "call_method", "call_module"):
-                self._operators += 1
-                given = [source.meta.get("example_value") for source in node.all_input_nodes]
-                programs.note(self._trace, str(node.target), str(node.target), given, node.meta.get("example_value"), "cpu")
 
     def run(self, inputs: Arrays) -> Arrays:
         values = programs.ordered_inputs(inputs, self._artifact)

@@ -28,6 +28,11 @@ class TestExecuTorch(AdapterConformance):
     adapter = registry.adapter("executorch")
 
 
+@pytest.mark.slow  # every form is compiled by a C++ compiler
+class TestAotInductor(AdapterConformance):
+    adapter = registry.adapter("aotinductor")
+
+
 class TestIree(AdapterConformance):
     """Skipped where IREE is not in this environment; see `make backends-test`."""
 

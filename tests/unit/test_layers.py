@@ -14,19 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTING = sorted((ROOT / "porting").rglob("*.py"))
 ADAPTERS = sorted((ROOT / "adapters").rglob("*.py"))
 BACKENDS = (
-    "openvino",
-    "inductor",
-    "iree",
-    "tvm",
-    "executorch",
-    "ncnn",
-    "MNN",
-    "rknn",
-    "tpu_mlir",
-    "litert",
-    "torch_npu",
-    "torch_mlu",
-)
+    "openvino", "inductor", "aotinductor", "iree", "tvm", "executorch", "ncnn", "MNN", "rknn", "tpu_mlir", "litert", "torch_npu",
+    "torch_mlu", "onnxruntime_openvino", "tinygrad", "jax", "torchax",
+)  # fmt: skip
 WORKER_SIDE = ("types", "adapter", "tensors", "worker", "_version")
 LIGHT = (
     "porting", "porting.types", "porting.errors", "porting.adapter", "porting.catalog", "porting.registry", "porting.store",
