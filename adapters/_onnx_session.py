@@ -14,12 +14,12 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
-from porting.types import Artifact, Cause, Outcome, Placement, Precision, Target
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from . import _onnx_model, _onnx_quantize
 from ._causes import Meaning, Rule, first_match, one_line
@@ -46,6 +46,10 @@ class Provider:
     """Options besides, which keep the provider to what was asked. A provider is asked for these precisions alone."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set before the session starts, at fp32."""
+    threads: str = ""
+    """The option that limits threads which the provider starts beside the session's own."""
+    alone: bool = False
+    """Whether what it cannot take is an error rather than the CPU's, for a provider that would not say where it ran."""
 
     def options_at(self, precision: Precision) -> Dict[str, str]:
         return {**self.options, **self.by_precision[precision]}
@@ -82,8 +86,8 @@ class OnnxSessionAdapter(Adapter):
             reason = f"this {self.module} {runtime.__version__} has no {provider.name}; {provider.package} brings it"
             return DeviceState(False, reason, Cause.MISSING_DEPENDENCY)
         try:
-            with _environment(provider):
-                start(runtime, IDENTITY, provider, self.devices[device][0])
+            with _environment(provider):  # the CPU may stand by here, so that the session tells which of the two started
+                start(runtime, IDENTITY, replace(provider, alone=False), self.devices[device][0])
         except Exception as error:  # noqa: BLE001 -- a provider that cannot start raises anything
             return DeviceState(False, f"{provider.name} does not start: {one_line(error)}", Cause.MISSING_DEVICE)
         return DeviceState(True)
@@ -96,7 +100,7 @@ class OnnxSessionAdapter(Adapter):
     def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
         runtime = import_runtime(self.module)
         provider = self.providers[target.device]
-        self._has_memory_of_its_own = provider.name != CPU
+        self._has_memory_of_its_own = self.evidence_of(target.device) is Evidence.HARDWARE
         if target.precision is Precision.FP32:
             os.environ.update(provider.environment)
         path = str(folder / artifact.files[0])
@@ -143,6 +147,7 @@ def import_runtime(module: str) -> Any:
 
 RULES: Tuple[Rule, ...] = (
     (r"NOT_IMPLEMENTED", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"fallback to CPU EP has been explicitly disabled", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"is not a registered function/op|No Op registered for", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported model IR version|[Oo]pset \d+ is under development|opset_import", Outcome.UNSUPPORTED, Cause.OPSET),
     (r"Type Error: Type '[^']*' of input parameter|bound to different types", Outcome.FAIL, Cause.UNSUPPORTED_DTYPE),
@@ -161,12 +166,14 @@ ASSIGNMENT = "get_provider_graph_assignment_info"
 
 
 def start(runtime: Any, model: Any, provider: Provider, precision: Precision, record: bool = False) -> Any:
-    """Open a session on `provider`. model: path or bytes; record: keep what `nodes_by_provider` needs. Raises FallbackError
+    """Open a session on `provider`. model: path or bytes; record: keep what `assignment` needs. Raises FallbackError
     when the session comes up on another provider."""
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    threads = options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if provider.alone:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if record and hasattr(runtime.InferenceSession, ASSIGNMENT):
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     elif record:
@@ -176,7 +183,8 @@ def start(runtime: Any, model: Any, provider: Provider, precision: Precision, re
         options.optimized_model_filepath = str(Path(tempfile.mkdtemp(prefix="onnx-optimized-")) / _onnx_model.FILE)
     # The CPU stays in the list: a provider may leave it operators, which placement then counts. Whether the wanted
     # provider is there at all is asked below, since onnxruntime replaces one that cannot start by the CPU and prints a line.
-    wanted = [(provider.name, provider.options_at(precision))] + ([CPU] if provider.name != CPU else [])
+    own = {**provider.options_at(precision), **({provider.threads: str(threads)} if provider.threads else {})}
+    wanted = [(provider.name, own)] + ([] if provider.alone or provider.name == CPU else [CPU])
     session = runtime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     if session.get_providers()[0] != provider.name:
         raise FallbackError(f"asked for {provider.name}, the session came up on {', '.join(session.get_providers())}")
@@ -207,7 +215,7 @@ class OnnxSession:
         self._provider = provider
         self._precision = precision
         self._has_bfloat16 = any("bfloat16" in value.type for value in (*session.get_inputs(), *session.get_outputs()))
-        self._counts: Optional[Dict[str, int]] = None
+        self._nodes: Optional[Mapping[Tuple[str, str], int]] = None
         optimized = session.get_session_options().optimized_model_filepath
         self._in_int8 = _int8_kernels(Path(optimized)) if optimized else 0
 
@@ -225,12 +233,16 @@ class OnnxSession:
         return [_numpy(value) for value in values]
 
     def placement(self) -> Placement:
-        if self._counts is None:
-            self._counts = nodes_by_provider(self._session)
-        target = self._counts.get(self._provider.name, 0)
+        if self._nodes is None:
+            self._nodes = assignment(self._session)
+        counts: Counter[str] = Counter()
+        for (provider, _), number in self._nodes.items():
+            counts[provider] += number
+        target = counts[self._provider.name]
         providers = ", ".join(self._session.get_providers())
-        detail = {**self._counts, **({"int8 kernels": self._in_int8} if self._in_int8 else {})}
-        return Placement(target, sum(self._counts.values()) - target, providers, detail)
+        detail = {**counts, **({"int8 kernels": self._in_int8} if self._in_int8 else {})}
+        arithmetic = arithmetic_share(self._nodes, self._provider.name)
+        return Placement(target, sum(counts.values()) - target, providers, detail, arithmetic)
 
     def effective_precision(self) -> Precision:
         # At fp16 the CPU provider computes most operators in fp32 between fp16 weights and fp16 values: fp16's rounding.
@@ -274,20 +286,26 @@ def _numpy(value: Any) -> Any:
     return np.frombuffer(data, ml_dtypes.bfloat16).reshape(value.shape())
 
 
-def nodes_by_provider(session: Any) -> Dict[str, int]:
-    """Count nodes by the provider they were given to; a node inside a compiled partition counts as one of its provider."""
-    counts: Counter[str] = Counter()
-    if hasattr(session, ASSIGNMENT):
-        for part in getattr(session, ASSIGNMENT)():
-            counts[part.ep_name] += len(part.get_nodes())
-    else:
-        counts.update(_profiled(Path(session.end_profiling())))
-    return dict(counts)
+def assignment(session: Any) -> Mapping[Tuple[str, str], int]:
+    """Count nodes by provider and operator; a node inside a compiled partition counts as one of its provider."""
+    if not hasattr(session, ASSIGNMENT):
+        return _profiled(Path(session.end_profiling()))
+    return Counter((part.ep_name, node.op_type) for part in getattr(session, ASSIGNMENT)() for node in part.get_nodes())
 
 
-def _profiled(profile: Path) -> Dict[str, int]:
-    """Count the nodes that ran, each once, by provider, in a profile of runtimes before 1.24; removes its folder."""
+def _profiled(profile: Path) -> Mapping[Tuple[str, str], int]:
+    """Count the nodes that ran, each once, in a profile of runtimes before 1.24; removes its folder."""
     events = json.loads(profile.read_bytes())
     shutil.rmtree(profile.parent)
-    ran = {e["name"]: e["args"]["provider"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")}
-    return dict(Counter(ran.values()))
+    ran = {e["name"]: e["args"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")}
+    return Counter((arguments["provider"], arguments["op_name"]) for arguments in ran.values())
+
+
+_MULTIPLIES = re.compile(r"MatMul|Gemm|Conv|Attention|LSTM|GRU|RNN|Einsum|DFT|MoE|^(If|Loop|Scan)$")
+"""Operators that multiply and add over an axis, or may hold such; of the others a model's arithmetic is a trifle."""
+
+
+def arithmetic_share(nodes: Mapping[Tuple[str, str], int], provider: str) -> Optional[float]:
+    """Share of the multiply-adds that `provider` does. None when several do some, for nobody says how many, or nobody does."""
+    sides = {name == provider for name, operator in nodes if _MULTIPLIES.search(operator)}
+    return float(sides.pop()) if len(sides) == 1 else None

@@ -2,6 +2,7 @@
 
 bf16 is not offered on the CPU and the GPUs: this adapter takes the fp32 form and lowers it itself, onnxruntime's own tool
 lowers to fp16 only, and the CPU provider has no bf16 kernels for MatMul, Gemm or Conv (1.32: NOT_IMPLEMENTED).
+OpenVINO's provider is the adapter onnxruntime_openvino's.
 """
 
 from __future__ import annotations
@@ -33,21 +34,6 @@ PROVIDERS = {
     ),
     "rocm": Provider("ROCMExecutionProvider", "onnxruntime-rocm, up to 1.22, or the build in Hygon's DTK", by_precision=_PLAIN),
     "migraphx": Provider("MIGraphXExecutionProvider", "onnxruntime-migraphx", by_precision=_PLAIN),
-    "openvino-cpu": Provider(
-        "OpenVINOExecutionProvider",
-        "onnxruntime-openvino",
-        {"device_type": "CPU"},
-        {FP32: {"precision": "FP32"}},  # without it the provider runs bf16 on CPUs that have it
-    ),
-    "openvino-gpu": Provider(
-        "OpenVINOExecutionProvider",
-        "onnxruntime-openvino",
-        {"device_type": "GPU"},
-        {FP32: {"precision": "FP32"}, FP16: {"precision": "FP16"}},
-    ),
-    "openvino-npu": Provider(
-        "OpenVINOExecutionProvider", "onnxruntime-openvino", {"device_type": "NPU"}, {FP16: {"precision": "FP16"}}
-    ),
     "dml": Provider("DmlExecutionProvider", "onnxruntime-directml", by_precision=_PLAIN),
     "cann": Provider(
         "CANNExecutionProvider",
@@ -83,6 +69,6 @@ class OnnxRuntimeAdapter(OnnxSessionAdapter):
     module = "onnxruntime"
     providers = PROVIDERS
     devices = DEVICES
-    evidence = dict.fromkeys(("cpu", "openvino-cpu", "qnn-cpu", "xnnpack", "dnnl"), Evidence.HOST)
+    evidence = dict.fromkeys(("cpu", "qnn-cpu", "xnnpack", "dnnl"), Evidence.HOST)
     distributions = ("onnxruntime", "onnx")
     install_hint = "pip install onnxruntime"

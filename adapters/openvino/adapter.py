@@ -17,7 +17,8 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from .. import _onnx_quantize
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, first_match, one_line
+from .._openvino import RULES, reason
 
 if TYPE_CHECKING:
     import numpy
@@ -31,17 +32,6 @@ HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", P
 """Of int8, for what is not quantised."""
 NOT_OPERATORS = ("Const", "Input", "Output")
 ARITHMETIC = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
-
-RULES: Tuple[Rule, ...] = (
-    (r"No conversion rule found|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"rank has to be known|with dynamic rank|type dynamic", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
-    (r"OpConversionFailure", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"[Uu]nsupported (element|data|input|output)? ?(type|precision)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
-    (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),
-    (r"CL_OUT_OF_RESOURCES|CL_MEM_OBJECT_ALLOCATION_FAILURE|OUT_OF_DEVICE_MEMORY", Outcome.FAIL, Cause.DEVICE_OOM),
-    (r"bad_alloc|[Nn]ot enough memory", Outcome.FAIL, Cause.HOST_OOM),
-    (r"are incompatible|shape infer|is not equal to the model input", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
-)
 
 
 class OpenVinoAdapter(Adapter):
@@ -112,14 +102,8 @@ def _state(core: Any, here: Any, name: str) -> DeviceState:
     try:
         core.get_property(name, "AVAILABLE_DEVICES")
     except Exception as error:  # noqa: BLE001 -- the plugin's own reason, whatever it raises
-        return DeviceState(False, _reason(error), Cause.MISSING_DEVICE)
+        return DeviceState(False, reason(str(error)) or one_line(error), Cause.MISSING_DEVICE)
     return DeviceState(False, f"OpenVINO's {name} plugin sees no device", Cause.MISSING_DEVICE)
-
-
-def _reason(error: BaseException) -> str:
-    """OpenVINO's message without the lines that only say where in its sources it was raised."""
-    lines = [line for line in str(error).splitlines() if line and not line.startswith(("Exception from", "Check "))]
-    return " ".join(lines)[:300] or one_line(error)
 
 
 def _settings(target: Target) -> Dict[str, Any]:

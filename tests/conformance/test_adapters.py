@@ -57,6 +57,12 @@ class TestNcnn(AdapterConformance):
     adapter = registry.adapter("ncnn")
 
 
+class TestOnnxRuntimeOpenVino(AdapterConformance):
+    """Skipped where onnxruntime is another distribution's; see `make backends-test`."""
+
+    adapter = registry.adapter("onnxruntime_openvino")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

@@ -230,6 +230,17 @@ def test_placement_counts_nodes_of_the_provider(form: ExportedForm, folder: Path
     assert placement.other_ops == 0
 
 
+@pytest.mark.parametrize(("elsewhere", "share"), [("IsNaN", 1.0), ("TopK", 1.0), ("FusedConv", None), ("Loop", None)])
+def test_operators_without_multiply_adds_may_run_elsewhere(elsewhere: str, share: float | None) -> None:
+    nodes = {("Wanted", "MatMul"): 3, ("Wanted", "Add"): 5, (CPU, elsewhere): 1}
+    assert _onnx_session.arithmetic_share(nodes, "Wanted") == share
+
+
+def test_a_provider_that_took_none_of_the_arithmetic_did_nothing_of_it() -> None:
+    assert _onnx_session.arithmetic_share({("Wanted", "Relu"): 9, (CPU, "Gemm"): 1}, "Wanted") == 0.0
+    assert _onnx_session.arithmetic_share({("Wanted", "Relu"): 9}, "Wanted") is None
+
+
 def test_placement_is_read_from_a_profile_where_the_runtime_cannot_say(
     form: ExportedForm, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
