@@ -63,6 +63,12 @@ class TestOnnxRuntimeOpenVino(AdapterConformance):
     adapter = registry.adapter("onnxruntime_openvino")
 
 
+class TestLiteRt(AdapterConformance):
+    """Skipped where LiteRT is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("litert")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 
