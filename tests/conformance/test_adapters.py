@@ -69,6 +69,12 @@ class TestLiteRt(AdapterConformance):
     adapter = registry.adapter("litert")
 
 
+class TestTinygrad(AdapterConformance):
+    """Skipped where tinygrad or clang is not here; see `make backends-test`."""
+
+    adapter = registry.adapter("tinygrad")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 
