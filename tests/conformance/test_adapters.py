@@ -69,6 +69,12 @@ class TestLiteRt(AdapterConformance):
     adapter = registry.adapter("litert")
 
 
+class TestJax(AdapterConformance):
+    """Skipped where JAX is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("jax")
+
+
 class TestTinygrad(AdapterConformance):
     """Skipped where tinygrad or clang is not here; see `make backends-test`."""
 

@@ -1,0 +1,193 @@
+"""JAX: the exported program, made a JAX function by torchax, as serialised StableHLO that XLA compiles where it is loaded.
+
+What runs needs neither torch nor torchax. Static forms alone; see `quirks.toml`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
+
+from .._causes import Meaning, Rule, first_match, one_line
+
+if TYPE_CHECKING:
+    import numpy
+
+    Array = numpy.ndarray[Any, Any]
+    Arrays = Mapping[str, Array]
+
+MODULE = "model.stablehlo"
+WEIGHTS = "weights.npz"
+PRECISIONS = {"f32": Precision.FP32, "f16": Precision.FP16, "bf16": Precision.BF16}
+NOT_OPERATIONS = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")
+
+RULES: Tuple[Rule, ...] = (
+    (r"^AssertionError: \w+(::|\.)\w+|No lowering found", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"ConcretizationTypeError|TracerBoolConversionError|NonConcreteBooleanIndexError", Outcome.UNSUPPORTED, Cause.CONTROL_FLOW),
+    (r"Argument types differ from the types", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"RESOURCE_EXHAUSTED|[Oo]ut of memory", Outcome.FAIL, Cause.HOST_OOM),
+)
+
+
+class JaxAdapter(Adapter):
+    """Lowers the static exported program to StableHLO and runs it through XLA on this CPU."""
+
+    name = "jax"
+    vendor = "Google"
+    family = Family.EXPORTED_PROGRAM
+    need = FormNeed("pt2", dynamic=False)
+    devices = {"cpu": (Precision.FP32,)}  # noqa: RUF012 -- ClassVar in the base class
+    evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
+    distributions = ("jax", "jaxlib", "torchax", "torch")
+    install_hint = "porting env create jax"
+
+    def probe(self) -> Probe:
+        from importlib.metadata import version
+
+        try:
+            import_jax().devices("cpu")
+            versions = {name: version(name) for name in self.distributions}
+        except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
+            reason = f"{one_line(error)}; {self.install_hint}"
+            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
+        return Probe({"cpu": DeviceState(True)}, versions)
+
+    def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        del target  # there is one
+        import numpy as np
+
+        jax = import_jax()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch and torchax warn of their own use of each other
+            weights, function = to_jax(form.path)
+            exported = jax.export.export(jax.jit(function))(weights, described(form.inputs))
+        (folder / MODULE).write_bytes(exported.serialize())
+        np.savez(folder / WEIGHTS, *weights)
+        return Artifact((MODULE, WEIGHTS), form.inputs, form.outputs)
+
+    def load(self, artifact: Artifact, target: Target, folder: Path) -> JaxSession:
+        del target
+        return JaxSession(artifact, folder)
+
+    def classify(self, error: BaseException) -> Optional[Meaning]:
+        return first_match(f"{type(error).__name__}: {error}", RULES)
+
+
+def import_jax() -> Any:
+    """Import JAX for the CPU, at full precision: its own defaults are 32-bit integers, and bf16 for products on some devices."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if (os.environ.get("OMP_NUM_THREADS") or "1") == "1":
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    import jax
+    import jax.export
+
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return jax
+
+
+def import_torchax() -> Any:
+    """Import torchax's exporter, its operators registered.
+
+    torchax 0.0.13 has tables of operators with overloads for named dimensions, which torch 2.13 no longer has. What no program
+    can hold stands in for them.
+    """
+    from unittest import mock
+
+    from torch._ops import OpOverloadPacket
+
+    known = OpOverloadPacket.__getattr__
+
+    def lenient(packet: Any, name: str) -> Any:
+        try:
+            return known(packet, name)
+        except AttributeError:
+            if name.startswith("__"):
+                raise
+            return object()
+
+    with mock.patch.object(OpOverloadPacket, "__getattr__", lenient):
+        import torchax.export
+
+        torchax.default_env()
+    return torchax.export
+
+
+def to_jax(path: Path) -> Tuple[List[Array], Callable[..., Any]]:
+    """A saved program's weights, and a JAX function that takes those and a tuple of inputs. Returns a list of outputs."""
+    import torch
+
+    exporter = import_torchax()
+    program = torch.export.load(str(path))
+    forget_strides(program.graph_module)
+    _, states, function = exporter.exported_program_to_jax(program, export_raw=True)
+    return [state.detach().numpy() for state in states], function
+
+
+def forget_strides(module: Any) -> None:
+    """Turn views into reshapes: JAX has no strides, and torch's decompositions change some, so that a view would be refused."""
+    import torch
+
+    for node in module.graph.nodes:
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    module.recompile()
+
+
+def described(specs: Sequence[TensorSpec]) -> Tuple[Any, ...]:
+    """What JAX traces in place of values."""
+    import jax
+
+    return tuple(jax.ShapeDtypeStruct(spec.shape, spec.dtype) for spec in specs)
+
+
+class JaxSession:
+    """A module that XLA compiled for this CPU. Values go by position."""
+
+    def __init__(self, artifact: Artifact, folder: Path) -> None:
+        import numpy as np
+
+        jax = import_jax()
+        exported = jax.export.deserialize(bytearray((folder / MODULE).read_bytes()))
+        with np.load(folder / WEIGHTS) as file:
+            self._weights = [jax.device_put(file[f"arr_{number}"]) for number in range(len(file.files))]
+        self._artifact = artifact
+        self._compiled = jax.jit(exported.call).lower(self._weights, described(artifact.inputs)).compile()
+
+    def run(self, inputs: Arrays) -> Arrays:
+        import numpy as np
+
+        values = tuple(np.asarray(inputs[spec.name], spec.dtype) for spec in self._artifact.inputs)
+        results = self._compiled(self._weights, values)
+        specs = self._artifact.outputs
+        names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
+        return {name: np.array(result) for name, result in zip(names, results)}  # noqa: B905 -- `strict` came with 3.10
+
+    def placement(self) -> Placement:
+        counts = operation_counts(self._compiled.as_text())
+        return Placement(sum(counts.values()), 0, "cpu", counts)
+
+    def effective_precision(self) -> Precision:
+        """The commonest dtype of matrix products and convolutions in what XLA made of the model."""
+        return product_precision(self._compiled.as_text()) or Precision.FP32
+
+
+def operation_counts(hlo: str) -> Dict[str, int]:
+    """Operations that a compiled module runs one after the other, by kind: its entry computation, without what is no work."""
+    entry = re.search(r"^ENTRY .*?^}", hlo, re.MULTILINE | re.DOTALL)
+    kinds = re.findall(r"^\s+(?:ROOT )?%[\w.-]+ = .*?[\])}] ([a-z][\w-]*)\(", entry[0], re.MULTILINE) if entry else []
+    return dict(Counter(kind for kind in kinds if kind not in NOT_OPERATIONS))
+
+
+def product_precision(hlo: str) -> Optional[Precision]:
+    """Commonest dtype of products, None where there are none of a known one."""
+    found = Counter(re.findall(r" = (\w+)\[[^=]*? (?:dot|convolution)\(", hlo))
+    known = Counter({dtype: number for dtype, number in found.items() if dtype in PRECISIONS})
+    return PRECISIONS[known.most_common(1)[0][0]] if known else None
