@@ -101,7 +101,9 @@ def share_what_no_model_changes() -> None:
     from torch._inductor import codecache, cpu_vec_isa
 
     own, common = os.environ.get(CACHE_VARIABLE), str(Path(shared) / "inductor")
-    codecache._HEADER_DIR = str(Path(common) / "precompiled_headers")  # private: without it the header is made once a job
+    # Private: without these the header is made once a job, or by two at once that know nothing of each other's lock.
+    codecache._HEADER_DIR = str(Path(common) / "precompiled_headers")
+    codecache._HEADER_LOCK_DIR = str(Path(common) / "precompiled_headers" / "locks")
     os.environ[CACHE_VARIABLE] = common
     try:
         cpu_vec_isa.pick_vec_isa()
