@@ -1,8 +1,8 @@
 """TVM: the exported program as Relax, compiled without tuning to a library of native code, run by TVM's virtual machine.
 
 The program is taken, not the ONNX form: of the smoke tier's twelve models TVM 0.27 had eight right from the first, ten as
-`frontend` helps it, and four from the second, whose importer stops at shapes that are computed (Slice, Reshape). Nothing is tuned:
-kernels of a CPU are plain loops as LLVM vectorises them, and slow; those of GPUs are scheduled by DLight's rules.
+`frontend` helps it, and four from the second, whose importer stops at shapes that are computed (Slice, Reshape). Nothing is
+tuned: kernels of a CPU are plain loops as LLVM vectorises them, and slow; those of GPUs are scheduled by DLight's rules.
 """
 
 from __future__ import annotations
