@@ -45,7 +45,7 @@ class JaxAdapter(Adapter):
     need = FormNeed("pt2", dynamic=False)
     devices = {"cpu": (Precision.FP32,)}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
-    distributions = ("jax", "jaxlib", "torchax", "torch")
+    distributions = ("jax", "jaxlib", "flatbuffers", "torchax", "torch")
     install_hint = "porting env create jax"
 
     def probe(self) -> Probe:

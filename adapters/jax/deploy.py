@@ -1,6 +1,6 @@
 """JAX alone: XLA compiles the module for the CPU that it is run on.
 
-Needs: pip install jax numpy
+Needs: pip install jax flatbuffers numpy
 """
 
 from __future__ import annotations
