@@ -134,7 +134,7 @@ class Adapter:
     """The command that brings the backend, shown when it is missing."""
     minimum_target_share: ClassVar[float] = 1.0
     """Share of the arithmetic, of the operators where the backend cannot tell that, that must run on the target; less is
-    `degraded`."""
+    `degraded`. 1.0 is every operator."""
     floats_alone: ClassVar[bool] = False
     """A backend without comparisons and integer arithmetic. The conformance suite tries it with a model that has none, and the
     usual one has to be refused as unsupported."""

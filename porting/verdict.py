@@ -124,10 +124,11 @@ def of_artifact(artifact: Artifact, minimum_target_share: float) -> Finding:
 
 
 def _elsewhere(placement: Placement, minimum: float, what: str) -> str:
-    """What ran elsewhere than on the target, where that is more than it may be; empty otherwise."""
+    """What ran elsewhere than on the target, where that is more than it may be; empty otherwise. Where all has to be on the
+    target (1.0), every operator counts, whatever its part of the arithmetic."""
     target, other = placement.target_ops or 0, placement.other_ops or 0
     share = target / (target + other) if placement.arithmetic is None else placement.arithmetic
-    if not other or share >= minimum:
+    if not other or (minimum < 1 and share >= minimum):
         return ""
     arithmetic = "" if placement.arithmetic is None else f", {1 - placement.arithmetic:.1%} of the arithmetic,"
     return f"{other} of {target + other} operators{arithmetic} {what}"
