@@ -46,9 +46,12 @@ def _field(name: str, text: str) -> Iterator[str]:
 def _placement(result: Result) -> Iterator[str]:
     if result.placement:
         p = result.placement
-        unknown = "an unknown number"
+        ran = "an unknown number of" if p.target_ops is None else p.target_ops
         other = f", {p.other_ops} elsewhere" if p.other_ops else ""
-        yield f"  placement   {unknown if p.target_ops is None else p.target_ops} operators on {p.device}{other}"
+        share = "" if p.arithmetic is None else f"; {p.arithmetic:.1%} of the arithmetic on the target"
+        yield f"  placement   {ran} operators on {p.device}{other}{share}"
+        if p.detail:
+            yield f"              {', '.join(f'{count} {name}' for name, count in p.detail.items())}"
 
 
 def _numbers(result: Result) -> Iterator[str]:

@@ -19,12 +19,12 @@ import sample_results as sample
 from rich.console import Console
 
 from porting.errors import DiskError
-from porting.report import Matrix, TargetColumn, json_, markdown, reasons, tally
+from porting.report import Matrix, TargetColumn, explain, json_, markdown, reasons, tally
 from porting.report.html import PAGE, index, write_site
 from porting.report.numerics import worst
 from porting.report.static_table import render as render_table
 from porting.report.table import print_matrix
-from porting.types import CaseNumbers, Cause, Evidence, Outcome, Result, Stage, from_json
+from porting.types import CaseNumbers, Cause, Evidence, Outcome, Placement, Result, Stage, from_json
 
 
 def printed(matrix: Matrix, width: int = 300, **console: Any) -> str:
@@ -465,3 +465,18 @@ print(*sorted({"numpy", "torch", "onnx", "sqlalchemy", "porting.store"} & set(sy
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+# ---- one cell in a terminal -----------------------------------------------------------------------------------------
+
+
+def test_a_cell_tells_what_ran_where_and_which_share_of_the_arithmetic() -> None:
+    placement = Placement(9, 3, "npu", {"npu": 9, "cpu": 3}, 0.875)
+    text = explain.text_of(dataclasses.replace(next(iter(sample.plausible().results())), placement=placement), 1)
+    assert "9 operators on npu, 3 elsewhere; 87.5% of the arithmetic on the target" in text
+    assert "9 npu, 3 cpu" in text
+
+
+def test_a_backend_that_cannot_tell_is_quoted_so() -> None:
+    text = explain.text_of(dataclasses.replace(next(iter(sample.plausible().results())), placement=Placement(None, None, "?")), 1)
+    assert "an unknown number of operators on ?" in text

@@ -173,6 +173,7 @@ const CellPage = (() => {
     return block("placement", Parts.facts([
       [t("placement.target"), numberOr(place.target_ops)],
       [t("placement.other"), numberOr(place.other_ops)],
+      ...(typeof place.arithmetic === "number" ? [[t("placement.arithmetic"), `${(100 * place.arithmetic).toFixed(1)} %`]] : []),
       [t("placement.device"), place.device],
       ...detail,
       [t("route"), route?.join(" → ")],

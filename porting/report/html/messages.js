@@ -248,6 +248,7 @@ const MESSAGES = {
   "placement": ["What ran where", "执行位置"],
   "placement.target": ["operators on the target", "在目标上的算子"],
   "placement.other": ["operators elsewhere", "在别处的算子"],
+  "placement.arithmetic": ["share of the arithmetic", "目标上的运算占比"],
   "placement.device": ["device", "设备"],
   "placement.unknown": ["the backend does not say", "后端未说明"],
   "route": ["route", "路径"],
