@@ -46,6 +46,7 @@ class IreeAdapter(Adapter):
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "cpu": (Precision.FP32,),
         **{f"{kind}-{chip}": (Precision.FP32, Precision.FP16) for kind, chips in COMPILED.items() for chip in chips},
+        "cuda-sm_75": (Precision.FP32,),  # at fp16 the compiler stops, see quirks.toml
         "metal": (Precision.FP32,),
     }
     evidence = {device: Evidence.HOST if device == "cpu" else Evidence.COMPILED for device in devices}  # noqa: RUF012

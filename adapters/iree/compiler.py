@@ -81,7 +81,7 @@ def flags(device: str) -> List[str]:
 def diagnosis(printed: str) -> str:
     """The first error in what the compiler's wrapper says of its end; that may be pages of MLIR. Its exit status without one."""
     status = re.search(r"Error code: (-?\d+)", printed)
-    found = re.search(r"^.*?\berror: (.*)$", printed, re.MULTILINE)
+    found = re.search(r"^.*?\b(?:error|LLVM ERROR): (.*)$", printed, re.MULTILINE)
     operator = re.search(r'name = "([\w.]+)"', found[1]) if found else None
     said = f"{found[1][:200]}{f' ({operator[1]})' if operator else ''}" if found else printed.strip()[-200:]
     return f"error code: {status[1] if status else '?'}: {said}"

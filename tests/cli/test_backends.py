@@ -76,6 +76,7 @@ def test_what_iree_cannot_compile_is_named(porting: Run, setting: Path) -> None:
     assert said.startswith("error code: 1: failed to legalize operation 'torch.operator'")
     assert said.endswith("(onnx.If)")
     assert len(said) < 300
+    assert diagnosis("Error code: -6\nLLVM ERROR: Cannot select: x\nStack dump:\n") == "error code: -6: Cannot select: x"
     classify = IreeAdapter().classify
     assert classify(CompileError(said)) == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)
     assert classify(CompileError(diagnosis("Error code: -11\nDiagnostics:\n"))) == (Outcome.FAIL, Cause.CRASH)
