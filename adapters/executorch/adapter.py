@@ -3,13 +3,7 @@
 `xnnpack` and `portable` run in ExecuTorch's own runtime, on this machine's CPU; of the other devices there is a file to deploy.
 What ran where is what the runtime records of a run.
 
-Seen with 1.5.1:
-- The check of a lowered program fixes the first axis of what a split or an unbind returns, for the whole program: a dynamic batch
-  becomes that of the example, without a word. It is left out, and other errors take its place.
-- An upper bound is lowered, a batch of up to 16 to 15 before a convolution, without a word either: what the runtime reads out of
-  the file is compared with what is needed.
-- A partitioner that takes no operator leaves a file without a delegate, and says nothing either.
-- An operator that the runtime has no kernel for is found when the file is loaded, and named in its log only.
+What was seen of it is in quirks.toml.
 """
 
 from __future__ import annotations
@@ -54,7 +48,7 @@ class ExecuTorchAdapter(Adapter):
         "xnnpack": (Precision.FP32, Precision.FP16, Precision.INT8),
         PORTABLE: (Precision.FP32,),
         "vulkan": (Precision.FP32,),
-        "coreml": (Precision.FP32, Precision.FP16),
+        "coreml": (Precision.FP32,),
         **dict.fromkeys(ETHOS, (Precision.INT8,)),
     }
     evidence = {  # noqa: RUF012

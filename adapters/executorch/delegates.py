@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
 
-from porting.types import Precision, Target
+from porting.types import Target
 
 PORTABLE = "portable"
 """The device without a delegate: every operator is one of ExecuTorch's own kernels."""
@@ -29,15 +29,39 @@ def delegate(device: str) -> Delegate:
 
 
 def _xnnpack(_target: Target) -> Any:
+    """All that XNNPACK takes but the tanh approximation of gelu: it would compute the exact one instead."""
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.config.generic_node_configs import GeluConfig
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-    return XnnpackPartitioner()
+    class ExactGelu(GeluConfig):  # type: ignore[misc]  # executorch is not followed
+        def check_constraints(self, node: Any, ep: Any) -> bool:
+            return node.kwargs.get("approximate", "none") == "none" and bool(super().check_constraints(node, ep))
+
+    return XnnpackPartitioner([ExactGelu if config is GeluConfig else config for config in ALL_PARTITIONER_CONFIGS])
 
 
 def _xnnpack_quantizer(_target: Target) -> Any:
+    """Its own, but for sums and products of integers: it would make floats of their numbers, and of positions no index."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
-    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    class FloatsOnly(XNNPACKQuantizer):  # type: ignore[misc]  # executorch is not followed
+        def transform_for_annotation(self, model: Any) -> Any:
+            integers = {node: node.args for node in model.graph.nodes if _is_integer(node)}
+            model = super().transform_for_annotation(model)
+            for node, arguments in integers.items():
+                node.args = arguments
+            model.graph.eliminate_dead_code()
+            model.recompile()
+            return model
+
+    return FloatsOnly().set_global(get_symmetric_quantization_config(is_per_channel=True))
+
+
+def _is_integer(node: Any) -> bool:
+    """Whether a node is an operator whose result is a tensor of integers."""
+    value = node.meta.get("val")
+    return node.op == "call_function" and hasattr(value, "dtype") and not value.dtype.is_floating_point
 
 
 def _vulkan(_target: Target) -> Any:
@@ -46,14 +70,14 @@ def _vulkan(_target: Target) -> Any:
     return VulkanPartitioner()
 
 
-def _coreml(target: Target) -> Any:
+def _coreml(_target: Target) -> Any:
     import coremltools
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
     # Its default is fp16, whatever the program computes in.
-    precision = coremltools.precision.FLOAT16 if target.precision is Precision.FP16 else coremltools.precision.FLOAT32
-    specs = CoreMLBackend.generate_compile_specs(compute_precision=precision, minimum_deployment_target=coremltools.target.iOS18)
+    precision, oldest = coremltools.precision.FLOAT32, coremltools.target.iOS18
+    specs = CoreMLBackend.generate_compile_specs(compute_precision=precision, minimum_deployment_target=oldest)
     return CoreMLPartitioner(compile_specs=specs)
 
 

@@ -137,6 +137,7 @@ def quantized(module: torch.nn.Module, examples: Sequence[Tensors], quantizer: A
 def _to_edge(program: Any, target: Target) -> Any:
     """Hand operators to the delegate. Without ExecuTorch's check of what comes out: for an operator that returns a list, as a
     split does, it takes the length of the first tensor in it, which fixes that tensor's first axis for the whole program."""
+    import executorch.kernels.quantized  # noqa: F401 -- what a delegate leaves of quantising has kernels only with it
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     config = EdgeCompileConfig(_check_ir_validity=False)
