@@ -192,7 +192,7 @@ def test_env_create_gives_a_backend_an_interpreter_without_torch_and_remove_take
     assert result["outcome"] == "pass", result["message"]
     assert result["environment"]["interpreter"] == str(python)
     assert not list(python.parents[1].glob("lib/*/site-packages/torch"))
-    assert "there already" in porting("env", "create", "--all").out
+    assert "there already" in porting("env", "create", "onnxruntime").out
     listed = {row["adapter"]: row for row in porting("env", "list", "--format", "json").json()}
     assert (listed["onnxruntime"]["environment"], listed["onnxruntime"]["problem"]) == ("onnxruntime", "")
     assert porting("env", "remove", "onnxruntime").out == "onnxruntime: removed\n"
@@ -205,7 +205,7 @@ def test_env_create_gives_a_backend_an_interpreter_without_torch_and_remove_take
     ("arguments", "code", "says"),
     [
         (("create",), 2, "name an adapter, or give --all"),
-        (("create", "onnxruntim"), 2, "Did you mean onnxruntime?"),
+        (("create", "onnxruntim"), 2, "Did you mean onnxruntime, "),
         (("remove", "openvino"), 2, "unknown environment 'openvino'"),
         (("create", "openvino"), 2, "porting.toml names an interpreter for 'openvino' already"),
         (("create", "torch"), 3, "Python 3.77 is not here"),

@@ -21,7 +21,7 @@ ON = ("--on", "onnxruntime:cpu:fp32")
         (("check", "transformers/brt", *ON), "Did you mean transformers/bert"),
         (("check", "transformers/zzz*", *ON), "porting models list"),
         (("check", "--tier", "smok", *ON), "Did you mean smoke?"),
-        (("check", "transformers/bert", "--on", "onnxruntim:cpu:fp32"), "Did you mean onnxruntime?"),
+        (("check", "transformers/bert", "--on", "onnxruntim:cpu:fp32"), "Did you mean onnxruntime, "),
         (("check", "transformers/bert", "--on", "onnxruntime:gpu:fp32"), "onnxruntime knows"),
         (("check", "transformers/bert", "--on", "onnxruntime:cpu:fp31"), "Did you mean fp32"),
         (("check", "transformers/bert", "--on", "onnxruntime"), "adapter:device:precision"),
@@ -95,7 +95,7 @@ def test_an_interpreter_for_an_adapter_that_nobody_knows_is_named(porting: Run, 
     (setting / "porting.toml").write_text('[environments.onnxruntim]\npython = "python3"\n')
     ended = porting("env", "list")
     assert ended.code == 2
-    assert "Did you mean onnxruntime?" in ended.complaint()
+    assert "Did you mean onnxruntime, " in ended.complaint()
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(porting: Run, setting: Path) -> None:
