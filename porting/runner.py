@@ -32,7 +32,7 @@ IDLE_CPU_SECONDS = 0.02
 """CPU time between two looks below which a job counts as doing nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a job may use before it is ended."""
 

@@ -75,7 +75,8 @@ def _options(given: dict[str, Any], inputs: Path | None) -> Any:
     from porting.jobs import Options
     from porting.runner import Limits
 
-    limits = Limits(given["timeout"], given["silence"], int(given["memory"] * (1 << 30)))
+    memory = int(given["memory"] * (1 << 30))
+    limits = Limits(seconds=given["timeout"], silent_seconds=given["silence"], memory_bytes=memory)
     return Options(
         limits,
         given["workers"],

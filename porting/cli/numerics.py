@@ -79,7 +79,7 @@ def _options(given: dict[str, Any]) -> Any:
     from porting.jobs import Options
     from porting.runner import Limits
 
-    return Options(Limits(given["timeout"]), given["workers"], rebuild=given["rebuild"])
+    return Options(Limits(seconds=given["timeout"]), given["workers"], rebuild=given["rebuild"])
 
 
 def _status(found: Survey) -> int:

@@ -105,3 +105,20 @@ def test_a_folder_that_is_not_empty_is_left_alone(porting: Run, setting: Path) -
     assert ended.code == 2
     assert "--force" in ended.complaint()
     assert [p.name for p in (setting / "port").iterdir()] == ["notes.txt"]
+
+
+def test_limits_from_the_command_line_are_the_limits_of_jobs() -> None:
+    from porting.cli.check import _options
+
+    given = {
+        "timeout": 5.0,
+        "silence": 7.0,
+        "memory": 2.0,
+        "workers": 1,
+        "threads": 1,
+        "rerun": False,
+        "rebuild": False,
+        "bench": 0.0,
+    }
+    limits = _options(given, None).limits
+    assert (limits.seconds, limits.silent_seconds, limits.memory_bytes, limits.step_seconds) == (5.0, 7.0, 2 << 30, 0.0)
