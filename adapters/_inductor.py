@@ -14,7 +14,7 @@ from porting.adapter import SHARED_FOLDER, Adapter, DeviceState, Family, FormNee
 from porting.types import Cause, Evidence, Outcome, Precision
 
 from . import _torch_device as device_family
-from ._causes import Meaning, Rule, first_match, one_line
+from ._causes import Meaning, Rule, first_match, nothing_here
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -48,8 +48,7 @@ class CompilerAdapter(Adapter):
             torch = device_family.import_torch()
             compiler = compiler_version()
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
+            return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, {"torch": torch.__version__, "c++": compiler})
 
     def classify(self, error: BaseException) -> Optional[Meaning]:

@@ -22,7 +22,7 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from . import _onnx_model, _onnx_quantize
-from ._causes import Meaning, Rule, first_match, one_line
+from ._causes import Meaning, Rule, first_match, nothing_here, one_line
 
 if TYPE_CHECKING:
     import numpy
@@ -76,8 +76,7 @@ class OnnxSessionAdapter(Adapter):
             built_in = runtime.get_available_providers()
             version = {self.module: runtime.__version__}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, state))
+            return nothing_here(self, error)
         return Probe({device: self._state(runtime, device, built_in) for device in self.devices}, version)
 
     def _state(self, runtime: Any, device: str, built_in: List[str]) -> DeviceState:

@@ -160,7 +160,7 @@ class DeviceSession:
                 result, self._trace = programs.traced(lambda: self._module(*values), self._target.device)
             else:
                 result = self._module(*values)
-        return programs.named_outputs(result, [spec.name for spec in self._artifact.outputs])
+        return programs.named_outputs(result, self._artifact.outputs)
 
     def placement(self) -> Placement:
         trace = self._ran()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Option
 from porting.types import Artifact, Precision, TensorSpec
 
 from ._files import clone_file
+from ._outputs import by_position
 
 if TYPE_CHECKING:
     import numpy
@@ -68,13 +69,11 @@ def to_array(tensor: torch.Tensor) -> Array:
     return np.array(host.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
 
 
-def named_outputs(result: Any, names: Sequence[str]) -> Dict[str, Array]:
-    """Name a program's outputs in order; one that was not declared is called `output_N`."""
+def named_outputs(result: Any, specs: Sequence[TensorSpec]) -> Dict[str, Array]:
+    """A program's outputs in host memory, named in order."""
     from torch.utils import _pytree
 
-    leaves = [leaf for leaf in _pytree.tree_leaves(result) if leaf is not None]
-    more = [f"output_{number}" for number in range(len(names), len(leaves))]
-    return {name: to_array(leaf) for name, leaf in zip([*names, *more], leaves)}  # noqa: B905 -- `strict` came with 3.10
+    return by_position([to_array(leaf) for leaf in _pytree.tree_leaves(result) if leaf is not None], specs)
 
 
 def ordered_inputs(inputs: Arrays, artifact: Artifact, device: str = "cpu") -> Tuple[torch.Tensor, ...]:

@@ -98,7 +98,7 @@ class PackageSession:
         values = programs.ordered_inputs(inputs, self._artifact)
         with self._torch.no_grad():
             result = self._package(*values)
-        return programs.named_outputs(result, [spec.name for spec in self._artifact.outputs])
+        return programs.named_outputs(result, self._artifact.outputs)
 
     def placement(self) -> Placement:
         return placement(self._artifact.options["counts"])

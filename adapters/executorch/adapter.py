@@ -15,7 +15,7 @@ from typing import Optional, Tuple
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Precision, Target
 
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here, one_line
 from . import lowering
 from .delegates import PORTABLE, delegate
 from .quiet import quietly, runtime
@@ -69,8 +69,7 @@ class ExecuTorchAdapter(Adapter):
             runtimes = runtime().backend_registry.registered_backend_names
             versions = {name: version(name) for name in self.distributions}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, state))
+            return nothing_here(self, error)
         states = {device: _state(Target(self.name, device, self.devices[device][0])) for device in self.devices}
         if "XnnpackBackend" not in runtimes:
             states["xnnpack"] = DeviceState(False, "this build of ExecuTorch's runtime has no XNNPACK", Cause.MISSING_DEVICE)

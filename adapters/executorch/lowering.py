@@ -91,7 +91,7 @@ def _fits(spec: TensorSpec, value: torch.Tensor) -> bool:
 def at_one_size(form: ExportedForm) -> ExportedForm:
     """The same form with every axis at its size in the first sample, and in what the program answers to that."""
     example = samples_in_order(form)[0]
-    answers = programs.named_outputs(programs.load_module(form.path)(*example), [spec.name for spec in form.outputs])
+    answers = programs.named_outputs(programs.load_module(form.path)(*example), form.outputs)
     inputs = tuple(replace(spec, shape=tuple(value.shape)) for spec, value in zip(form.inputs, example))  # noqa: B905 -- 3.10
     return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 

@@ -50,7 +50,7 @@ class ExecuTorchSession:
                 results = self._method.execute(self._last)
             except RuntimeError as error:
                 raise RuntimeError(explained(str(error), said())) from None
-        return programs.named_outputs(results, [spec.name for spec in self._artifact.outputs])
+        return programs.named_outputs(results, self._artifact.outputs)
 
     def placement(self) -> Placement:
         """What the runtime records when the last inputs are run again; operators in a delegate are the delegate's own count."""

@@ -110,7 +110,7 @@ class InductorSession:
         with self._torch.no_grad(), any_size():
             self._mark_dynamic(values)
             result = self._compiled(*values)
-        return programs.named_outputs(result, [spec.name for spec in self._artifact.outputs])
+        return programs.named_outputs(result, self._artifact.outputs)
 
     def _mark_dynamic(self, values: Sequence[Any]) -> None:
         dynamo = self._torch._dynamo

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Placement, Precision, Target
 
-from .._causes import Meaning, first_match, one_line
+from .._causes import Meaning, first_match, nothing_here
+from .._outputs import by_position
 from . import compiler
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class IreeAdapter(Adapter):
 
             here = "local-task" in runtime.query_available_drivers()
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe(dict.fromkeys(self.devices, DeviceState(False, reason, Cause.MISSING_DEPENDENCY)))
+            return nothing_here(self, error)
         cpu = DeviceState(here, "" if here else "this build of IREE has no CPU driver", None if here else Cause.MISSING_DEVICE)
         return Probe({**dict.fromkeys(self.devices, DeviceState(True)), "cpu": cpu}, {"iree": VERSION})
 
@@ -111,11 +111,11 @@ class IreeSession:
     def run(self, inputs: Arrays) -> Arrays:
         import numpy as np
 
-        specs = self._artifact.outputs
+        dtypes = {spec.name: spec.dtype for spec in self._artifact.outputs}
         answer = self._function(*[np.asarray(inputs[spec.name], order="C") for spec in self._artifact.inputs])
         results: Sequence[Any] = answer if isinstance(answer, (tuple, list)) else [answer]
-        named = [(s.name, s.dtype) for s in specs] + [(f"output_{number}", "") for number in range(len(specs), len(results))]
-        return {name: _array(result, dtype) for (name, dtype), result in zip(named, results)}  # noqa: B905 -- 3.10 has `strict`
+        named = by_position(results, self._artifact.outputs)
+        return {name: _array(result, dtypes.get(name, "")) for name, result in named.items()}
 
     def placement(self) -> Placement:
         """What the compiler put into the program."""

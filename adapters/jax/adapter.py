@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
 
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here
+from .._outputs import by_position
 
 if TYPE_CHECKING:
     import numpy
@@ -55,8 +56,7 @@ class JaxAdapter(Adapter):
             import_jax().devices("cpu")
             versions = {name: version(name) for name in self.distributions}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
+            return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, versions)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
@@ -166,9 +166,7 @@ class JaxSession:
 
         values = tuple(np.asarray(inputs[spec.name], spec.dtype) for spec in self._artifact.inputs)
         results = self._compiled(self._weights, values)
-        specs = self._artifact.outputs
-        names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
-        return {name: np.array(result) for name, result in zip(names, results)}  # noqa: B905 -- `strict` came with 3.10
+        return by_position([np.array(result) for result in results], self._artifact.outputs)
 
     def placement(self) -> Placement:
         counts = operation_counts(self._compiled.as_text())

@@ -16,7 +16,7 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from .. import _torch_program as programs
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here
 
 if TYPE_CHECKING:
     import numpy
@@ -56,8 +56,7 @@ class LiteRtAdapter(Adapter):
 
             versions = {name: version(name) for name in self.distributions}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
+            return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, versions)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:

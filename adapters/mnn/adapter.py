@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
 
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here
 from .._onnx_model import copy_model
 from ._graph import respell
 
@@ -87,8 +87,7 @@ class MnnAdapter(Adapter):
             version = str(MNN.version())
             return Probe({device: _state(device) for device in self.devices}, {"mnn": version})
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, state))
+            return nothing_here(self, error)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         del target  # the file is the same for all

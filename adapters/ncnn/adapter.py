@@ -24,7 +24,7 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
 
 from .. import _torch_program as programs
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here
 from . import _network as networks
 from ._program import respell
 from ._recurrent import as_modules
@@ -82,7 +82,7 @@ class NcnnAdapter(Adapter):
             if missing:
                 raise ImportError(f"No module named {' or '.join(missing)}")
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            return Probe({"cpu": DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)})
+            return nothing_here(self, error)
         half = (FP16,) if ncnn.cpu_support_arm_asimdhp() else ()
         return Probe({"cpu": DeviceState(True, precisions=(FP32, BF16, *half))}, {"ncnn": ncnn.__version__})
 

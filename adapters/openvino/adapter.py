@@ -17,8 +17,9 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from .. import _onnx_quantize
-from .._causes import Meaning, first_match, one_line
+from .._causes import Meaning, first_match, nothing_here, one_line
 from .._openvino import RULES, reason
+from .._outputs import by_position
 
 if TYPE_CHECKING:
     import numpy
@@ -56,8 +57,7 @@ class OpenVinoAdapter(Adapter):
             core = openvino.Core()
             here = core.available_devices
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, state))
+            return nothing_here(self, error)
         versions = {"openvino": openvino.get_version()}
         return Probe({device: _state(core, here, NAMES[device]) for device in self.devices}, versions)
 
@@ -125,9 +125,8 @@ class OpenVinoSession:
 
     def run(self, inputs: Arrays) -> Arrays:
         results = self._compiled([_tensor(inputs[name]) for name in self._fed()], share_inputs=False)
-        specs = self._artifact.outputs
-        names = [spec.name for spec in specs] + [f"output_{number}" for number in range(len(specs), len(results))]
-        return {names[number]: _array(results[number], port) for number, port in enumerate(self._compiled.outputs)}
+        values = [_array(results[number], port) for number, port in enumerate(self._compiled.outputs)]
+        return by_position(values, self._artifact.outputs)
 
     def _fed(self) -> List[str]:
         """Names of the inputs that the compiled model takes, in its order."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 from porting.adapter import SHARED_FOLDER, Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
-from .._causes import Meaning, Rule, first_match, one_line
+from .._causes import Meaning, Rule, first_match, nothing_here
 from .._onnx_model import copy_model
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class TinygradAdapter(Adapter):
             (tinygrad.Tensor([1.0]) + 1).numpy()  # generates, compiles and runs a kernel
             versions = {"tinygrad": version("tinygrad")}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            reason = f"{one_line(error)}; {self.install_hint}"
-            return Probe({"cpu": DeviceState(False, reason, Cause.MISSING_DEPENDENCY)})
+            return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, versions)
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
-from porting.types import Artifact, Cause, Evidence, Precision, Target
+from porting.adapter import Adapter, ExportedForm, Family, FormNeed, Probe
+from porting.types import Artifact, Evidence, Precision, Target
 
 from .. import _torch_program as programs
-from .._causes import Meaning, first_match, one_line
+from .._causes import Meaning, first_match, nothing_here
 from .._torch_device import DEVICES, RULES, DeviceSession, import_torch, state, versions
 
 PRECISIONS = dict.fromkeys(DEVICES, (Precision.FP32, Precision.FP16, Precision.BF16))
@@ -31,8 +31,7 @@ class TorchAdapter(Adapter):
         try:
             torch = import_torch()
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            missing = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, missing))
+            return nothing_here(self, error)
         return Probe({name: state(torch, name) for name in self.devices}, versions(torch))
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:

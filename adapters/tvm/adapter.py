@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Placement, Precision, Target
 
-from .._causes import Meaning, first_match, one_line
+from .._causes import Meaning, first_match, nothing_here, one_line
+from .._outputs import by_position
 from .._torch_program import PRECISIONS
 from . import compiler, cubin, frontend
 from .chips import CHIPS
@@ -47,8 +48,7 @@ class TvmAdapter(Adapter):
 
             versions = {"tvm": str(tvm.__version__), "llvm": str(llvm_version_major())}
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
-            state = DeviceState(False, f"{one_line(error)}; {self.install_hint}", Cause.MISSING_DEPENDENCY)
-            return Probe(dict.fromkeys(self.devices, state))
+            return nothing_here(self, error)
         states = dict.fromkeys(self.devices, DeviceState(True))
         states.update(dict.fromkeys(("cpu", "c"), _compiler_state()))
         states.update(dict.fromkeys([name for name, chip in CHIPS.items() if chip.kind == "cuda"], _nvrtc_state()))
@@ -111,10 +111,7 @@ class TvmSession:
         values = [
             tvm.runtime.tensor(np.array(inputs[spec.name], spec.dtype, order="C"), self._device) for spec in self._artifact.inputs
         ]
-        results = self._call(values)
-        names = [spec.name for spec in self._artifact.outputs]
-        names += [f"output_{number}" for number in range(len(names), len(results))]
-        return {name: np.array(result.numpy()) for name, result in zip(names, results)}  # noqa: B905 -- `strict` came with 3.10
+        return by_position([np.array(result.numpy()) for result in self._call(values)], self._artifact.outputs)
 
     def _call(self, values: Any) -> Any:
         """Run, the first time with the virtual machine telling of every call that it makes, which takes time."""

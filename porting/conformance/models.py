@@ -90,20 +90,25 @@ def mixed() -> TinyModel:
 def _mixed() -> torch.nn.Module:
     import torch
 
-    class Mixed(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = torch.nn.Embedding(VOCABULARY, WIDTH)
-            self.norm = torch.nn.LayerNorm(WIDTH)
-            self.head = torch.nn.Linear(WIDTH, 4)
-
+    class Mixed(torch.nn.ModuleDict):  # type: ignore[misc]  # torch is not followed
         def forward(self, ids: Any, keep: Any, features: Any) -> Any:
-            hidden = self.norm(self.table(ids) + features)
-            scores = torch.where(keep.unsqueeze(-1), self.head(hidden), 0.5)
+            hidden = self["norm"](self["table"](ids) + features)
+            scores = torch.where(keep.unsqueeze(-1), self["head"](hidden), 0.5)
             return scores, scores.argmax(-1), scores > 0, scores.softmax(1)
 
+    return Mixed(_layers()).eval()
+
+
+def _layers() -> dict[str, torch.nn.Module]:
+    """What the two models of rows are made of."""
+    import torch
+
     torch.manual_seed(7)
-    return Mixed().eval()
+    return {
+        "table": torch.nn.Embedding(VOCABULARY, WIDTH),
+        "norm": torch.nn.LayerNorm(WIDTH),
+        "head": torch.nn.Linear(WIDTH, 4),
+    }
 
 
 def floating() -> TinyModel:
@@ -125,19 +130,12 @@ def floating() -> TinyModel:
 def _floating() -> torch.nn.Module:
     import torch
 
-    class Floating(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = torch.nn.Embedding(VOCABULARY, WIDTH)
-            self.norm = torch.nn.LayerNorm(WIDTH)
-            self.head = torch.nn.Linear(WIDTH, 4)
-
+    class Floating(torch.nn.ModuleDict):  # type: ignore[misc]  # torch is not followed
         def forward(self, ids: Any, keep: Any, features: Any) -> Any:
-            scores = self.head(self.norm(self.table(ids) + features)) * keep.unsqueeze(-1)
+            scores = self["head"](self["norm"](self["table"](ids) + features)) * keep.unsqueeze(-1)
             return scores, ids, scores.softmax(1)
 
-    torch.manual_seed(7)
-    return Floating().eval()
+    return Floating(_layers()).eval()
 
 
 def scalars() -> TinyModel:

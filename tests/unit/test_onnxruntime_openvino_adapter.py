@@ -67,8 +67,7 @@ def test_nothing_of_the_npus_goes_to_the_cpu_unseen() -> None:
 
 def test_a_model_that_the_npu_does_not_take_whole_is_unsupported() -> None:
     message = (
-        "[ONNXRuntimeError] : 1 : FAIL : This session contains graph nodes that are assigned to the default CPU EP, but fallback "
-        "to CPU EP has been explicitly disabled by the user."
+        "graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user."
     )
     meaning = OnnxRuntimeOpenVinoAdapter().classify(RuntimeError(message))
     assert meaning == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)

@@ -13,17 +13,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from store_kit import MODEL, TARGET, ended_well, exported, failed, imported, in_child, line, result
 
 from porting.errors import DiskError, EnvironmentMissing, InfrastructureError, StoreError, UsageError
 from porting.store import Store
 from porting.store.records import record_of
 
-pytest.register_assert_rewrite("store_behaviour")
+pytest.register_assert_rewrite("store_behaviour", "store_exchange")
 behaviour = importlib.import_module("store_behaviour")
 
-MODEL, TARGET = behaviour.MODEL, behaviour.TARGET
-result, failed, line = behaviour.result, behaviour.failed, behaviour.line
-exported, imported = behaviour.exported, behaviour.imported
 store = behaviour.store
 
 VERSION_1 = """
@@ -219,7 +217,7 @@ def test_a_file_that_may_not_grow_is_one_clear_error(where):
             append_for_ever()
         assert one_clear_line(caught)
 
-    assert behaviour.ended_well([behaviour.in_child(append)])
+    assert ended_well([in_child(append)])
     with Store.open(where) as store:
         assert store.history(MODEL, TARGET)[-1].started == result(0).started
     TestOnSQLite().check_integrity(where)

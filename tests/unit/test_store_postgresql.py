@@ -10,15 +10,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from store_kit import MODEL, TARGET, exported, failed, result
 
 from porting.errors import StoreError
 from porting.store import Store, tables
 from porting.store.records import record_of
 
-pytest.register_assert_rewrite("store_behaviour")
+pytest.register_assert_rewrite("store_behaviour", "store_exchange")
 behaviour = importlib.import_module("store_behaviour")
 
-result, store = behaviour.result, behaviour.store
+store = behaviour.store
 
 pytestmark = pytest.mark.postgresql
 
@@ -160,18 +161,16 @@ def test_a_server_that_ends_a_connection_is_one_clear_error_and_the_next_call_co
             store.append(result(1))
         assert "\n" not in str(caught.value)
         store.append(result(1))
-        assert len(store.history(behaviour.MODEL, behaviour.TARGET)) == 2
+        assert len(store.history(MODEL, TARGET)) == 2
 
 
 def test_both_engines_have_the_same_matrix_and_export(where, tmp_path):
     with Store.open(where) as server_store, Store.open(tmp_path / "results.db") as file_store:
         for store in (server_store, file_store):
             for number in range(5):
-                store.append(
-                    (result, behaviour.failed)[number % 2](number, model=f"M{number % 2}中", seconds=0.1 * number), b"log"
-                )
+                store.append((result, failed)[number % 2](number, model=f"M{number % 2}中", seconds=0.1 * number), b"log")
         assert server_store.matrix() == file_store.matrix()
-        assert behaviour.exported(server_store) == behaviour.exported(file_store)
+        assert exported(server_store) == exported(file_store)
 
 
 def test_all_tables_are_there(server, where):
