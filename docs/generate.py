@@ -106,12 +106,10 @@ def _built_in() -> list[Any]:
 
 
 def _adapter(adapter: Any) -> str:
-    need = adapter.need
-    takes = f"`{need.kind}`, " + ("exported at the target's precision" if need.at_target_precision else "exported in fp32")
     facts = [
         ("vendor", adapter.vendor),
         ("execution", adapter.family.value),
-        ("takes", f"{takes}, with {'dynamic' if need.dynamic else 'static'} axes"),
+        ("takes", "; where that does not lead to right numbers, ".join(map(_takes, adapter.needs()))),
         ("versions", code(_pinned(adapter))),
         ("install", adapter.install_hint if "," in adapter.install_hint else f"`{adapter.install_hint}`"),
     ]
@@ -120,6 +118,11 @@ def _adapter(adapter: Any) -> str:
     columns = len(head) if any(row[-1] for row in devices) else len(head) - 1
     shown = table(head[:columns], (row[:columns] for row in devices))
     return f"## {adapter.name}\n\n{table(('declared', ''), facts)}\n{shown}{_quirks(adapter.name)}"
+
+
+def _takes(need: Any) -> str:
+    precision = "the target's precision" if need.at_target_precision else "fp32"
+    return f"`{need.kind}`, exported in {precision}, with {'dynamic' if need.dynamic else 'static'} axes"
 
 
 def _pinned(adapter: Any) -> Iterator[str]:

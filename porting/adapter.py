@@ -123,6 +123,9 @@ class Adapter:
     vendor: ClassVar[str]
     family: ClassVar[Family]
     need: ClassVar[FormNeed]
+    alternatives: ClassVar[Tuple[FormNeed, ...]] = ()
+    """Other forms it takes, in the order to try them where `need` does not lead to right numbers; `convert` sees by the form's
+    kind which one it got."""
     devices: ClassVar[Mapping[str, Tuple[Precision, ...]]]
     """Device name to the precisions that can be asked for there. Chips of a kind are written KIND-CHIP, `rocm-gfx942`."""
     evidence: ClassVar[Mapping[str, Evidence]] = {}
@@ -159,6 +162,11 @@ class Adapter:
     def classify(self, error: BaseException) -> Optional[Tuple[Outcome, Cause]]:
         """Say what an exception of this backend means; None leaves it to the general rules."""
         return None
+
+    @classmethod
+    def needs(cls) -> Sequence[FormNeed]:
+        """Every form it takes, in the order to try them."""
+        return [cls.need, *cls.alternatives]
 
     @classmethod
     def targets(cls) -> Sequence[Target]:

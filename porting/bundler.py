@@ -68,6 +68,13 @@ class Bundler:
                 raise Stop(verdict.of_failure(bundle.failures[precision.value]))
         return bundle
 
+    def with_form(self, cell: Cell, bundle: Bundle, form: FormKey, trail: Trail) -> Bundle:
+        """The bundle with a form that an adapter takes besides the one it needs, or with the reason why there is none."""
+        if not self._has_form(bundle, str(form)):
+            with locked(bundle.folder, give_up=self._jobs.cancelled):
+                bundle = self._add(cell.spec, read_bundle(bundle.folder, verify=False), form.precision, {form}, trail)
+        return bundle
+
     def _complete(self, spec: ModelSpec, key: str, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
         folder = self._jobs.workspace.bundles / key[:40]
         made_now = folder / self._run_id

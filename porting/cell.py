@@ -1,66 +1,41 @@
-"""One cell, from the bundle to the record: convert, load and run in the backend's interpreter, compare here."""
+"""One cell, from the bundle to the record: along the forms that its adapter takes (porting.attempt), the first that works."""
 
 from __future__ import annotations
 
 import platform
 import shlex
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from pathlib import Path
 from typing import Any
 
-from porting import probing, registry, verdict
+from porting import probing, verdict
 from porting.adapter import DeviceState
-from porting.bundle import Bundle, Case, FormKey, FormRecord
+from porting.attempt import Attempt
+from porting.bundle import Bundle
 from porting.bundler import Bundler, Made
-from porting.compare import Verdict, judge
 from porting.errors import PortingError
 from porting.given import stored_files
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.signature import signature
-from porting.tensors import read_tensors
-from porting.types import (
-    Artifact,
-    Cause,
-    Evidence,
-    Json,
-    Outcome,
-    Perf,
-    Placement,
-    Precision,
-    Result,
-    Stage,
-    StageTime,
-    from_json,
-    to_json,
-)  # fmt: skip
+from porting.types import INFRASTRUCTURE, WRONG_INPUT, Cause, Outcome, Precision, Result, Stage, StageTime
 from porting.verdict import Finding
-from porting.workspace import disk_errors
 
 LOG_TAIL = 4000
 """Characters of the log that a record carries."""
 
 
 class CellRun:
-    """Works one cell. What is found out on the way is kept in attributes, for the record."""
+    """Works one cell, along one form of the model after the other until one comes to right numbers."""
 
     def __init__(self, cell: Cell, made: Made | None, jobs: Jobs, bundler: Bundler, options: Options, run_id: str) -> None:
         self.cell, self.made = cell, made
         self._jobs, self._bundler, self._options, self._run_id = jobs, bundler, options, run_id
         self.trail = made.trail.fork() if made else Trail()
         self.bundle: Bundle | None = None
-        self.form: FormRecord | None = None
-        self.evidence: Evidence | None = None
-        self.artifact: Artifact | None = None
-        self.placement: Placement | None = None
-        self.effective: Precision | None = None
-        self.perf: Perf | None = None
-        self.axes: Mapping[str, str] = {}
-        self.said: Verdict | None = None
+        self.attempts: list[Attempt] = []
         self.folder = jobs.cells / cell.key[:40]
-        """Holds the artifact until `clean`."""
+        """Holds artifacts until `clean`."""
 
     def run(self) -> tuple[Result, bytes]:
         """Work the cell to its result. Returns it with the full log."""
@@ -81,18 +56,26 @@ class CellRun:
         """Remove the artifact and the outputs."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def best(self) -> Attempt | None:
+        """The attempt that the result tells of: the one that works, else the one that got furthest, the first of several."""
+        stages = list(Stage)
+        return max(self.attempts, key=lambda tried: (tried.works, stages.index(tried.finding.stage)), default=None)
+
     # ---- the steps
 
     def _steps(self) -> Finding:
         self._available()
-        bundle, form = self._reference()
-        artifact = self._convert(bundle, form)
-        if self.evidence is Evidence.COMPILED:
-            self.placement = artifact.placement
-            return verdict.of_artifact(artifact, self.cell.adapter.minimum_target_share)
-        judged = bundle.cases_for(form)
-        outputs = self._run(bundle, judged)
-        return self._judge(bundle, form, judged, outputs)
+        bundle = self._reference()
+        for need in self.cell.adapter.needs():
+            attempt = Attempt(need, self.cell, bundle, self.trail, self.folder)
+            self.attempts.append(attempt)
+            attempt.run(self._jobs, self._bundler, self._options)
+            bundle = self.bundle = attempt.bundle
+            if attempt.works or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT:
+                return attempt.finding
+        assert self.best
+        return self.best.finding
 
     def _available(self) -> None:
         device = device_state(self.cell, self._jobs)
@@ -103,8 +86,8 @@ class CellRun:
         hint = self.cell.adapter.install_hint if device.cause is Cause.MISSING_DEPENDENCY else ""
         raise Stop(Finding(Stage.ENVIRONMENT, outcome, device.cause or Cause.MISSING_DEVICE, device.reason, hint))
 
-    def _reference(self) -> tuple[Bundle, FormRecord]:
-        """The bundle and the form for this cell. Raises Stop when the reference or the export failed."""
+    def _reference(self) -> Bundle:
+        """The bundle for this cell. Raises Stop when the reference failed."""
         assert self.made is not None
         if self.made.finding:
             raise Stop(self.made.finding)
@@ -113,87 +96,24 @@ class CellRun:
         for name in ("model", judged_at(self.cell.target.precision).value):
             if name in bundle.failures:
                 raise Stop(verdict.of_failure(bundle.failures[name]))
-        form = self.form = bundle.forms[str(FormKey.of(self.cell.adapter.need, self.cell.target))]
-        if form.failure:
-            raise Stop(verdict.of_failure(form.failure))
-        limit = self.cell.adapter.need.opset
-        if limit and form.opset and form.opset > limit:
-            message = f"the model was exported with opset {form.opset}; {self.cell.adapter.name} reads at most {limit}"
-            raise Stop(Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message))
-        return bundle, form
-
-    def _convert(self, bundle: Bundle, form: FormRecord) -> Artifact:
-        self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
-        self._jobs.warm_for(adapter=self.cell.adapter)
-        payload = self._payload("convert", form=to_json(bundle.form(form)))
-        artifact = self.artifact = from_json(Artifact, self._must(payload, bundle))
-        return artifact
-
-    def _run(self, bundle: Bundle, judged: Sequence[Case]) -> dict[str, Path]:
-        """Load the artifact in a fresh process and run every case. Returns the files of outputs by case."""
-        with disk_errors(self.folder):
-            (self.folder / "outputs").mkdir()
-        outputs = {case.name: self.folder / "outputs" / f"{number}.npz" for number, case in enumerate(judged)}
-        cases = [{"name": c.name, "inputs": str(bundle.folder / c.inputs), "outputs": str(outputs[c.name])} for c in judged]
-        payload = self._payload("run", artifact=to_json(self.artifact), bench=self._options.bench_seconds, cases=cases)
-        answer = self._must(payload, bundle)
-        self.placement = from_json(Placement, answer["placement"])
-        self.effective = Precision(answer["effective_precision"])
-        if "perf" in answer:
-            self.perf = Perf(judged[0].name, **answer["perf"])
-        return outputs
-
-    def _judge(self, bundle: Bundle, form: FormRecord, judged: Sequence[Case], outputs: Mapping[str, Path]) -> Finding:
-        assert self.effective
-        assert self.placement
-        assert self.artifact
-        precision = verdict.judged_precision(self.cell.target.precision, self.effective)
-        bundle = self.bundle = self._bundler.with_precision(self.cell, bundle, precision, self.trail)
-        start, cpu = time.monotonic(), time.thread_time()
-        actual = {name: read_tensors(path) for name, path in outputs.items() if path.exists()}
-        truth = {case.name: bundle.read(case.truth) for case in judged}
-        noise = bundle.noise.get(precision.value, {})
-        said = self.said = judge(actual, truth, self.artifact.outputs, noise, precision)
-        self.axes = verdict.axes_of(bundle, form, judged, said)
-        self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
-        share = self.cell.adapter.minimum_target_share
-        return verdict.of_comparison(said, self.placement, share, self.cell.target.precision, self.effective)
-
-    def _payload(self, kind: str, **more: Json) -> Json:
-        return {
-            "kind": kind,
-            "adapter": registry.module_of(self.cell.target.adapter),
-            "target": str(self.cell.target),
-            "artifact_folder": str(self.folder / "artifact"),
-            **more,
-        }
-
-    def _must(self, payload: Json, bundle: Bundle) -> Json:
-        return self._jobs.must(payload, self.trail, self.cell.target.adapter, bundle)
+        return bundle
 
     # ---- the record
 
     def _result(self, finding: Finding, log: bytes) -> Result:
-        cell, bundle, said = self.cell, self.bundle, self.said
+        cell, bundle, best = self.cell, self.bundle, self.best
         adapter = cell.target.adapter
-        works = finding.outcome in (Outcome.PASS, Outcome.DEGRADED)
         return Result(
             model=cell.spec.id,
             target=str(cell.target),
             stage=finding.stage,
             outcome=finding.outcome,
             cause=finding.cause,
-            evidence=self.evidence,
             signature=signature(adapter, finding.stage, finding.cause, finding.message) if finding.cause else None,
             message=finding.message,
             hint=finding.hint,
-            route=self.form.route if self.form else (),
-            effective_precision=self.effective.value if self.effective else None,
-            cases=said.cases if said else (),
-            axes=self.axes,
-            placement=self.placement,
+            attempts=tuple(attempt.line for attempt in self.attempts if attempt is not best),
             stages=_merged(self.trail.stages),
-            perf=self.perf if works else None,
             environment=self._environment(),
             notes=self._notes(),
             bundle=bundle.digest if bundle else "",
@@ -205,6 +125,7 @@ class CellRun:
             started=self.trail.started,
             seconds=round(sum(s.seconds for s in self.trail.stages), 3),
             peak_rss_bytes=max((s.peak_rss_bytes for s in self.trail.stages), default=0),
+            **(best.found() if best else {}),
         )
 
     def _reproduce(self) -> str:
@@ -221,12 +142,13 @@ class CellRun:
         return {**host, **(self.bundle.versions if self.bundle else {}), **probe.versions}
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [*(self.bundle.notes if self.bundle else ()), *(self.said.notes if self.said else ())]
+        said, effective = (self.best.said, self.best.effective) if self.best else (None, None)
+        notes = [*(self.bundle.notes if self.bundle else ()), *(said.notes if said else ())]
         asked = self.cell.target.precision
-        if self.effective and self.effective is not asked:
-            notes.append(f"asked for {asked.value}, computed in {self.effective.value} by the backend's own word")
-        if self.effective in (Precision.FP16, Precision.BF16, Precision.INT8):
-            notes.append(f"a pass at {self.effective.value} does not exclude small semantic faults; a pass at fp32 does")
+        if effective and effective is not asked:
+            notes.append(f"asked for {asked.value}, computed in {effective.value} by the backend's own word")
+        if effective in (Precision.FP16, Precision.BF16, Precision.INT8):
+            notes.append(f"a pass at {effective.value} does not exclude small semantic faults; a pass at fp32 does")
         if self.bundle and self.bundle.reference != "eager":
             notes.append(f"the reference is {self.bundle.reference}'s own CPU run: the file is all there is")
         return tuple(notes)

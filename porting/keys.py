@@ -18,7 +18,7 @@ _BUNDLE_CODE = (
     "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
     "sources", "tensors", "weights", "wide",
 )  # fmt: skip
-_CELL_CODE = ("adapter", "cell", "compare", "metrics", "tensors", "verdict", "worker")
+_CELL_CODE = ("adapter", "attempt", "cell", "compare", "metrics", "tensors", "verdict", "worker")
 _OPERATOR_CODE = (
     "adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record", "tensors", "verdict",
     "worker",

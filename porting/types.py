@@ -332,6 +332,8 @@ class Result:
     hint: str = ""
     """What to do next, where it is known."""
     route: Tuple[str, ...] = ()
+    attempts: Tuple[str, ...] = ()
+    """Other forms of the model that were tried, a line each with what became of it."""
     effective_precision: Optional[str] = None
     """What the backend says it computed in; judged by this, not by the request."""
     cases: Tuple[CaseNumbers, ...] = ()

@@ -1,6 +1,7 @@
-"""IREE: the ONNX form as MLIR, compiled ahead of time to native code for this CPU, run by IREE's own runtime.
+"""IREE: the ONNX form as MLIR, compiled ahead of time to native code for this CPU, run by IREE's own runtime; where that does not
+lead to right numbers, the exported program through iree-turbine.
 
-The compiler is a program that the package starts; its importer of ONNX runs in this process. Weights become a parameter
+The compiler is a program that the package starts; its importer of ONNX runs in this process. Its weights become a parameter
 archive beside the module, so that the module stays small and weights are mapped, not parsed.
 """
 
@@ -17,7 +18,7 @@ from porting.types import Artifact, Cause, Evidence, Placement, Precision, Targe
 
 from .._causes import Meaning, first_match, nothing_here
 from .._outputs import by_position
-from . import compiler
+from . import compiler, program
 
 if TYPE_CHECKING:
     import numpy
@@ -44,6 +45,7 @@ class IreeAdapter(Adapter):
     vendor = "IREE (LF AI & Data)"
     family = Family.OFFLINE_COMPILER
     need = FormNeed("onnx", at_target_precision=True)
+    alternatives = (FormNeed("pt2", at_target_precision=True),)
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "cpu": (Precision.FP32,),
         **{f"{kind}-{chip}": (Precision.FP32, Precision.FP16) for kind, chips in COMPILED.items() for chip in chips},
@@ -51,7 +53,7 @@ class IreeAdapter(Adapter):
         "metal": (Precision.FP32,),
     }
     evidence = {device: Evidence.HOST if device == "cpu" else Evidence.COMPILED for device in devices}  # noqa: RUF012
-    distributions = ("iree-base-compiler", "iree-base-runtime")
+    distributions = ("iree-base-compiler", "iree-base-runtime", "iree-turbine", "torch")
     install_hint = "porting env create iree"
 
     def probe(self) -> Probe:
@@ -68,8 +70,11 @@ class IreeAdapter(Adapter):
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         work = Path(os.environ.get("TMPDIR") or folder)
         source, statistics = work / "model.mlir", work / "statistics.json"
-        compiler.import_onnx(form, source, folder / WEIGHTS)
-        compiler.compile_module(source, folder / MODULE, target, statistics)
+        if form.kind == "onnx":
+            compiler.import_onnx(form, source, folder / WEIGHTS)
+        else:
+            program.import_program(form.path, source)
+        compiler.compile_module(source, form.kind, folder / MODULE, target, statistics)
         placement = compiler.placement(statistics.read_text(), target.device)
         source.unlink()
         statistics.unlink()

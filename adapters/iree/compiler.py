@@ -57,13 +57,17 @@ def import_onnx(form: ExportedForm, source: Path, weights: Path) -> None:
         raise RuntimeError(f"IREE's importer of ONNX ended with {status} and without a result")
 
 
-def compile_module(source: Path, module: Path, target: Target, statistics: Path) -> None:
-    """MLIR to native code for a target. Raises CompileError."""
+INPUT = {"onnx": "onnx", "pt2": "torch"}
+"""What the compiler calls the dialect that a kind of form was imported as."""
+
+
+def compile_module(source: Path, kind: str, module: Path, target: Target, statistics: Path) -> None:
+    """MLIR of a kind of form to native code for a target. Raises CompileError."""
     from iree.compiler.tools import CompilerToolError, compile_file
 
     counting = ["--iree-scheduling-dump-statistics-format=json", f"--iree-scheduling-dump-statistics-file={statistics}"]
     try:
-        compile_file(str(source), output_file=str(module), input_type="onnx", extra_args=[*flags(target.device), *counting])
+        compile_file(str(source), output_file=str(module), input_type=INPUT[kind], extra_args=[*flags(target.device), *counting])
     except CompilerToolError as error:
         print(error, file=sys.stderr)  # whole, for the log
         raise CompileError(diagnosis(str(error))) from None  # or the pages would be what a person reads

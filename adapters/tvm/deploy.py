@@ -25,7 +25,8 @@ def run(artifact: dict[str, Any], target: str, inputs: dict[str, np.ndarray[Any,
     with tempfile.TemporaryDirectory() as scratch:
         machine = relax.VirtualMachine(load(HERE / artifact["files"][0], Path(scratch)), device)
         print(f"{artifact['files'][0]} for {target} on {device}")
-        results = machine["main"](*[tvm.runtime.tensor(inputs[spec["name"]], device) for spec in artifact["inputs"]])
+        answer = machine["main"](*[tvm.runtime.tensor(inputs[spec["name"]], device) for spec in artifact["inputs"]])
+        results = [answer] if isinstance(answer, tvm.runtime.Tensor) else answer
         return {spec["name"]: np.array(results[number].numpy()) for number, spec in enumerate(artifact["outputs"])}
 
 

@@ -1,4 +1,4 @@
-"""TVM's importer of exported programs, and the operators that it is helped with. Nothing is compiled here."""
+"""TVM's importers of exported programs and of ONNX, and the operators that the first is helped with. Nothing is compiled here."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def import_program(path: Path) -> Any:
         program = torch.export.load(str(path))
         view_as_reshape(program)
         return count_from_the_end(from_exported_program(program, custom_convert_map={"slice.Tensor": slice_rows}))
+
+
+def import_onnx(path: Path) -> Any:
+    """Read an ONNX model as a Relax module, its weights as constants. Raises what onnx and TVM's importer raise."""
+    import onnx
+    from tvm.relax.frontend.onnx import from_onnx
+
+    return count_from_the_end(from_onnx(onnx.load(str(path))))
 
 
 def view_as_reshape(program: Any) -> None:

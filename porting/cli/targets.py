@@ -54,7 +54,7 @@ def show(target: str, form: str) -> None:
     data = _object(state) | {
         "vendor": adapter.vendor,
         "execution": adapter.family.value,
-        "takes": need.kind,
+        "takes": ", then ".join(need.kind for need in adapter.needs()),
         "dynamic shapes": need.dynamic,
         "opset limit": need.opset,
         "packages": list(adapter.distributions),

@@ -68,7 +68,8 @@ class AdapterConformance:
         assert adapter.vendor
         assert adapter.install_hint
         assert adapter.distributions
-        assert adapter.need.kind in ("onnx", "pt2")
+        assert all(need.kind in ("onnx", "pt2") for need in adapter.needs())
+        assert len(set(adapter.needs())) == len(adapter.needs()), "a form would be tried twice"
         assert 0 < adapter.minimum_target_share <= 1
 
     def test_its_devices_have_names_precisions_and_evidence(self) -> None:
@@ -124,21 +125,24 @@ class AdapterConformance:
 
     def test_outputs_have_the_declared_names_dtypes_and_shapes(self, target: Target) -> None:
         cell = _cell(self.adapter, target)
-        answers = cell.session.run(cell.inputs(NOMINAL))
-        assert set(answers) == {spec.name for spec in cell.form.outputs}
-        for spec in cell.form.outputs:
-            assert str(answers[spec.name].dtype) == spec.dtype, spec.name
-            assert answers[spec.name].shape == tuple(NOMINAL.get(str(dim), dim) for dim in spec.shape), spec.name
+        _check_structure(cell, cell.session.run(cell.inputs(NOMINAL)), NOMINAL)
 
     def test_dynamic_axes_take_other_sizes(self, target: Target) -> None:
         if not self.adapter.need.dynamic:
             import pytest
 
             pytest.skip("it asks for static forms")
-        cell = _cell(self.adapter, target)
-        for sizes in OTHERS:
-            inputs = cell.inputs(sizes)
-            _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
+        _check_other_sizes(_cell(self.adapter, target))
+
+    def test_an_empty_batch_is_answered_with_nothing_or_refused(self, one_target: Target, tmp_path: Path) -> None:
+        if not self.adapter.need.dynamic:
+            import pytest
+
+            pytest.skip("it asks for static forms")
+        cell, sizes = _cell(self.adapter, one_target), {**NOMINAL, "batch": 0}
+        answers = fresh.answer_or_refusal(self.adapter, cell.artifact, one_target, cell.folder, cell.inputs(sizes), tmp_path)
+        if not isinstance(answers, str):
+            _check_structure(cell, answers, sizes)
 
     def test_the_same_inputs_give_the_same_answer(self, target: Target) -> None:
         cell = _cell(self.adapter, target)
@@ -169,9 +173,23 @@ class AdapterConformance:
         _assert_equal(cell.session.run(two), answers)
 
     def test_scalars_and_inputs_handed_through_come_back(self, one_target: Target) -> None:
-        cell = _cell(self.adapter, one_target, static=True)
-        inputs = cell.inputs({})
-        _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
+        _check_static(_cell(self.adapter, one_target, models.scalars, replace(self.adapter.need, dynamic=False)))
+
+    def test_tensors_of_many_megabytes_come_back_right(self, one_target: Target) -> None:
+        _check_static(_cell(self.adapter, one_target, models.large, replace(self.adapter.need, dynamic=False)))
+
+    def test_every_other_form_it_takes_is_answered_alike(self, target: Target) -> None:
+        if not self.adapter.alternatives:
+            import pytest
+
+            pytest.skip("it takes one form")
+        for need in self.adapter.alternatives:
+            cell = _cell(self.adapter, target, need=need)
+            answers = cell.session.run(cell.inputs(NOMINAL))
+            _check_structure(cell, answers, NOMINAL)
+            _check(cell.model, cell.inputs(NOMINAL), answers, cell.session.effective_precision())
+            if need.dynamic:
+                _check_other_sizes(cell)
 
     def test_what_it_cannot_express_is_refused_as_unsupported(self, one_target: Target, tmp_path: Path) -> None:
         if not self.adapter.floats_alone:
@@ -268,9 +286,7 @@ def _compiled_only(adapter: type[Adapter], target: Target) -> bool:
 class _Cell:
     """A tiny model converted for a target and loaded in this process."""
 
-    def __init__(self, adapter: type[Adapter], target: Target, static: bool) -> None:
-        need = replace(adapter.need, dynamic=False) if static else adapter.need
-        make = models.scalars if static else _usual(adapter)
+    def __init__(self, adapter: type[Adapter], target: Target, make: Callable[[], TinyModel], need: FormNeed) -> None:
         self.model: TinyModel = make()
         self.folder = Path(tempfile.mkdtemp(dir=_scratch()))
         self.form: ExportedForm = _form(make, need, target.precision)
@@ -281,15 +297,18 @@ class _Cell:
         return models.typed(self.model.draw(sizes, seed), self.form.inputs)
 
 
-_CELLS: dict[tuple[type[Adapter], Target, bool], _Cell] = {}
+_CELLS: dict[tuple[type[Adapter], Target, Callable[[], TinyModel], FormNeed], _Cell] = {}
 _PROBES: dict[type[Adapter], Probe] = {}
 
 
-def _cell(adapter: type[Adapter], target: Target, static: bool = False) -> _Cell:
-    """Converted once for all tests of a target: a compiler may take its time."""
-    key = (adapter, target, static)
+def _cell(
+    adapter: type[Adapter], target: Target, make: Callable[[], TinyModel] | None = None, need: FormNeed | None = None
+) -> _Cell:
+    """Converted once for all tests of a target: a compiler may take its time. Usually the usual model, in the form that the
+    adapter needs first."""
+    key = (adapter, target, make or _usual(adapter), need or adapter.need)
     if key not in _CELLS:
-        _CELLS[key] = _Cell(adapter, target, static)
+        _CELLS[key] = _Cell(adapter, target, *key[2:])
     return _CELLS[key]
 
 
@@ -344,6 +363,25 @@ def _check(model: TinyModel, inputs: Arrays, answers: Arrays, effective: Precisi
         else:
             wrong = np.mean(actual != expected)
             assert wrong <= (0 if effective is Precision.FP32 else 0.2), f"{name}: {wrong:.0%} of the elements differ"
+
+
+def _check_other_sizes(cell: _Cell) -> None:
+    for sizes in OTHERS:
+        inputs = cell.inputs(sizes)
+        _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
+
+
+def _check_static(cell: _Cell) -> None:
+    inputs = cell.inputs({})
+    _check(cell.model, inputs, cell.session.run(inputs), cell.session.effective_precision())
+
+
+def _check_structure(cell: _Cell, answers: Arrays, sizes: Mapping[str, int]) -> None:
+    """Every declared output, and no other, with its dtype and its shape at these sizes."""
+    assert set(answers) == {spec.name for spec in cell.form.outputs}
+    for spec in cell.form.outputs:
+        assert str(answers[spec.name].dtype) == spec.dtype, spec.name
+        assert answers[spec.name].shape == tuple(sizes.get(str(dim), dim) for dim in spec.shape), spec.name
 
 
 def _assert_equal(actual: Arrays, expected: Arrays) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,17 @@ def answer(adapter: type[Adapter], artifact: Artifact, target: Target, folder: P
     (scratch / "artifact.json").write_text(json.dumps(to_json(artifact)))
     _child("answer", adapter, str(target), str(folder), str(scratch))
     return read_tensors(scratch / "outputs.npz")
+
+
+def answer_or_refusal(
+    adapter: type[Adapter], artifact: Artifact, target: Target, folder: Path, inputs: Arrays, scratch: Path
+) -> Arrays | str:
+    """As `answer`; where running raises, what was raised. Raises AssertionError when the process crashes instead."""
+    write_tensors(scratch / "inputs.npz", inputs)
+    (scratch / "artifact.json").write_text(json.dumps(to_json(artifact)))
+    _child("try", adapter, str(target), str(folder), str(scratch))
+    refusal = scratch / "refusal.txt"
+    return refusal.read_text() if refusal.exists() else read_tensors(scratch / "outputs.npz")
 
 
 def probe_without(adapter: type[Adapter], modules: Sequence[str], scratch: Path) -> Probe:
@@ -86,6 +97,13 @@ def _answer(adapter: Adapter, target: str, folder: str, scratch: str) -> None:
     write_tensors(Path(scratch) / "outputs.npz", session.run(read_tensors(Path(scratch) / "inputs.npz")))
 
 
+def _try(adapter: Adapter, target: str, folder: str, scratch: str) -> None:
+    try:
+        _answer(adapter, target, folder, scratch)
+    except Exception as error:  # noqa: BLE001 -- backends raise what they like
+        (Path(scratch) / "refusal.txt").write_text(f"{type(error).__name__}: {error}")
+
+
 def _probe(adapter: Adapter, modules: str, scratch: str) -> None:
     sys.modules.update(dict.fromkeys(modules.split(",")))  # type: ignore[arg-type]  # None makes an import fail
     (Path(scratch) / "probe.json").write_text(json.dumps(to_json(adapter.probe())))
@@ -94,10 +112,8 @@ def _probe(adapter: Adapter, modules: str, scratch: str) -> None:
 def main(command: str, adapter: str, *arguments: str) -> None:
     module, _, name = adapter.partition(":")
     made: Adapter = getattr(importlib.import_module(module), name)()
-    if command == "answer":
-        _answer(made, *arguments)
-    else:
-        _probe(made, *arguments)
+    commands: dict[str, Callable[..., None]] = {"answer": _answer, "try": _try, "probe": _probe}
+    commands[command](made, *arguments)
 
 
 if __name__ == "__main__":

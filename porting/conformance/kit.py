@@ -6,6 +6,7 @@ The base environment writes a kit, the suite reads it where KIT names the folder
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,9 @@ def write(adapter: type[Adapter], kit: Path) -> None:
     usual = models.floating if adapter.floats_alone else models.mixed
     precisions = dict.fromkeys(target.precision for target in adapter.targets())
     static = replace(adapter.need, dynamic=False)
-    for make, need in ((usual, adapter.need), (usual, static), (models.mixed, adapter.need), (models.scalars, static)):
+    wanted = [(usual, need) for need in (*adapter.needs(), static)] + [(models.mixed, adapter.need)]
+    wanted += [(models.scalars, static), (models.large, static)]
+    for make, need in dict.fromkeys(wanted):
         for precision in precisions:
             _write_form(make(), need, precision, kit)
         _write_answers(make(), [models.FLOATS.get(precision, "float32") for precision in precisions], kit)
@@ -58,11 +61,12 @@ def _write_form(model: TinyModel, need: FormNeed, precision: Precision, kit: Pat
 
 def _write_answers(model: TinyModel, dtypes: Sequence[str], kit: Path) -> None:
     """Eager's answer to every input that the suite draws, with its floats in each of `dtypes` and in fp32."""
-    for sizes in (models.NOMINAL, *models.OTHERS):
-        for seed in (0, 1):
-            for dtype in {"float32", *dtypes}:
-                inputs = models.typed(model.draw(sizes, seed), models.floats_as(dtype, model.inputs))
-                write_tensors(kit / _answers(model.name, inputs), model.eager(inputs))
+    dynamic = any(isinstance(size, str) for spec in model.inputs for size in spec.shape)
+    drawn = itertools.product((models.NOMINAL, *models.OTHERS), (0, 1)) if dynamic else [(models.NOMINAL, 0)]
+    for sizes, seed in drawn:
+        for dtype in {"float32", *dtypes}:
+            inputs = models.typed(model.draw(sizes, seed), models.floats_as(dtype, model.inputs))
+            write_tensors(kit / _answers(model.name, inputs), model.eager(inputs))
 
 
 def form(kit: Path, model: TinyModel, need: FormNeed, precision: Precision) -> ExportedForm:

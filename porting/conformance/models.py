@@ -159,6 +159,36 @@ def _scalars() -> torch.nn.Module:
     return Scalars().eval()
 
 
+MANY = 1 << 21
+
+
+def large() -> TinyModel:
+    """No dynamic axis; an input and an output of 16 MiB in fp32, a weight of half that."""
+    return TinyModel(
+        "large",
+        _large,
+        (TensorSpec("x", "float32", (2, MANY)),),
+        (TensorSpec("scaled", "float32", (2, MANY)), TensorSpec("largest", "float32", (2,))),
+    )
+
+
+@functools.cache
+def _large() -> torch.nn.Module:
+    import torch
+
+    class Large(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(7)
+            self.scale = torch.nn.Parameter(torch.randn(MANY))
+
+        def forward(self, x: Any) -> Any:
+            scaled = x * self.scale
+            return scaled, scaled.amax(-1)
+
+    return Large().eval()
+
+
 def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path) -> ExportedForm:
     """Export the form an adapter needs for a target of `precision`, with one sample input file."""
     import torch

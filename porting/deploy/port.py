@@ -17,6 +17,7 @@ from porting.types import Outcome, Result, to_json
 from porting.workspace import atomic_write, digest_file, disk_errors
 
 if TYPE_CHECKING:
+    from porting.attempt import Attempt
     from porting.cell import CellRun
 
 PORT = "port.json"
@@ -48,16 +49,17 @@ def free_folder(folder: Path, overwrite: bool) -> Iterator[None]:
 
 def write_port(run: CellRun, result: Result, folder: Path) -> None:
     """Write the port of a cell that passed; of any other, and when the disk is full, nothing is left that looks like one."""
-    if result.outcome not in (Outcome.PASS, Outcome.DEGRADED):
+    attempt = run.best
+    if attempt is None or result.outcome not in (Outcome.PASS, Outcome.DEGRADED):
         return
     part = folder / f".{uuid.uuid4().hex}.part"
     try:
         with disk_errors(folder):
-            shutil.copytree(run.folder / "artifact", part)
+            shutil.copytree(attempt.folder / "artifact", part)
             shutil.copyfile(RUNNER, part / RUNNER.name)
-            shutil.copyfile(run.cell.adapter.deploy_script(), part / BACKEND)
-            _write_sample(run, part / "sample.npz")
-        atomic_write(part / PORT, json.dumps(_port(run, result, part), indent=1).encode())
+            shutil.copyfile(attempt.cell.adapter.deploy_script(), part / BACKEND)
+            _write_sample(attempt, part / "sample.npz")
+        atomic_write(part / PORT, json.dumps(_port(attempt, result, part), indent=1).encode())
         with disk_errors(folder):
             _remove_port(folder)
             for item in sorted(part.iterdir(), key=lambda path: path.name == PORT):  # last: with it, the port is whole
@@ -88,34 +90,31 @@ def _remove_port(folder: Path) -> None:
                 parent.rmdir()
 
 
-def _write_sample(run: CellRun, path: Path) -> None:
+def _write_sample(attempt: Attempt, path: Path) -> None:
     """The first case: inputs as they are, and what the target answered, as `output:NAME`; where nothing ran, what it should
     answer. Plain npz: run.py has numpy alone."""
     import numpy as np
 
     from porting.tensors import as_declared, read_tensors, write_npz
 
-    assert run.bundle is not None
-    assert run.artifact is not None
-    case, answers = run.bundle.cases[0], run.folder / "outputs" / "0.npz"
-    inputs = run.bundle.read(case.inputs)
-    outputs = read_tensors(answers) if answers.exists() else as_declared(run.bundle.read(case.truth), run.artifact.outputs)
+    assert attempt.artifact is not None
+    bundle, answers = attempt.bundle, attempt.folder / "outputs" / "0.npz"
+    inputs, truth = bundle.read(bundle.cases[0].inputs), bundle.cases[0].truth
+    outputs = read_tensors(answers) if answers.exists() else as_declared(bundle.read(truth), attempt.artifact.outputs)
     plain = {f"output:{n}": a.astype(np.float32) if str(a.dtype) == "bfloat16" else a for n, a in outputs.items()}
     write_npz(path, {**inputs, **plain})
 
 
-def _port(run: CellRun, result: Result, folder: Path) -> dict[str, Any]:
-    assert run.bundle is not None
-    assert run.artifact is not None
-    spec = run.cell.spec
-    digests = {name: value for name, value in run.bundle.versions.items() if value.startswith("sha256:")}
+def _port(attempt: Attempt, result: Result, folder: Path) -> dict[str, Any]:
+    spec = attempt.cell.spec
+    digests = {name: value for name, value in attempt.bundle.versions.items() if value.startswith("sha256:")}
     return {
         "schema": 1,
         "model": result.model,
         "target": result.target,
         "source": {"kind": spec.source, "name": spec.name, "weights": spec.weights, **digests},
         "bundle": result.bundle,
-        "artifact": to_json(run.artifact),
+        "artifact": to_json(attempt.artifact),
         "files": {str(p.relative_to(folder)): digest_file(p) for p in sorted(folder.rglob("*")) if p.is_file()},
         "versions": dict(result.environment),
         "axes": dict(result.axes),

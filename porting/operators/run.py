@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from porting import keys, registry
+from porting.adapter import Adapter, FormNeed
 from porting.errors import UsageError
 from porting.operators.chunk import Chunk, ChunkRun
 from porting.operators.record import Piece, Recorder
@@ -31,14 +32,20 @@ CHUNK = 64
 """Cases given to one process."""
 
 
+def _onnx(adapter: type[Adapter]) -> FormNeed | None:
+    """The need of an adapter that node cases meet."""
+    return next((need for need in adapter.needs() if need.kind == "onnx"), None)
+
+
 def refusal(target: Target) -> str:
     """Why a target cannot be given node cases; empty when it can."""
     adapter = registry.adapter(target.adapter)
-    if adapter.need.kind != "onnx":
+    need = _onnx(adapter)
+    if need is None:
         return f"{target} takes {adapter.need.kind} programs, and node cases are ONNX models"
     if target.precision is Precision.INT8:
         return f"{target} needs inputs to calibrate with, and a node case has a single one"
-    if adapter.need.at_target_precision and target.precision is not Precision.FP32:
+    if need.at_target_precision and target.precision is not Precision.FP32:
         return f"{target} takes models exported in {target.precision.value}, and node cases are as they are"
     return ""
 
@@ -48,7 +55,8 @@ def known_before(piece: Piece) -> Finding | None:
     case, adapter = piece.case, registry.adapter(piece.target.adapter)
     if case.untested:
         return Finding(Stage.PLAN, Outcome.SKIPPED, None, f"not tested: {case.untested}")
-    limit = adapter.need.opset
+    need = _onnx(adapter)
+    limit = need.opset if need else None
     if limit and not case.domain and case.opset > limit:
         message = f"the case is of opset {case.opset}; {adapter.name} reads at most {limit}"
         return Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message)

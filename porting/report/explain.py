@@ -23,6 +23,8 @@ def _lines(result: Result, records: int) -> Iterator[str]:
     yield from _field("signature", result.signature or "")
     yield from _field("precision", result.effective_precision or "")
     yield from _field("route", " -> ".join(result.route))
+    for attempt in result.attempts:
+        yield from _field("also tried", attempt)
     yield from _field("axes", ", ".join(f"{name}: {state}" for name, state in result.axes.items()))
     yield from _placement(result)
     yield from _numbers(result)

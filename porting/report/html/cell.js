@@ -166,7 +166,7 @@ const CellPage = (() => {
     return html`<section><h2>${t(heading)}</h2>${body}</section>`;
   }
 
-  function placement({ placement: found, route }) {
+  function placement({ placement: found, route, attempts }) {
     if (!found && !route?.length) return null;
     const place = found ?? {};
     const detail = Object.entries(place.detail ?? {}).map(([name, count]) => [html`<span class="id">${name}</span>`, integer(count)]);
@@ -177,6 +177,7 @@ const CellPage = (() => {
       [t("placement.device"), place.device],
       ...detail,
       [t("route"), route?.join(" → ")],
+      ...(attempts ?? []).map((attempt) => [t("attempt"), attempt]),
     ]));
   }
 

@@ -252,6 +252,7 @@ const MESSAGES = {
   "placement.device": ["device", "设备"],
   "placement.unknown": ["the backend does not say", "后端未说明"],
   "route": ["route", "路径"],
+  "attempt": ["also tried", "也尝试过"],
   "axes": ["Axes", "维度"],
   "axis.dynamic": ["dynamic: right at two more sizes", "动态：另外两种尺寸下也正确"],
   "axis.static": ["static", "静态"],

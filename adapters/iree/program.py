@@ -1,0 +1,38 @@
+"""The second way into IREE: an exported program through iree-turbine, the project's own bridge from PyTorch. Nothing is compiled
+here, and torch is imported here alone."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+from .._causes import one_line
+
+
+class ImportFailed(RuntimeError):
+    """iree-turbine could not import a program. Its message is one line; the log keeps the whole."""
+
+
+def import_program(path: Path, source: Path) -> None:
+    """A saved program to MLIR of the torch dialect, its weights within. Raises ImportFailed, and OSError for a file that is none.
+
+    Decomposed first by PyTorch's own table and by turbine's: without them IREE 3.13 is given operators of several results that it
+    does not know (aten.gru.input, aten.split).
+    """
+    import torch
+    from iree.turbine import aot
+    from iree.turbine.aot.decompositions import current_aot_decompositions
+
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch 2.13 warns of its own trees of arguments
+            table = torch.export.default_decompositions()
+            table.update(current_aot_decompositions())
+            aot.export(torch.export.load(str(path)).run_decompositions(table)).save_mlir(str(source))
+    except (MemoryError, OSError):
+        raise  # of this machine, not of the program
+    except Exception as error:  # noqa: BLE001 -- torch's passes and turbine's importer raise anything
+        traceback.print_exc(file=sys.stderr)
+        raise ImportFailed(one_line(error)) from None
