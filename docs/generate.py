@@ -264,10 +264,49 @@ def known() -> str:
     return table(("seen with", "outcome", "kind", "what", "cases"), rows)
 
 
+# ---- compatibility ------------------------------------------------------------------------------------------------
+
+
+def compatibility() -> str:
+    """What is on record for the catalog, in models/records: every model on every target with a result there."""
+    from porting.catalog import load
+    from porting.cli._shared import matrix_of
+    from porting.report.markdown import render
+
+    results = list(_records())
+    newest = max(result.started for result in results)
+    targets = sorted({result.target for result in results})
+    whole = matrix_of(list(load()), [_recorded_on(target, results) for target in targets], results)
+    return render(dataclasses.replace(whole, generated=newest)).partition("\n\n")[2]
+
+
+def _records() -> Iterator[Any]:
+    import json
+    import lzma
+
+    from porting.types import Result, from_json
+
+    for path in sorted((ROOT / "models" / "records").glob("*.jsonl.xz")):
+        with lzma.open(path) as lines:
+            yield from (from_json(Result, json.loads(line)) for line in lines)
+
+
+def _recorded_on(target: str, results: Iterable[Any]) -> Any:
+    """A target as the records know it, with the days they are from."""
+    from porting import registry
+    from porting.api import TargetState
+
+    parsed = registry.target(target)
+    evidence = registry.adapter(parsed.adapter).evidence_of(parsed.device)
+    days = sorted({result.started[:10] for result in results if result.target == target})
+    return TargetState(parsed, evidence, True, " to ".join(dict.fromkeys((days[0], days[-1]))))
+
+
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "known": known,
+    "compatibility": compatibility,
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]],
             f"the interpreter for {adapter} is not there: {command[0]}.",
             f"Create it, or correct [environments.{adapter}] in porting.toml.",
         )
-    return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workspace.workers)), **entry.get("env", {})})
+    return Interpreter(adapter, command, {"PYTHONPATH": str(stage_worker(workspace.workers, adapter)), **entry.get("env", {})})
 
 
 def command_of(adapter: str, entry: Mapping[str, Any], workspace: Workspace) -> tuple[str, ...] | None:
@@ -74,21 +74,24 @@ def command_of(adapter: str, entry: Mapping[str, Any], workspace: Workspace) -> 
     return (sys.executable,) if entry else None
 
 
-def stage_worker(workers: Path) -> Path:
-    """Copy the worker's modules and the built-in adapters into a folder of their own, once per version of their contents."""
-    return _stage(workers, WORKER_MODULES)
+def stage_worker(workers: Path, adapter: str) -> Path:
+    """Copy the worker's modules, the built-in adapters and, where it is none of them, `adapter` into a folder of their own, once
+    per version of their contents."""
+    return _stage(workers, WORKER_MODULES, adapter)
 
 
-def stage_suite(workers: Path) -> Path:
+def stage_suite(workers: Path, adapter: str) -> Path:
     """The same with the conformance suite."""
-    return _stage(workers, (*WORKER_MODULES, *SUITE_MODULES))
+    return _stage(workers, (*WORKER_MODULES, *SUITE_MODULES), adapter)
 
 
-def _stage(workers: Path, modules: Iterable[str]) -> Path:
+def _stage(workers: Path, modules: Iterable[str], adapter: str) -> Path:
     import porting
+    from porting import registry
 
     files = {f"porting/{name}.py": Path(porting.__file__).parent / f"{name}.py" for name in modules}
     adapters = adapters_folder()
+    files |= registry.brought(adapter)
     files |= {
         f"porting/adapters/{path.relative_to(adapters)}": path
         for path in sorted(adapters.rglob("*"))

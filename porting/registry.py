@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,13 +107,27 @@ def folder(name: str) -> Path | None:
 
 
 def requirements(name: str) -> Path:
-    """The requirements.txt that an environment for an adapter is made from. Raises UnknownName, and UsageError for an adapter
-    of another distribution, whose environment would have to hold that as well."""
+    """The requirements.txt that an environment for an adapter is made from: beside its module. Raises UnknownName, and UsageError
+    for an adapter of another distribution that has none."""
     known = _find(name)
-    if known.folder is None:
-        message = f"the adapter {name!r} comes with {known.distribution}; no environment is made for it."
-        raise UsageError(message, f"Install both in an interpreter and name that in [environments.{name}] of porting.toml.")
-    return known.folder / "requirements.txt"
+    path = (known.folder or _place(known.module)) / "requirements.txt"
+    if not path.is_file():
+        message = (
+            f"the adapter {name!r} of {known.distribution} has no requirements.txt beside its module: nothing can be made for it."
+        )
+        raise UsageError(message, f"Name an interpreter that has what it needs in [environments.{name}] of porting.toml.")
+    return path
+
+
+def brought(name: str) -> dict[str, Path]:
+    """What an adapter of another distribution is imported from, by path under a folder to import from: source and data files of
+    its top-level package. Nothing for a built-in one. Raises UnknownName."""
+    known = _find(name)
+    if known.folder is not None:
+        return {}
+    top = known.module.split(".")[0]
+    files = dict(_package_files(known.module, (".py", ".json", ".toml", ".txt")))
+    return files if files.keys() == {f"{top}.py"} else {f"{top}/{label}": path for label, path in files.items()}
 
 
 def fingerprint(name: str) -> str:
@@ -230,7 +244,7 @@ _FAMILY = re.compile(r"^\s*from \.+(?P<module>_\w+)? import (?P<names>[\w, ]+)",
 def _sources(known: _Known) -> Iterator[tuple[str, Path]]:
     """Files of an adapter with a label that does not depend on where they lie."""
     if known.folder is None:
-        yield from _package_sources(known.module)
+        yield from _package_files(known.module)
         return
     own = [path for path in known.folder.rglob("*") if path.is_file() and _decides_results(path)]
     yield from ((path.relative_to(known.folder.parent).as_posix(), path) for path in own)
@@ -258,11 +272,21 @@ def _family(root: Path, files: list[Path]) -> set[Path]:
     return found
 
 
-def _package_sources(module: str) -> Iterator[tuple[str, Path]]:
-    """Python files of the top-level package that `module` is in; found without importing it."""
+def _place(module: str) -> Path:
+    """The folder of a module's file, the current one where it cannot be found. Imports the packages that it is in."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # the packages that it is in, or what they import, are not there
+        spec = None
+    return Path(spec.origin).parent if spec and spec.origin else Path()
+
+
+def _package_files(module: str, suffixes: Sequence[str] = (".py",)) -> Iterator[tuple[str, Path]]:
+    """Files of the top-level package that `module` is in, Python's alone without `suffixes`; found without importing it."""
     spec = importlib.util.find_spec(module.split(".")[0])
     for location in (spec.submodule_search_locations or []) if spec else []:
         root = Path(location)
-        yield from ((path.relative_to(root).as_posix(), path) for path in root.rglob("*.py"))
+        found = (path for path in root.rglob("*") if path.suffix in suffixes and path.is_file())
+        yield from ((path.relative_to(root).as_posix(), path) for path in found)
     if spec and spec.submodule_search_locations is None and spec.origin:
         yield Path(spec.origin).name, Path(spec.origin)

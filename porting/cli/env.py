@@ -104,11 +104,19 @@ def _all(everything: bool, names: Sequence[str]) -> Sequence[str]:
 
 
 def _worth_making(setting: Setting) -> list[str]:
-    """Adapters that lack a package here, or whose environment was made already; those of other distributions left out."""
+    """Adapters that lack a package here, or whose environment was made already; without those that say not what they need."""
     there = venvs.names(setting.workspace)
-    built_in = [name for name in registry.names() if name not in registry.broken() and registry.is_built_in(name)]
-    lacking = [name for name in built_in if not all(keys.version(d) for d in registry.adapter(name).distributions)]
-    return sorted({*lacking, *(name for name in there if name in built_in)})
+    known = [name for name in registry.names() if name not in registry.broken() and _has_requirements(name)]
+    lacking = [name for name in known if not all(keys.version(d) for d in registry.adapter(name).distributions)]
+    return sorted({*lacking, *(name for name in there if name in known)})
+
+
+def _has_requirements(name: str) -> bool:
+    try:
+        registry.requirements(name)
+    except UsageError:
+        return False
+    return True
 
 
 def _create(setting: Setting, name: str, rebuild: bool) -> str:

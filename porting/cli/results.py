@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
 
 import click
 
 from porting.cli._shared import store_option
+
+if TYPE_CHECKING:
+    from porting.store import Store
 
 
 @click.group("results")
@@ -17,23 +21,52 @@ def command() -> None:
 
 @command.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
+@click.option("--on", "targets", metavar="TARGET,...", help="Only results of these targets or globs.")
+@click.option("--latest", is_flag=True, help="Of every cell the latest result alone.")
 @click.option("--logs/--no-logs", default=True, help="With the logs.")
 @store_option
-def export(file: Path, logs: bool, store: str | None) -> None:
-    """Write every result to FILE, or to standard output; the same results always make the same bytes."""
+def export(file: Path, targets: str | None, latest: bool, logs: bool, store: str | None) -> None:
+    """Write every result to FILE, or to standard output; the same results always make the same bytes. What ends in .xz is
+    compressed."""
     from porting.api import Setting
     from porting.workspace import disk_errors
 
     with Setting.find(store=store).open_store() as records:
+        chosen = None if targets is None else _recorded_targets(records, targets)
         if str(file) == "-":
-            records.export_jsonl(sys.stdout.buffer, logs=logs)
+            records.export_jsonl(sys.stdout.buffer, logs=logs, targets=chosen, latest=latest)
             return
-        part = file.with_name(file.name + ".part")
+        part = file.with_name(f".part.{file.name}")
         with disk_errors(file):
-            with open(part, "wb") as stream:
-                count = records.export_jsonl(stream, logs=logs)
+            with _opened(part, "wb") as stream:
+                count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest)
             part.replace(file)
     click.echo(f"{count} results written to {file}", err=True)
+
+
+def _recorded_targets(records: Store, patterns: str) -> list[str]:
+    """The targets with results that names or globs mean. Raises UsageError for one that means none."""
+    import fnmatch
+
+    from porting.errors import UsageError
+
+    known = sorted({row.target for row in records.matrix()})
+    found: list[str] = []
+    for pattern in patterns.split(","):
+        meant = fnmatch.filter(known, pattern)
+        if not meant:
+            raise UsageError(
+                f"there is no result of a target {pattern!r}.", f"There are results of: {', '.join(known) or 'none'}."
+            )
+        found += meant
+    return found
+
+
+def _opened(file: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
+    """A file, compressed where its name says so. Raises OSError."""
+    import lzma
+
+    return lzma.open(file, mode) if file.suffix == ".xz" else open(file, mode)
 
 
 @command.command("import")
@@ -41,6 +74,8 @@ def export(file: Path, logs: bool, store: str | None) -> None:
 @store_option
 def import_(file: Path, store: str | None) -> None:
     """Read results from FILE, or from standard input. All of them or, when one is not valid, none."""
+    import lzma
+
     from porting.api import Setting
     from porting.errors import UsageError
 
@@ -49,9 +84,12 @@ def import_(file: Path, store: str | None) -> None:
             found = records.import_jsonl(sys.stdin.buffer, "standard input")
         else:
             try:
-                stream = open(file, "rb")  # noqa: SIM115 -- closed below; the error of opening has its own words
+                stream = _opened(file, "rb")
             except OSError as error:
                 raise UsageError(f"cannot read {file}: {error.strerror}.") from error
-            with stream:
-                found = records.import_jsonl(stream, str(file))
+            try:
+                with stream:
+                    found = records.import_jsonl(stream, str(file))
+            except (lzma.LZMAError, EOFError) as error:
+                raise UsageError(f"{file} is not compressed by xz, or was cut off: {error}.", "Nothing was imported.") from error
     click.echo(f"{found.new} new results, {found.known} known already")

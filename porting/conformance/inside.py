@@ -50,7 +50,7 @@ def run(name: str, interpreter: Interpreter | None, workspace: Workspace, argume
         environment = {
             **os.environ,
             **(interpreter.environment if interpreter else {}),
-            "PYTHONPATH": str(stage_suite(workspace.workers)),
+            "PYTHONPATH": str(stage_suite(workspace.workers, name)),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
             kit.KIT: str(folder / "kit"),
         }

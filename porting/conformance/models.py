@@ -159,7 +159,7 @@ def _scalars() -> torch.nn.Module:
     return Scalars().eval()
 
 
-MANY = 1 << 21
+MANY = (2048, 1024)
 
 
 def large() -> TinyModel:
@@ -167,8 +167,8 @@ def large() -> TinyModel:
     return TinyModel(
         "large",
         _large,
-        (TensorSpec("x", "float32", (2, MANY)),),
-        (TensorSpec("scaled", "float32", (2, MANY)), TensorSpec("largest", "float32", (2,))),
+        (TensorSpec("x", "float32", (2, *MANY)),),
+        (TensorSpec("scaled", "float32", (2, *MANY)), TensorSpec("power", "float32", (2, MANY[0]))),
     )
 
 
@@ -180,11 +180,11 @@ def _large() -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(7)
-            self.scale = torch.nn.Parameter(torch.randn(MANY))
+            self.scale = torch.nn.Parameter(torch.randn(*MANY))
 
         def forward(self, x: Any) -> Any:
             scaled = x * self.scale
-            return scaled, scaled.amax(-1)
+            return scaled, (scaled * scaled).mean(-1)
 
     return Large().eval()
 

@@ -232,12 +232,16 @@ class Store:
         models: Iterable[str] | None = None,
         targets: Iterable[str] | None = None,
         since: str | None = None,
+        latest: bool = False,
     ) -> int:
         """Write results as JSON Lines, oldest first, then their logs. Returns the number of results.
 
-        models, targets: only these; since: only results that started then or later (UTC, ISO 8601).
+        models, targets: only these; since: only results that started then or later (UTC, ISO 8601); latest: of every cell the
+        latest alone.
         """
         chosen = _only(tables.result, models, targets)
+        if latest:
+            chosen.append(tables.result.c.record.in_(select(tables.cell.c.record)))
         if since is not None:
             chosen.append(tables.result.c.moment >= records.moment(since))
         count = 0

@@ -54,3 +54,25 @@ def test_an_installed_adapter_has_a_fingerprint_that_follows_its_source(installe
         assert _python(code, installed) != before
     finally:
         changed.write_text(text)
+
+
+def test_it_runs_in_an_environment_made_from_its_requirements(installed: Path, tmp_path: Path) -> None:
+    """Nothing of it is installed there: its package travels as ours does."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(installed), str(Path(__file__).parents[2])]),
+        "PORTING_CACHE": str(tmp_path / "cache"),
+        "PORTING_HOME": str(tmp_path / "state"),
+    }
+
+    def porting(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "porting", *arguments], env=environment, cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.decode()
+
+    assert "onnx_reference: made in" in porting("env", "create", "onnx_reference")
+    python = tmp_path / "cache" / "environments" / "onnx_reference" / "bin" / "python"
+    outside = subprocess.run([python, "-Ic", "import onnx_reference_adapter"], capture_output=True, text=True)
+    assert "No module named 'onnx_reference_adapter'" in outside.stderr
+    assert str(python) in porting("env", "list")
+    assert "2 passed" in porting("env", "test", "onnx_reference", "-k", "eager or new_process")

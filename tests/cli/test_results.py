@@ -1,0 +1,69 @@
+"""Results go from one store to another: all of them, or those that are asked for, compressed where the file's name says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_kit import Run
+
+MODEL = "small_models:narrow"
+ORT, TORCH = "onnxruntime:cpu:fp32", "torch:cpu:fp32"
+
+
+@pytest.fixture(autouse=True)
+def three_results(porting: Run, setting: Path) -> None:
+    """Two of one cell, one of another."""
+    assert porting("check", MODEL, "--on", f"{ORT},{TORCH}").code == 0
+    assert porting("check", MODEL, "--on", ORT, "--rerun").code == 0
+
+
+def targets_in(exported: str) -> list[str]:
+    import json
+
+    return [line["target"] for line in map(json.loads, exported.splitlines()) if "target" in line]
+
+
+def test_the_latest_of_every_cell_alone(porting: Run) -> None:
+    assert sorted(targets_in(porting("results", "export").out)) == [ORT, ORT, TORCH]
+    assert sorted(targets_in(porting("results", "export", "--latest").out)) == [ORT, TORCH]
+
+
+def test_the_latest_is_the_last_that_was_recorded(porting: Run) -> None:
+    last = porting("report", "--format", "json").json()
+    (exported,) = porting("results", "export", "--latest", "--no-logs", "--on", ORT).out.splitlines()
+    assert any(result["started"] in exported for result in last if result["target"] == ORT)
+
+
+def test_targets_by_name_and_by_glob(porting: Run) -> None:
+    assert targets_in(porting("results", "export", "--on", "onnx*").out) == [ORT, ORT]
+    assert targets_in(porting("results", "export", "--on", f"{TORCH},nothing").out) == []
+    refused = porting("results", "export", "--on", "iree:*")
+    assert refused.code == 2
+    assert "there is no result of a target 'iree:*'" in refused.complaint()
+    assert TORCH in refused.err
+
+
+def test_a_compressed_file_goes_both_ways(porting: Run, setting: Path) -> None:
+    plain, small = setting / "all.jsonl", setting / "all.jsonl.xz"
+    assert porting("results", "export", plain).code == porting("results", "export", small).code == 0
+    assert small.stat().st_size < plain.stat().st_size / 2
+    assert "3 new results" in porting("results", "import", small, "--store", "other.db").out
+    assert porting("results", "export", "--store", "other.db").out == plain.read_text()
+    first = small.read_bytes()
+    porting("results", "export", small)
+    assert small.read_bytes() == first, "the same results make the same bytes"
+    assert not list(setting.glob(".part.*"))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-40], lambda data: b"no archive", lambda data: data[:200] + b"!" + data[201:]]
+)
+def test_a_damaged_archive_is_refused_and_nothing_of_it_kept(porting: Run, setting: Path, damage: object) -> None:
+    archive = setting / "all.jsonl.xz"
+    porting("results", "export", archive)
+    archive.write_bytes(damage(archive.read_bytes()))  # type: ignore[operator]
+    refused = porting("results", "import", archive, "--store", "other.db")
+    assert refused.code == 2
+    assert "all.jsonl.xz" in refused.complaint()
+    assert porting("results", "export", "--store", "other.db").out == ""
