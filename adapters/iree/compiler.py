@@ -12,6 +12,7 @@ from porting.adapter import ExportedForm
 from porting.types import Cause, Outcome, Placement, Precision, Target
 
 from .._causes import Rule
+from . import graph
 
 SCOPE = "model"
 """What IREE's importer calls the weights."""
@@ -25,12 +26,17 @@ KINDS: Mapping[str, Tuple[str, str]] = {
 }
 """IREE's name of a kind of device, of the compiler's flag and of the runtime's driver, and the flag that takes the chip."""
 
-CPU = ("--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host")
+CPU = (
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-cpu=host",
+    "--iree-input-demote-f64-to-f32=false",  # or float64 is computed in float32, and an output is half as long as declared
+)
 
 RULES: Tuple[Rule, ...] = (
     (r"error code: -(6|7|8|11)\b|PLEASE submit a bug report", Outcome.FAIL, Cause.CRASH),
     (r"failed to legalize operation '(torch\.operator|torch\.onnx|onnx)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"failed to legalize operation|failed to legalize unresolved", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
+    (r"unimplemented", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported (ScalarType|element type|data type)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"opset|unsupported version", Outcome.UNSUPPORTED, Cause.OPSET),
     (r"ShapeInferenceError|\[ShapeInference\]", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
@@ -48,11 +54,17 @@ def import_onnx(form: ExportedForm, source: Path, weights: Path) -> None:
 
     Below fp32 they stay in the module: with 3.13 the importer reads what it writes there as numbers of another size.
     """
+    import onnx
     from iree.compiler.tools.import_onnx import __main__ as importer
 
+    path, model = form.path, onnx.load(str(form.path), load_external_data=False)
+    if graph.mend(model):
+        path = source.with_suffix(".onnx")
+        onnx.save(model, str(path))
     archive = ["--externalize-params", "--save-params-to", str(weights), "--params-scope", SCOPE]
     apart = archive if form.precision is Precision.FP32 else []
-    status = importer.main(importer.parse_arguments([str(form.path), "-o", str(source), *apart]))
+    beside = ["--data-dir", str(form.path.parent)]
+    status = importer.main(importer.parse_arguments([str(path), "-o", str(source), *beside, *apart]))
     if status or not source.is_file():
         raise RuntimeError(f"IREE's importer of ONNX ended with {status} and without a result")
 

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from .._causes import one_line
+from .._torch_program import view_as_reshape
 
 
 class ImportFailed(RuntimeError):
@@ -30,7 +31,10 @@ def import_program(path: Path, source: Path) -> None:
             warnings.simplefilter("ignore")  # torch 2.13 warns of its own trees of arguments
             table = torch.export.default_decompositions()
             table.update(current_aot_decompositions())
-            aot.export(torch.export.load(str(path)).run_decompositions(table)).save_mlir(str(source))
+            table.update(torch._decomp.get_decompositions([torch.ops.aten.gelu]))  # or IREE's own, see graph._gelu
+            program = torch.export.load(str(path))
+            view_as_reshape(program)
+            aot.export(program.run_decompositions(table)).save_mlir(str(source))
     except (MemoryError, OSError):
         raise  # of this machine, not of the program
     except Exception as error:  # noqa: BLE001 -- torch's passes and turbine's importer raise anything

@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
+from .._torch_program import view_as_reshape
+
 SLICE_DEFAULTS: Tuple[Any, ...] = (0, 0, None, 1)
 """dim, start, end and step of aten.slice.Tensor where a node does not name them."""
 
@@ -28,17 +30,6 @@ def import_onnx(path: Path) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
     return count_from_the_end(from_onnx(onnx.load(str(path))))
-
-
-def view_as_reshape(program: Any) -> None:
-    """Let views of an exported program copy where they have to. TVM has torch decompose attention, which gives 2.13 other
-    strides than were traced: the view that follows in transformers/gpt2 is then refused."""
-    import torch
-
-    for node in program.graph.nodes:
-        if node.target is torch.ops.aten.view.default:
-            node.target = torch.ops.aten.reshape.default
-    program.graph_module.recompile()
 
 
 def slice_rows(node: Any, importer: Any) -> Any:
