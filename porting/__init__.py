@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from porting._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from porting.api import check, convert, models, targets
+    from porting.api import check, convert, models, ops, targets
     from porting.errors import PortingError
     from porting.types import Cause, Evidence, Outcome, Precision, Result, Stage, Target
 
@@ -22,14 +22,14 @@ if (_CHECKOUT / "adapters" / "__init__.py").is_file() and (_CHECKOUT / "setup.py
     __path__.append(str(_CHECKOUT))
 
 _HOMES = {
-    **dict.fromkeys(("check", "convert", "models", "targets"), "api"),
+    **dict.fromkeys(("check", "convert", "models", "ops", "targets"), "api"),
     "PortingError": "errors",
     **dict.fromkeys(("Cause", "Evidence", "Outcome", "Precision", "Result", "Stage", "Target"), "types"),
 }
 
 __all__ = [
     "Cause", "Evidence", "Outcome", "PortingError", "Precision", "Result", "Stage", "Target",
-    "__version__", "check", "convert", "models", "targets",
+    "__version__", "check", "convert", "models", "ops", "targets",
 ]  # fmt: skip
 
 

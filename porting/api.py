@@ -1,4 +1,4 @@
-"""The verbs as Python functions: check, convert, models, targets. The command line is a thin layer over these."""
+"""The verbs as Python functions: check, convert, ops, models, targets. The command line is a thin layer over these."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from porting import registry
 from porting.errors import EnvironmentMissing, ModelError, UnknownName, UsageError
 from porting.jobs import Options
+from porting.runner import Limits
 from porting.types import WRONG_INPUT, Cause, Evidence, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
@@ -205,6 +206,37 @@ def check(
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
     return results
+
+
+def ops(
+    targets: Sequence[str],
+    cases: Sequence[str] = (),
+    operators: Sequence[str] = (),
+    *,
+    options: Options | None = None,
+    store: str | None = None,
+    on_event: Callable[[Event], None] = Silent,
+) -> list[Result]:
+    """Run ONNX node cases, models of one operator, on targets, and record what came of it.
+
+    targets: names or globs of targets that take ONNX models. cases: names or globs, `test_add*`; operators: names, `Gemm`; all
+    cases without either. Returns a result a (case, target); its model is `onnx/node/CASE`. Raises UsageError for a target that
+    cannot be given cases, EnvironmentMissing for one that is not here, UnknownName for an operator that no case is of.
+    """
+    from porting.operators.run import OperatorRun, reasons_against
+    from porting.operators.suite import open_suite
+
+    setting = Setting.find(store=store)
+    options = options or Options(Limits(seconds=60.0, silent_seconds=30.0))
+    with setting.open_store() as records, setting.pipeline(records, options, on_event) as pipeline:
+        wanted = choose_targets(targets, pipeline, setting.project)
+        refused, absent = reasons_against(wanted, pipeline.jobs.prober.probe)
+        if refused:
+            raise UsageError(f"{next(iter(refused.values()))}.", "porting targets show TARGET tells what an adapter takes.")
+        for target, reason in absent.items():
+            raise EnvironmentMissing(f"{target} is not here: {reason}.")
+        suite = open_suite(pipeline.jobs)
+        return OperatorRun(pipeline, records, suite).check(suite.choose((), operators, cases), wanted)
 
 
 def wrong_input(specs: Sequence[ModelSpec], results: Sequence[Result], options: Options) -> list[Result]:

@@ -61,7 +61,7 @@ def command(on: tuple[str, ...], form: str, output: Path | None, **given: Any) -
     with setting.open_store() as store, progress(stderr) as show, setting.pipeline(store, options, show) as pipeline:
         targets, absent = _targets(patterns, pipeline, setting.project)
         suite = open_suite(pipeline.jobs)
-        cases = _chosen(suite, given["names"], given["operators"], given["globs"])
+        cases = suite.choose(given["names"], given["operators"], given["globs"])
         results = OperatorRun(pipeline, store, suite).check(cases, targets)
     for case in cases if output else ():
         own = [result for result in results if result.model == case.model]
@@ -87,51 +87,23 @@ def _options(given: dict[str, Any]) -> Any:
 
 def _targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None) -> tuple[list[Target], list[Target]]:
     """The targets meant that can be given cases, and those of them that are not here; the reasons go to standard error."""
-    from porting import registry
     from porting.api import choose_targets
     from porting.errors import EnvironmentMissing, UsageError
-    from porting.operators.run import refusal
-    from porting.probing import device_state
+    from porting.operators.run import reasons_against
 
     wanted = choose_targets(patterns, pipeline, project)
-    refused = [words for target in wanted if (words := refusal(target))]
-    fitting = [target for target in wanted if not refusal(target)]
-    if not fitting:
-        raise UsageError(f"{refused[0]}.", "porting targets show TARGET tells what an adapter takes.")
-    probe = pipeline.jobs.prober.probe
-    states = {t: device_state(registry.adapter(t.adapter), t, probe(t.adapter)) for t in fitting}
-    reasons = {target: state.reason for target, state in states.items() if not state.available}
-    absent = list(reasons)
-    if len(absent) == len(fitting):
-        raise EnvironmentMissing(f"{absent[0]} is not here: {reasons[absent[0]]}.")
-    for line in [*(f"{words}: left out" for words in refused), *(f"{t} is not here: {why}" for t, why in reasons.items())]:
+    refused, absent = reasons_against(wanted, pipeline.jobs.prober.probe)
+    if len(refused) == len(wanted):
+        raise UsageError(f"{next(iter(refused.values()))}.", "porting targets show TARGET tells what an adapter takes.")
+    if len(refused) + len(absent) == len(wanted):
+        target, reason = next(iter(absent.items()))
+        raise EnvironmentMissing(f"{target} is not here: {reason}.")
+    for line in [
+        *(f"{words}: left out" for words in refused.values()),
+        *(f"{t} is not here: {why}" for t, why in absent.items()),
+    ]:
         click.echo(line, err=True)
-    return [target for target in fitting if target not in absent], absent
-
-
-def _chosen(suite: Suite, names: Sequence[str], operators: Sequence[str], globs: Sequence[str]) -> list[NodeCase]:
-    """The cases that every kind of option given agrees to. Raises UnknownName, UsageError."""
-    from fnmatch import fnmatchcase
-
-    from porting.errors import UnknownName, UsageError
-
-    for kind, wanted, known in (
-        ("node case", names, [case.name for case in suite.cases]),
-        ("operator", operators, list(dict.fromkeys(case.subject for case in suite.cases))),
-    ):
-        for name in wanted:
-            if name not in known:
-                raise UnknownName(kind, name, known, f"onnx {suite.version} has no such case.")
-    found = [
-        case
-        for case in suite.cases
-        if (not names or case.name in names)
-        and (not operators or case.subject in operators)
-        and (not globs or any(fnmatchcase(case.name, glob) for glob in globs))
-    ]
-    if not found:
-        raise UsageError("no node case matches.", "Their names are like test_add_bcast; --filter 'test_add*' takes several.")
-    return found
+    return [target for target in wanted if target not in refused and target not in absent], list(absent)
 
 
 # ---- what came of it ----------------------------------------------------------------------------------------------

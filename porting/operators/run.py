@@ -10,17 +10,18 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from porting import keys, registry
-from porting.adapter import Adapter, FormNeed
+from porting.adapter import Adapter, FormNeed, Probe
 from porting.errors import UsageError
 from porting.operators.chunk import Chunk, ChunkRun
 from porting.operators.record import Piece, Recorder
 from porting.operators.suite import NodeCase, Suite
 from porting.pipeline import Event, Pipeline, reusable
+from porting.probing import device_state
 from porting.types import Cause, Outcome, Precision, Result, Stage, Target
 from porting.verdict import Finding
 from porting.workspace import disk_errors
@@ -48,6 +49,14 @@ def refusal(target: Target) -> str:
     if need.at_target_precision and target.precision is not Precision.FP32:
         return f"{target} takes models exported in {target.precision.value}, and node cases are as they are"
     return ""
+
+
+def reasons_against(wanted: Sequence[Target], probe: Callable[[str], Probe]) -> tuple[dict[Target, str], dict[Target, str]]:
+    """Why some targets cannot be given node cases, and why some of the others are not here."""
+    refused = {target: words for target in wanted if (words := refusal(target))}
+    fitting = [target for target in wanted if target not in refused]
+    states = {t: device_state(registry.adapter(t.adapter), t, probe(t.adapter)) for t in fitting}
+    return refused, {target: state.reason for target, state in states.items() if not state.available}
 
 
 def known_before(piece: Piece) -> Finding | None:

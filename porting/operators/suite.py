@@ -14,11 +14,12 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import keys
-from porting.errors import InfrastructureError
+from porting.errors import InfrastructureError, UnknownName, UsageError
 from porting.jobs import Jobs, Trail
 from porting.operators import PREFIX
 from porting.runner import Limits
@@ -97,6 +98,26 @@ class Suite:
     def file(self, case: NodeCase, name: str) -> Path:
         """MODEL, INPUTS or EXPECTED of a case that is tested; of others there is only MODEL."""
         return self.folder / case.name / name
+
+    def choose(self, names: Sequence[str] = (), operators: Sequence[str] = (), globs: Sequence[str] = ()) -> list[NodeCase]:
+        """The cases that every kind of choice given agrees to; all without any. Raises UnknownName, UsageError."""
+        for kind, wanted, known in (
+            ("node case", names, [case.name for case in self.cases]),
+            ("operator", operators, list(dict.fromkeys(case.subject for case in self.cases))),
+        ):
+            for name in wanted:
+                if name not in known:
+                    raise UnknownName(kind, name, known, f"onnx {self.version} has no such case.")
+        found = [
+            case
+            for case in self.cases
+            if (not names or case.name in names)
+            and (not operators or case.subject in operators)
+            and (not globs or any(fnmatchcase(case.name, glob) for glob in globs))
+        ]
+        if not found:
+            raise UsageError("no node case matches.", "Their names are like test_add_bcast; 'test_add*' means several.")
+        return found
 
     def expected(self, case: NodeCase) -> dict[str, Array]:
         """The right answer, by name."""

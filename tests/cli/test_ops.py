@@ -254,3 +254,25 @@ def test_targets_that_take_no_onnx_or_are_not_here_are_named(porting: Run) -> No
     alone = porting("ops", "--on", "onnxruntime:cuda:fp32", "--case", "test_add")
     assert alone.code == 3
     assert "onnxruntime:cuda:fp32 is not here" in alone.complaint()
+
+
+# ---- from Python ---------------------------------------------------------------------------------------------------
+
+
+def test_node_cases_are_run_and_recorded_from_python() -> None:
+    import porting
+    from porting.errors import EnvironmentMissing, UsageError
+
+    seen: list[str] = []
+    results = porting.ops(["onnxruntime:cpu:fp32"], ["test_add", "test_relu"], on_event=lambda event: seen.append(event.kind))
+    assert [(r.model, r.outcome.value) for r in results] == [("onnx/node/test_add", "pass"), ("onnx/node/test_relu", "pass")]
+    assert "plan" in seen
+    (again,) = porting.ops(["onnxruntime:cpu:fp32"], ["test_ad?"], ["Add"])
+    assert again == results[0]
+    for targets, cases, kind, words in (
+        (["torch:cpu:fp32"], ["test_add"], UsageError, "takes pt2 programs"),
+        (["onnxruntime:cuda:fp32"], ["test_add"], EnvironmentMissing, "is not here"),
+        (["onnxruntime:cpu:fp32"], ["nothing"], UsageError, "no node case matches"),
+    ):
+        with pytest.raises(kind, match=words):
+            porting.ops(targets, cases)
