@@ -12,6 +12,7 @@ from porting.cli._shared import store_option
 
 if TYPE_CHECKING:
     from porting.store import Store
+    from porting.workspace import Workspace
 
 
 @click.group("results")
@@ -24,24 +25,48 @@ def command() -> None:
 @click.option("--on", "targets", metavar="TARGET,...", help="Only results of these targets or globs.")
 @click.option("--latest", is_flag=True, help="Of every cell the latest result alone.")
 @click.option("--logs/--no-logs", default=True, help="With the logs.")
+@click.option("--redact", is_flag=True, help="Without the logs and this machine's paths, to be published.")
 @store_option
-def export(file: Path, targets: str | None, latest: bool, logs: bool, store: str | None) -> None:
+def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bool, store: str | None) -> None:
     """Write every result to FILE, or to standard output; the same results always make the same bytes. What ends in .xz is
     compressed."""
     from porting.api import Setting
     from porting.workspace import disk_errors
 
-    with Setting.find(store=store).open_store() as records:
+    setting = Setting.find(store=store)
+    logs, words = logs and not redact, _places(setting.workspace) if redact else {}
+    with setting.open_store() as records:
         chosen = None if targets is None else _recorded_targets(records, targets)
         if str(file) == "-":
-            records.export_jsonl(sys.stdout.buffer, logs=logs, targets=chosen, latest=latest)
+            records.export_jsonl(sys.stdout.buffer, logs=logs, targets=chosen, latest=latest, words=words)
             return
         part = file.with_name(f".part.{file.name}")
         with disk_errors(file):
             with _opened(part, "wb") as stream:
-                count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest)
+                count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest, words=words)
             part.replace(file)
     click.echo(f"{count} results written to {file}", err=True)
+
+
+def _places(workspace: Workspace) -> dict[str, str]:
+    """Words for the folders of this machine that results may name."""
+    import sysconfig
+    import tempfile
+
+    import porting
+
+    folders = {
+        "HOME": Path.home(),
+        "TMP": Path(tempfile.gettempdir()),
+        "CACHE": workspace.cache,
+        "STATE": workspace.state,
+        "ROOT": workspace.root,
+        "PORTING": Path(porting.__file__).parent.parent,
+        "PYTHON": Path(sys.base_prefix),
+        "PACKAGES": Path(sysconfig.get_path("purelib")),
+    }
+    named = [(place, word) for word, folder in folders.items() for place in (folder, folder.resolve())]
+    return {str(place): word for place, word in named if place != Path(place.anchor)}
 
 
 def _recorded_targets(records: Store, patterns: str) -> list[str]:

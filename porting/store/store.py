@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -233,11 +233,13 @@ class Store:
         targets: Iterable[str] | None = None,
         since: str | None = None,
         latest: bool = False,
+        words: Mapping[str, str] | None = None,
     ) -> int:
         """Write results as JSON Lines, oldest first, then their logs. Returns the number of results.
 
         models, targets: only these; since: only results that started then or later (UTC, ISO 8601); latest: of every cell the
-        latest alone.
+        latest alone; words: what to write instead of some strings, such as this machine's paths. A result that is changed so is
+        another one to whoever imports it.
         """
         chosen = _only(tables.result, models, targets)
         if latest:
@@ -246,7 +248,7 @@ class Store:
             chosen.append(tables.result.c.moment >= records.moment(since))
         count = 0
         for line, is_record in self._lines(chosen, logs):
-            stream.write(line)
+            stream.write(_replaced(line, words or {}) if is_record else line)
             count += is_record
         return count
 
@@ -277,6 +279,14 @@ class Store:
                     if isinstance(entry, Log):
                         add_log(connection, entry)
         return Imported(new, total - new)
+
+
+def _replaced(line: bytes, words: Mapping[str, str]) -> bytes:
+    """A record with other words in its texts. The longest first: a folder may lie in another."""
+    for place in sorted(words, key=len, reverse=True):
+        quoted = json.dumps(place)[1:-1].encode()
+        line = line.replace(quoted, words[place].encode())
+    return line
 
 
 def _chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,17 @@ def test_a_damaged_archive_is_refused_and_nothing_of_it_kept(porting: Run, setti
     assert refused.code == 2
     assert "all.jsonl.xz" in refused.complaint()
     assert porting("results", "export", "--store", "other.db").out == ""
+
+
+def test_what_is_published_names_no_folder_of_this_machine(porting: Run, setting: Path, cache: Path) -> None:
+    (setting / "broken.py").write_text("def made():\n    raise ValueError(f'no weights in {__file__}')\n")
+    assert porting("check", "broken:made", "--on", ORT).code == 2
+    told, published = porting("results", "export").out, porting("results", "export", "--redact").out
+    assert f"no weights in {setting}/broken.py" in told
+    assert "no weights in ROOT/broken.py" in published
+    assert not [place for place in (str(setting), str(cache), str(Path.home()), sys.prefix) if f"{place}/" in published]
+    assert len(published.splitlines()) == 4, "no logs"
+    for name in ("published.jsonl.xz", "again.jsonl.xz"):
+        porting("results", "export", name, "--redact")
+    said = [porting("results", "import", name, "--store", "other.db").out for name in ("published.jsonl.xz", "again.jsonl.xz")]
+    assert said == ["4 new results, 0 known already\n", "0 new results, 4 known already\n"]
