@@ -246,6 +246,11 @@ class Placement:
     arithmetic: Optional[float] = None
     """Share of the multiply-adds that the target did, 0 to 1; None when the backend cannot tell."""
 
+    @property
+    def share(self) -> Optional[float]:
+        """The same, and all of it where no operator ran elsewhere."""
+        return 1.0 if self.arithmetic is None and self.target_ops and self.other_ops == 0 else self.arithmetic
+
 
 @dataclass(frozen=True)
 class Artifact:

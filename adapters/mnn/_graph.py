@@ -30,6 +30,23 @@ def _is_nan(node: onnx.NodeProto) -> Nodes:
     return _chain(node, [("Equal", (node.input[0], node.input[0])), ("Not", (0,))])
 
 
+def _less(node: onnx.NodeProto) -> Nodes:
+    """MNN's own is wrong for about a quarter of the elements, where there are more than a few."""
+    from onnx import helper
+
+    return [helper.make_node("Greater", [node.input[1], node.input[0]], list(node.output))]
+
+
+def _pool(node: onnx.NodeProto) -> Nodes:
+    """A window that does not say how it moves goes one element at a time; MNN takes it for none, and divides by it."""
+    from onnx import helper
+
+    said = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if "strides" not in said and "kernel_shape" in said:
+        node.attribute.append(helper.make_attribute("strides", [1] * len(said["kernel_shape"])))
+    return [node]
+
+
 def _gelu(node: onnx.NodeProto) -> Nodes:
     """GELU by the error function, or by tanh where its attribute says so."""
     from onnx import helper
@@ -96,6 +113,8 @@ WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
     "IsNaN": _is_nan,
     "Gelu": _gelu,
     "Conv": _conv,
+    "Less": _less,
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
     **dict.fromkeys(AROUND_SUM, _reduce),
 }
 """By operator, what writes it in other words."""

@@ -50,7 +50,7 @@ def _placement(result: Result) -> Iterator[str]:
         p = result.placement
         ran = "an unknown number of" if p.target_ops is None else p.target_ops
         other = f", {p.other_ops} elsewhere" if p.other_ops else ""
-        share = "" if p.arithmetic is None else f"; {p.arithmetic:.1%} of the arithmetic on the target"
+        share = "" if p.share is None else f"; {p.share:.1%} of the arithmetic on the target"
         yield f"  placement   {ran} operators on {p.device}{other}{share}"
         if p.detail:
             yield f"              {', '.join(f'{count} {name}' for name, count in p.detail.items())}"

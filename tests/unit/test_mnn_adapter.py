@@ -142,6 +142,29 @@ def test_a_convolution_along_one_axis_is_one_along_two(tmp_path: Path, attribute
     np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, values)[0], expected, rtol=1e-5, atol=1e-5)
 
 
+def test_less_is_greater_the_other_way_round(tmp_path: Path) -> None:
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in "xy"]
+    found = [helper.make_tensor_value_info("z", TensorProto.BOOL, [None])]
+    graph = helper.make_graph([helper.make_node("Less", ["x", "y"], ["z"])], "g", sides, found)
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    respell(path)
+    assert [node.op_type for node in onnx.load(path).graph.node] == ["Greater"]
+    x, y = np.random.default_rng(0).integers(0, 3, (2, 64)).astype(np.float32)
+    (z,) = ReferenceEvaluator(str(path)).run(None, {"x": x, "y": y})
+    assert np.array_equal(z, x < y)
+
+
+@pytest.mark.parametrize("operator", ["AveragePool", "LpPool", "MaxPool"])
+@pytest.mark.parametrize("given", [{}, {"strides": [2, 3]}])
+def test_a_pool_says_how_it_moves(tmp_path: Path, operator: str, given: dict[str, list[int]]) -> None:
+    path = write_model(tmp_path, operator, kernel_shape=[2, 2], **given)
+    respell(path)
+    (node,) = onnx.load(path).graph.node
+    (strides,) = (list(attribute.ints) for attribute in node.attribute if attribute.name == "strides")
+    assert strides == given.get("strides", [1, 1])
+
+
 def test_other_operators_stay(tmp_path: Path) -> None:
     path = write_model(tmp_path, "Relu")
     before = onnx.load(str(path))

@@ -475,6 +475,8 @@ def test_a_cell_tells_what_ran_where_and_which_share_of_the_arithmetic() -> None
     text = explain.text_of(dataclasses.replace(next(iter(sample.plausible().results())), placement=placement), 1)
     assert "9 operators on npu, 3 elsewhere; 87.5% of the arithmetic on the target" in text
     assert "9 npu, 3 cpu" in text
+    whole = dataclasses.replace(next(iter(sample.plausible().results())), placement=Placement(9, 0, "npu"))
+    assert "9 operators on npu; 100.0% of the arithmetic on the target" in explain.text_of(whole, 1)
 
 
 def test_a_backend_that_cannot_tell_is_quoted_so() -> None:

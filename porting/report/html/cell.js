@@ -173,13 +173,16 @@ const CellPage = (() => {
     return block("placement", Parts.facts([
       [t("placement.target"), numberOr(place.target_ops)],
       [t("placement.other"), numberOr(place.other_ops)],
-      ...(typeof place.arithmetic === "number" ? [[t("placement.arithmetic"), `${(100 * place.arithmetic).toFixed(1)} %`]] : []),
+      ...(typeof share(place) === "number" ? [[t("placement.arithmetic"), `${(100 * share(place)).toFixed(1)} %`]] : []),
       [t("placement.device"), place.device],
       ...detail,
       [t("route"), route?.join(" → ")],
       ...(attempts ?? []).map((attempt) => [t("attempt"), attempt]),
     ]));
   }
+
+  /** All of the arithmetic where no operator ran elsewhere. */
+  const share = (place) => (place.target_ops && place.other_ops === 0 ? place.arithmetic ?? 1 : place.arithmetic);
 
   const numberOr = (value) => (value === null || value === undefined ? t("placement.unknown") : integer(value));
 
