@@ -68,6 +68,8 @@ class OnnxSessionAdapter(Adapter):
     """Import name of the runtime."""
     providers: ClassVar[Mapping[str, Provider]]
     """By device."""
+    lists_kernels: ClassVar[bool] = True
+    """Whether it can be asked for its kernels, and lives."""
     _has_memory_of_its_own = False
 
     def probe(self) -> Probe:
@@ -125,7 +127,7 @@ class OnnxSessionAdapter(Adapter):
         """Whether the operator that `message` says is not implemented has a kernel, so that only this dtype lacks one."""
         match = re.search(r"Could not find an implementation for (\w+)\(", message)
         state = importlib.import_module(f"{self.module}.capi.onnxruntime_pybind11_state")
-        if match is None or not hasattr(state, "get_all_opkernel_def"):
+        if match is None or not self.lists_kernels or not hasattr(state, "get_all_opkernel_def"):
             return False
         return any(kernel.op_name == match[1] for kernel in state.get_all_opkernel_def())
 

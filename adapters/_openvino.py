@@ -11,6 +11,7 @@ from ._causes import Rule
 RULES: Tuple[Rule, ...] = (
     (r"No conversion rule found|[Uu]nsupported operation", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"rank has to be known|with dynamic rank|type dynamic", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
+    (r"does not support the following ONNX operations|Unsupported value of attribute", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"OpConversionFailure", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"[Uu]nsupported (element|data|input|output)? ?(type|precision)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"is not registered in the OpenVINO|Cannot load library", Outcome.UNAVAILABLE, Cause.MISSING_DEVICE),

@@ -55,6 +55,7 @@ class OnnxRuntimeOpenVinoAdapter(OnnxSessionAdapter):
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
     distributions = ("onnxruntime-openvino", "onnx")
     install_hint = "porting env create onnxruntime_openvino"
+    lists_kernels = False
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> OnnxSession:
         try:

@@ -41,6 +41,7 @@ from porting.verdict import Finding
 CHUNK_SECONDS = 15.0
 """A process begins no further case after this long, so that what it has done is recorded and progress is seen."""
 FOLDED = "the answer is right, and nothing ran for it: the stack worked it out while it compiled, or passed an input on"
+ELSEWHERE = "the answer is right, but the target has no part in it: the stack ran the operator elsewhere"
 ANSWERS = "answers.jsonl"
 
 Recorded: TypeAlias = tuple[Result, bytes | None]
@@ -146,8 +147,9 @@ class ChunkRun:
         placement = from_json(Placement, answer["placement"])
         if said.outcome is Outcome.SKIPPED:
             return Finding(Stage.COMPARE, Outcome.SKIPPED, None, said.message), said
-        if said.outcome is Outcome.PASS and placement.target_ops == 0 and not placement.other_ops:
-            return Finding(Stage.COMPARE, Outcome.DEGRADED, Cause.NOTHING_EXECUTED, FOLDED), said
+        if said.outcome is Outcome.PASS and placement.target_ops == 0:
+            outcome = (Outcome.UNSUPPORTED, Cause.FALLBACK) if placement.other_ops else (Outcome.DEGRADED, Cause.NOTHING_EXECUTED)
+            return Finding(Stage.COMPARE, *outcome, ELSEWHERE if placement.other_ops else FOLDED), said
         return verdict.of_comparison(said, placement, self._adapter.minimum_target_share, asked, effective), said
 
 

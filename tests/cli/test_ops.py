@@ -31,7 +31,7 @@ FAULTS = {
     "empty": ("compare", "mismatch", "output_structure"),
     "dtype": ("compare", "mismatch", "output_structure"),
     "shape": ("compare", "mismatch", "output_structure"),
-    "fallback": ("compare", "fail", "nothing_executed"),
+    "fallback": ("compare", "unsupported", "fallback"),
     "cannot_tell": ("compare", "fail", "nothing_executed"),
     "partial": ("compare", "degraded", "fallback"),
     "convert_abort": ("convert", "fail", "crash"),
