@@ -17,17 +17,20 @@ def respell(model: Path) -> None:
     import onnx
 
     whole = onnx.load(str(model), load_external_data=False)
+    opset = max((entry.version for entry in whole.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     nodes: Nodes = []
     for node in whole.graph.node:
-        nodes += WORDS[node.op_type](node) if node.op_type in WORDS and not node.domain else [node]
+        meant = node.op_type in WORDS and not node.domain and opset >= SINCE.get(node.op_type, 0)
+        nodes += WORDS[node.op_type](node) if meant else [node]
     del whole.graph.node[:]
     whole.graph.node.extend(nodes)
     onnx.save(whole, str(model))
 
 
 def _is_nan(node: onnx.NodeProto) -> Nodes:
-    """Only what is no number differs from itself."""
-    return _chain(node, [("Equal", (node.input[0], node.input[0])), ("Not", (0,))])
+    """Only what is no number is on neither side of 0. It does not differ from itself, as MNN has it."""
+    x = node.input[0]
+    return _chain(node, [("GreaterOrEqual", (x, 0.0)), ("LessOrEqual", (x, 0.0)), ("Or", (0, 1)), ("Not", (2,))])
 
 
 def _less(node: onnx.NodeProto) -> Nodes:
@@ -35,6 +38,15 @@ def _less(node: onnx.NodeProto) -> Nodes:
     from onnx import helper
 
     return [helper.make_node("Greater", [node.input[1], node.input[0]], list(node.output))]
+
+
+def _log_softmax(node: onnx.NodeProto) -> Nodes:
+    """One that does not name its axis runs along the last; MNN's converter crashes."""
+    from onnx import helper
+
+    if not node.attribute:
+        node.attribute.append(helper.make_attribute("axis", -1))
+    return [node]
 
 
 def _pool(node: onnx.NodeProto) -> Nodes:
@@ -114,10 +126,14 @@ WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
     "Gelu": _gelu,
     "Conv": _conv,
     "Less": _less,
+    "LogSoftmax": _log_softmax,
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
     **dict.fromkeys(AROUND_SUM, _reduce),
 }
 """By operator, what writes it in other words."""
+
+SINCE = {"LogSoftmax": 13}
+"""By operator, the opset from which on it means what is written for it."""
 
 Step = Tuple[str, Sequence[object]]
 """An operator and what it takes: a tensor by name, the result of an earlier step by its number, a number of its own."""
