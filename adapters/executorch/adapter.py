@@ -29,7 +29,7 @@ ETHOS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u85-256")
 RULES: Tuple[Rule, ...] = (
     (r"^(NothingDelegated|MissingKernel)\b", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Missing out variants|is not Aten Canonical", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"^FixedAxis\b|ConstraintViolation|Constraints violated", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
+    (r"^(FixedAxis|EmptyTensor)\b|ConstraintViolation|Constraints violated", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
     (r"resize a (bounded|static) tensor|Error resizing tensor", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
     (r"in operator [\w:.]+.*Check failed", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),  # a kernel refuses its arguments
     (r"error 0x(21|25)\b", Outcome.FAIL, Cause.HOST_OOM),

@@ -31,6 +31,10 @@ CODES = {
 """The runtime's error codes, as executorch/runtime/core/error.h has them; its messages have the number only."""
 
 
+class EmptyTensor(RuntimeError):
+    """An input has no elements, of which ExecuTorch 1.5.1 ends the process."""
+
+
 class ExecuTorchSession:
     """A loaded program; values go by position."""
 
@@ -44,6 +48,9 @@ class ExecuTorchSession:
         self._observed: Optional[events.Run] = None
 
     def run(self, inputs: Arrays) -> Arrays:
+        empty = [spec.name for spec in self._artifact.inputs if not inputs[spec.name].size]
+        if empty:
+            raise EmptyTensor(f"{', '.join(empty)} has no elements, of which ExecuTorch ends the process")
         self._last = programs.ordered_inputs(inputs, self._artifact)
         with overheard() as said:
             try:
