@@ -56,6 +56,26 @@ def view_as_reshape(program: Any) -> None:
     program.graph_module.recompile()
 
 
+def rehearse() -> None:
+    """Save and load one linear layer: what the first program costs every process. Starts no thread."""
+    import contextlib
+    import io
+
+    import torch
+
+    with contextlib.suppress(ImportError):
+        import tqdm
+
+        tqdm.tqdm.monitor_interval = 0  # decomposing shows a bar, whose thread would not survive a fork
+    torch.set_num_threads(1)
+    file = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(torch.nn.Linear(2, 2).eval(), (torch.ones(3, 2),)), file)
+        file.seek(0)
+        torch.export.load(file).run_decompositions().module()
+
+
 def to_tensor(array: Array) -> torch.Tensor:
     """Copy an array of any layout and dtype, bfloat16 included, to a tensor in host memory."""
     import numpy as np

@@ -22,7 +22,9 @@ from porting.errors import EnvironmentMissing
 from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
-WORKER_MODULES = ("_version", "types", "adapter", "tensors", "worker", "operators/__init__", "operators/job")
+WORKER_MODULES = (
+    "_version", "types", "adapter", "tensors", "worker", "forkserver", "warm", "operators/__init__", "operators/job",
+)  # fmt: skip
 SUITE_MODULES = (
     "conformance/__init__", "conformance/fresh", "conformance/kit", "conformance/models", "deploy/__init__", "deploy/run",
 )  # fmt: skip
@@ -34,8 +36,13 @@ class Interpreter:
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Set on top of the job's environment; PYTHONPATH leads to the worker's code."""
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether a warm server of its own may fork its jobs: those of a container would have process ids of their own."""
+        return len(self.command) == 1
 
 
 def interpreter_for(adapter: str, environments: Mapping[str, Mapping[str, Any]], workspace: Workspace) -> Interpreter | None:

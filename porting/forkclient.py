@@ -8,9 +8,9 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -71,17 +71,26 @@ class Process:
 class Server:
     """A porting.forkserver process."""
 
-    def __init__(self, environment: Mapping[str, str], imports: Sequence[str], folder: Path) -> None:
-        """Start it. environment: all of its variables. imports: modules it imports first. folder: for its log."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        imports: Sequence[str],
+        folder: Path,
+        cwd: Path | None = None,
+    ) -> None:
+        """Start it. command: an interpreter. environment: all of its variables; PYTHONPATH leads to our code. imports: modules
+        it imports first. folder: for its log. cwd: where it runs, whose modules then go before all others; here by default."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / "server.log"
+        self._log = folder / f"server-{uuid.uuid4().hex[:8]}.log"
         with open(self._log, "wb") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "porting.forkserver", *imports],
+                [*command, "-m", "porting.forkserver", *imports],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                env=dict(environment),
+                cwd=cwd,
                 start_new_session=True,
             )
         self._queues: dict[str, queue.Queue[dict[str, Any]]] = {}

@@ -121,8 +121,11 @@ class Jobs:
             self.runner.preload("porting.warm", "rehearse")
         if source:
             self.runner.preload("porting.sources", "warm", source)
-        if adapter and self.interpreter(adapter.name) is None:
-            self.runner.preload("porting.warm", "warm_adapter", registry.module_of(adapter.name))
+        if adapter:
+            interpreter = self.interpreter(adapter.name)
+            if interpreter is None or interpreter.can_fork:
+                place = registry.module_of(adapter.name)
+                self.runner.preload("porting.warm", "warm_adapter", place, interpreter=interpreter)
 
     def run(self, payload: Json, trail: Trail, adapter: str = "", limits: Limits | None = None) -> JobEnd:
         """Run one job, of an adapter in its interpreter, and note what it cost. limits: instead of the run's own. Raises

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -80,9 +81,10 @@ class JobEnd:
 
 
 class Runner:
-    """Starts jobs through a warm server: forked from it in the base environment, fresh processes in other interpreters.
+    """Starts jobs through warm servers: forked from the one of the base environment, or from the one of another interpreter where
+    something was preloaded there; else fresh processes of that interpreter.
 
-    The server is the one parent of all jobs and ends them, and whatever they started, when it is closed or loses us.
+    A server is the parent of its jobs and ends them, and whatever they started, when it is closed or loses us.
     """
 
     def __init__(
@@ -93,11 +95,12 @@ class Runner:
         self._limits = limits
         self._environment = job_environment(threads) | {SHARED_FOLDER: str(shared or jobs.parent / "shared")}
         self._imports = tuple(imports)
-        self._preloaded: list[tuple[str, ...]] = []
-        self._server: Server | None = None
+        self._preloaded: dict[Interpreter | None, list[tuple[str, ...]]] = {}
+        self._servers: dict[Interpreter | None, Server] = {}
+        """By interpreter; ours is None."""
         self._last_words = b""
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock, self._preloading = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> Runner:
         return self
@@ -106,13 +109,14 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """End the server and every job it forked."""
+        """End the servers and every job they forked."""
         self._closed = True
         with self._lock:
-            self._end_server()
+            for interpreter in list(self._servers):
+                self._end_server(interpreter)
 
     def run(self, payload: Json, interpreter: Interpreter | None = None, limits: Limits | None = None) -> JobEnd:
-        """Run one job to its end. payload: what porting.worker reads, with `kind`. interpreter: None forks from the server."""
+        """Run one job to its end. payload: what porting.worker reads, with `kind`. interpreter: None is our own."""
         identifier = uuid.uuid4().hex
         folder = self._folder / identifier
         with disk_errors(folder):
@@ -127,49 +131,64 @@ class Runner:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def preload(self, module: str, function: str, *arguments: str) -> None:
-        """Let the server call a function that imports what the jobs to come need; once."""
-        if (module, function, *arguments) in self._preloaded:
-            return
-        self._preloaded.append((module, function, *arguments))
-        with contextlib.suppress(ServerLost):  # the next job starts another one, which is told all of it again
-            self._warm().send({"preload": [module, function, *arguments]})
+    def preload(self, module: str, function: str, *arguments: str, interpreter: Interpreter | None = None) -> None:
+        """Let a server call a function that imports what the jobs to come need; once. interpreter: jobs there are forked from a
+        server of its own from then on."""
+        call, calls = (module, function, *arguments), self._preloaded.setdefault(interpreter, [])
+        with self._preloading:
+            if call in calls:
+                return
+            with contextlib.suppress(ServerLost):  # the next job starts another one, which is told all of it
+                self._warm(interpreter).send({"preload": list(call)})
+            calls.append(call)  # now: a server that has just been started was told what was there
 
     def _start(self, identifier: str, folder: Path, interpreter: Interpreter | None) -> Process | None:
-        environment = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
-        command: tuple[str, ...] = ()
-        if interpreter is not None:
-            command = (*interpreter.command, "-m", "porting.worker", str(folder))
-            environment = {**self._environment, **environment, **interpreter.environment}
-        for _ in range(2):  # a server that was killed is started again, once
+        own = {"TMPDIR": str(folder / "tmp"), JOB_VARIABLE: identifier}
+        if interpreter is None or interpreter in self._preloaded:
+            for _ in range(2):  # a server that was killed is started again, once
+                with contextlib.suppress(ServerLost):
+                    return self._warm(interpreter).start(identifier, folder, own)
+        if interpreter is None:
+            return None
+        command = (*interpreter.command, "-m", "porting.worker", str(folder))
+        environment = {**self._environment, **own, **interpreter.environment}
+        for _ in range(2):
             with contextlib.suppress(ServerLost):
-                return self._warm().start(identifier, folder, environment, command)
+                return self._warm(None).start(identifier, folder, environment, command)
         return None
 
-    def _warm(self) -> Server:
+    def _warm(self, interpreter: Interpreter | None) -> Server:
+        """The server of an interpreter, of our own for None. Raises ServerLost."""
         with self._lock:
             if self._closed:
                 raise ServerLost
-            if self._server and not self._server.alive():
-                self._end_server()
-            if self._server is None:
-                self._server = Server(self._environment, self._imports, self._folder)
-                for call in self._preloaded:
-                    self._server.send({"preload": list(call)})
-            return self._server
+            server = self._servers.get(interpreter)
+            if server and not server.alive():
+                self._end_server(interpreter)
+            if interpreter not in self._servers:
+                self._servers[interpreter] = self._new_server(interpreter)
+                for call in self._preloaded.get(interpreter, ()):
+                    self._servers[interpreter].send({"preload": list(call)})
+            return self._servers[interpreter]
+
+    def _new_server(self, interpreter: Interpreter | None) -> Server:
+        if interpreter:
+            program = shutil.which(interpreter.command[0]) or interpreter.command[0]
+            variables = {**self._environment, **interpreter.environment}
+            return Server((os.path.abspath(program),), variables, ("numpy",), self._folder, self._folder)
+        paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        return Server((sys.executable,), {**self._environment, **paths}, self._imports, self._folder)
 
     def _epitaph(self) -> bytes:
         """What the last server that died said."""
         with self._lock:
-            if self._server and not self._server.alive():
-                self._end_server()
+            for interpreter in [one for one, server in self._servers.items() if not server.alive()]:
+                self._end_server(interpreter)
             return self._last_words
 
-    def _end_server(self) -> None:
-        """With the lock held: a thread that finds the server dead must not end the one that another has started since."""
-        if self._server:
-            self._last_words = self._server.close()
-            self._server = None
+    def _end_server(self, interpreter: Interpreter | None) -> None:
+        """With the lock held: a thread that finds a server dead must not end the one that another has started since."""
+        self._last_words = self._servers.pop(interpreter).close()
 
 
 def job_environment(threads: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Precision, Target
 
 from .._causes import Meaning, Rule, first_match, nothing_here, one_line
+from .._torch_program import rehearse
 from . import lowering
 from .delegates import PORTABLE, delegate
 from .quiet import quietly, runtime
@@ -62,7 +63,11 @@ class ExecuTorchAdapter(Adapter):
     @classmethod
     def warm(cls) -> None:
         with quietly():
+            import executorch.devtools.etdump.serialize
+            import executorch.runtime  # noqa: F401
             from executorch.exir import to_edge_transform_and_lower  # noqa: F401
+
+            rehearse()
 
     def probe(self) -> Probe:
         try:

@@ -67,6 +67,11 @@ class IreeAdapter(Adapter):
         cpu = DeviceState(here, "" if here else "this build of IREE has no CPU driver", None if here else Cause.MISSING_DEVICE)
         return Probe({**dict.fromkeys(self.devices, DeviceState(True)), "cpu": cpu}, {"iree": VERSION})
 
+    @classmethod
+    def warm(cls) -> None:
+        import iree.compiler.tools.import_onnx.__main__
+        import iree.runtime  # noqa: F401
+
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         work = Path(os.environ.get("TMPDIR") or folder)
         source, statistics = work / "model.mlir", work / "statistics.json"

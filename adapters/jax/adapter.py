@@ -17,6 +17,7 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precisi
 
 from .._causes import Meaning, Rule, first_match, nothing_here
 from .._outputs import by_position
+from .._torch_program import rehearse
 
 if TYPE_CHECKING:
     import numpy
@@ -58,6 +59,11 @@ class JaxAdapter(Adapter):
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
             return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, versions)
+
+    @classmethod
+    def warm(cls) -> None:
+        import_jax()
+        rehearse()
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         del target  # there is one

@@ -59,6 +59,14 @@ class LiteRtAdapter(Adapter):
             return nothing_here(self, error)
         return Probe({"cpu": DeviceState(True)}, versions)
 
+    @classmethod
+    def warm(cls) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import ai_edge_litert.interpreter  # noqa: F401
+            import litert_torch  # noqa: F401
+        programs.rehearse()
+
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         del target  # there is one
         artifact = Artifact((FILE,), form.inputs, form.outputs)

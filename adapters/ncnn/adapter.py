@@ -101,6 +101,12 @@ class NcnnAdapter(Adapter):
         options = {"blobs": dict(network.dtypes), "batch": dict(network.batch)}
         return Artifact((PARAM, WEIGHTS), form.inputs, form.outputs, options)
 
+    @classmethod
+    def warm(cls) -> None:
+        import ncnn  # noqa: F401
+
+        programs.rehearse()
+
     def load(self, artifact: Artifact, target: Target, folder: Path) -> NcnnSession:
         return NcnnSession(artifact, target.precision, folder)
 

@@ -16,7 +16,7 @@ from porting.types import Artifact, Cause, Evidence, Placement, Precision, Targe
 
 from .._causes import Meaning, first_match, nothing_here, one_line
 from .._outputs import by_position
-from .._torch_program import PRECISIONS
+from .._torch_program import PRECISIONS, rehearse
 from . import compiler, cubin, frontend
 from .chips import CHIPS
 
@@ -57,6 +57,12 @@ class TvmAdapter(Adapter):
         states.update(dict.fromkeys(("cpu", "c"), _compiler_state()))
         states.update(dict.fromkeys([name for name, chip in CHIPS.items() if chip.kind == "cuda"], _nvrtc_state()))
         return Probe(states, versions)
+
+    @classmethod
+    def warm(cls) -> None:
+        import tvm.relax.frontend.torch  # noqa: F401
+
+        rehearse()
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         with compiler.readable_errors():

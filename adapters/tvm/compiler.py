@@ -30,6 +30,7 @@ KERNEL: Mapping[str, str] = {
 """How a kernel begins in the source that TVM generates for a kind of GPU."""
 
 RULES: Tuple[Rule, ...] = (
+    (r"[Nn]ot supported yet", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Unsupported function types?|CodeGenVM cannot emit|IndexPut requires", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Unsupported (data ?type|dtype)|in the function has dtype", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_DTYPE),
     (r"only supports Tensor that has ShapeExpr shape|to have known shape", Outcome.UNSUPPORTED, Cause.SHAPE_INFERENCE),
