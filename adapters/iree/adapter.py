@@ -79,7 +79,7 @@ class IreeAdapter(Adapter):
             compiler.import_onnx(form, source, folder / WEIGHTS)
         else:
             program.import_program(form.path, source)
-        compiler.compile_module(source, form.kind, folder / MODULE, target, statistics)
+        compiler.compile_module(form, source, folder / MODULE, target, statistics)
         placement = compiler.placement(statistics.read_text(), target.device)
         source.unlink()
         statistics.unlink()

@@ -26,11 +26,11 @@ KINDS: Mapping[str, Tuple[str, str]] = {
 }
 """IREE's name of a kind of device, of the compiler's flag and of the runtime's driver, and the flag that takes the chip."""
 
-CPU = (
-    "--iree-hal-local-target-device-backends=llvm-cpu",
-    "--iree-llvmcpu-target-cpu=host",
-    "--iree-input-demote-f64-to-f32=false",  # or float64 is computed in float32, and an output is half as long as declared
-)
+CPU = ("--iree-hal-local-target-device-backends=llvm-cpu", "--iree-llvmcpu-target-cpu=host")
+
+FLOAT64 = "--iree-input-demote-f64-to-f32=false"
+"""For models that take or return float64, which otherwise becomes float32, and an output half as long as declared. Not for
+others: the CPU's code is linked without cos, sin and the like of float64."""
 
 RULES: Tuple[Rule, ...] = (
     (r"error code: -(6|7|8|11)\b|PLEASE submit a bug report", Outcome.FAIL, Cause.CRASH),
@@ -73,13 +73,15 @@ INPUT = {"onnx": "onnx", "pt2": "torch"}
 """What the compiler calls the dialect that a kind of form was imported as."""
 
 
-def compile_module(source: Path, kind: str, module: Path, target: Target, statistics: Path) -> None:
-    """MLIR of a kind of form to native code for a target. Raises CompileError."""
+def compile_module(form: ExportedForm, source: Path, module: Path, target: Target, statistics: Path) -> None:
+    """MLIR of a form to native code for a target. Raises CompileError."""
     from iree.compiler.tools import CompilerToolError, compile_file
 
     counting = ["--iree-scheduling-dump-statistics-format=json", f"--iree-scheduling-dump-statistics-file={statistics}"]
+    wide = [FLOAT64] if any(spec.dtype == "float64" for spec in (*form.inputs, *form.outputs)) else []
+    arguments = [*flags(target.device), *wide, *counting]
     try:
-        compile_file(str(source), output_file=str(module), input_type=INPUT[kind], extra_args=[*flags(target.device), *counting])
+        compile_file(str(source), output_file=str(module), input_type=INPUT[form.kind], extra_args=arguments)
     except CompilerToolError as error:
         print(error, file=sys.stderr)  # whole, for the log
         raise CompileError(diagnosis(str(error))) from None  # or the pages would be what a person reads

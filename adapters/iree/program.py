@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
+from typing import Any
 
 from .._causes import one_line
 from .._torch_program import view_as_reshape
@@ -34,9 +35,24 @@ def import_program(path: Path, source: Path) -> None:
             table.update(torch._decomp.get_decompositions([torch.ops.aten.gelu]))  # or IREE's own, see graph._gelu
             program = torch.export.load(str(path))
             view_as_reshape(program)
-            aot.export(program.run_decompositions(table)).save_mlir(str(source))
+            decomposed = program.run_decompositions(table)
+            without_strides(decomposed)
+            aot.export(decomposed).save_mlir(str(source))
     except (MemoryError, OSError):
         raise  # of this machine, not of the program
     except Exception as error:  # noqa: BLE001 -- torch's passes and turbine's importer raise anything
         traceback.print_exc(file=sys.stderr)
         raise ImportFailed(one_line(error)) from None
+
+
+def without_strides(program: Any) -> None:
+    """Let strides that only say how a contiguous tensor lies be views again. torch 2.13 decomposes group normalisation to them,
+    and the importer refuses those of dynamic sizes."""
+    import torch
+
+    for node in program.graph.nodes:
+        if node.target is not torch.ops.aten.as_strided.default or len(node.args) > 3:
+            continue
+        if node.args[0].meta["val"].is_contiguous() and node.meta["val"].is_contiguous():
+            node.target, node.args = torch.ops.aten.view.default, node.args[:2]
+    program.graph_module.recompile()
