@@ -17,7 +17,7 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precisi
 
 from .._causes import Meaning, Rule, first_match, nothing_here
 from .._outputs import by_position
-from .._torch_program import rehearse
+from .._torch_program import rehearse, view_as_reshape
 
 if TYPE_CHECKING:
     import numpy
@@ -132,19 +132,9 @@ def to_jax(path: Path) -> Tuple[List[Array], Callable[..., Any]]:
 
     exporter = import_torchax()
     program = torch.export.load(str(path))
-    forget_strides(program.graph_module)
+    view_as_reshape(program)  # JAX has no strides
     _, states, function = exporter.exported_program_to_jax(program, export_raw=True)
     return [state.detach().numpy() for state in states], function
-
-
-def forget_strides(module: Any) -> None:
-    """Turn views into reshapes: JAX has no strides, and torch's decompositions change some, so that a view would be refused."""
-    import torch
-
-    for node in module.graph.nodes:
-        if node.target is torch.ops.aten.view.default:
-            node.target = torch.ops.aten.reshape.default
-    module.recompile()
 
 
 def described(specs: Sequence[TensorSpec]) -> Tuple[Any, ...]:

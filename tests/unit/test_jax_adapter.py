@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from porting.adapters.jax.adapter import JaxAdapter, forget_strides, operation_counts, product_precision
+from porting.adapters._torch_program import view_as_reshape
+from porting.adapters.jax.adapter import JaxAdapter, operation_counts, product_precision
 
 from porting.types import Cause, Outcome, Precision
 
@@ -48,7 +49,7 @@ def test_views_become_reshapes_which_need_no_strides() -> None:
             return x.view(6) + 1
 
     program = torch.export.export(View(), (torch.ones(2, 3),))
-    forget_strides(program.graph_module)
+    view_as_reshape(program)
     called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     assert called == ["aten.reshape.default", "aten.add.Tensor"]
 
