@@ -53,7 +53,7 @@ def test_the_exit_status_tells_failure_from_what_was_not_there(porting: Run, tar
 
 
 def test_a_fault_of_ours_ends_its_cell_and_not_the_run(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from porting import cell
+    from porting import attempt
     from porting.compare import judge
 
     def faulty(actual: dict[str, dict[str, object]], *rest: object) -> object:
@@ -61,7 +61,7 @@ def test_a_fault_of_ours_ends_its_cell_and_not_the_run(porting: Run, monkeypatch
             raise KeyError("pooled")
         return judge(actual, *rest)
 
-    monkeypatch.setattr(cell, "judge", faulty)
+    monkeypatch.setattr(attempt, "judge", faulty)
     ended = porting("check", MODEL, "--on", "faulty:drop:fp32,faulty:sign:fp32", "--format", "json")
     dropped, sign = ended.json()
     assert (dropped["outcome"], dropped["cause"]) == ("fail", "harness")
