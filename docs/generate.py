@@ -129,10 +129,9 @@ def _pinned(adapter: Any) -> Iterator[str]:
     """The backend's own packages as its environment pins them, `iree-base-compiler 3.13.0`."""
     from porting import registry
 
-    lines = registry.requirements(adapter.name).read_text().splitlines()
+    pins = registry.recipe(adapter.name).pins
     for distribution in adapter.distributions:
-        pins = [line.partition(";")[0].strip() for line in lines if line.startswith(f"{distribution}==")]
-        yield pins[0].replace("==", " ") if pins else distribution
+        yield f"{distribution} {pins[distribution]}" if distribution in pins else distribution
 
 
 def _devices(adapter: Any) -> Iterator[tuple[str, str, str, str]]:

@@ -105,7 +105,7 @@ class Attempt:
             raise Stop(verdict.of_failure(form.failure))
         limit = self.need.opset
         if limit and form.opset and form.opset > limit:
-            message = f"the model was exported with opset {form.opset}; {self.cell.adapter.name} reads at most {limit}"
+            message = f"the model has opset {form.opset}; {self.cell.adapter.name} reads at most {limit}"
             raise Stop(Finding(Stage.EXPORT, Outcome.UNSUPPORTED, Cause.OPSET, message))
         return form
 

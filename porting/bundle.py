@@ -73,21 +73,24 @@ class FormKey:
     kind: str
     precision: Precision
     dynamic: bool
+    opset: int | None = None
+    """Highest ONNX opset that serves; None leaves it to the exporter."""
 
     def __str__(self) -> str:
-        return f"{self.kind}-{self.precision.value}-{'dynamic' if self.dynamic else 'static'}"
+        words = [self.kind, self.precision.value, "dynamic" if self.dynamic else "static"]
+        return "-".join(words if self.opset is None else [*words, f"opset{self.opset}"])
 
     @classmethod
     def parse(cls, text: str) -> FormKey:
-        kind, precision, shape = text.split("-")
-        return cls(kind, Precision(precision), shape == "dynamic")
+        kind, precision, shape, *opset = text.split("-")
+        return cls(kind, Precision(precision), shape == "dynamic", int(opset[0].removeprefix("opset")) if opset else None)
 
     @classmethod
     def of(cls, need: FormNeed, target: Target) -> FormKey:
         """The form an adapter's need means for `target`."""
         asked = Precision.FP32 if target.precision is Precision.INT8 else target.precision  # quantised by the adapter
         precision = asked if need.at_target_precision else Precision.FP32
-        return cls(need.kind, precision, need.dynamic)
+        return cls(need.kind, precision, need.dynamic, need.opset)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porting import venvs
+from porting import recipe, venvs
 from porting.errors import EnvironmentMissing
 from porting.workspace import Workspace, disk_errors
 
@@ -70,7 +70,7 @@ def command_of(adapter: str, entry: Mapping[str, Any], workspace: Workspace) -> 
     """
     named = tuple(entry.get("command") or ())
     python = entry.get("python", "")
-    if named or (python and not venvs.is_version(python)):
+    if named or (python and not recipe.is_version(python)):
         return named or (python,)
     venv = venvs.find(workspace, adapter)
     if venv and (not python or venv.python.startswith(f"{python}.")):

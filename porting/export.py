@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 INLINE_BYTES = 4096
 """Initialisers up to this size stay inside the ONNX file."""
 OPSET = 18
-"""Of the TorchScript exporter: the newest that its tables fully cover. The dynamo exporter writes its own default."""
+"""The newest that the TorchScript exporter's tables fully cover, and the oldest that the dynamo exporter writes; without being
+asked, that one writes its own default."""
 REFUSED_AXIS = re.compile(r"\[(\d+)\]\.(?:size\(\)|shape)\[(\d+)\]")
 REFUSAL = re.compile(r"specialized it to be a constant|inferred a static shape")
 RETRIES = 4
@@ -57,7 +58,13 @@ ONNX_ROUTES = (
     Route("dynamo", "none"),
     Route("torchscript", "none"),
 )
+OLD_ONNX_ROUTES = tuple(sorted(ONNX_ROUTES, key=lambda route: route.exporter == "dynamo"))
+"""For opsets that the dynamo exporter cannot write, though a model may come out without what is new in it."""
 PT2_ROUTES = (Route("dynamo", "all"), Route("dynamo", "batch"), Route("dynamo", "none"))
+
+
+class OpsetError(RuntimeError):
+    """The exporter wrote a newer opset than it was asked for."""
 
 
 @dataclass
@@ -80,7 +87,7 @@ class Exporter:
 
     def export(self, key: FormKey) -> FormRecord:
         """Export along the first route that works. Raises the first route's error when none does."""
-        routes = [r for r in (ONNX_ROUTES if key.kind == "onnx" else PT2_ROUTES) if key.dynamic or r.axes == "none"]
+        routes = [route for route in _routes(key) if key.dynamic or route.axes == "none"]
         write = self._write_onnx if key.kind == "onnx" else self._write_pt2
         attempts: list[str] = []
         first: Exception | None = None
@@ -159,21 +166,23 @@ class Exporter:
 
     def _write_onnx(self, key: FormKey, route: Route, wanted: frozenset[str]) -> FormRecord:
         if route.exporter == "dynamo":
-            model, kept = self._onnx_dynamo(wanted)
+            model, kept = self._onnx_dynamo(wanted, key.opset)
             capture = "capture:non-strict"
         else:
-            model, kept = self._onnx_torchscript(wanted), wanted
+            model, kept = self._onnx_torchscript(wanted, key.opset), wanted
             capture = "capture:torchscript"
+        opset = int(model.opset_imports[""])
+        if key.opset and opset > key.opset:
+            raise OpsetError(f"the exporter wrote opset {opset} where {key.opset} was asked for")
         self._name_axes(model, kept)
         path = f"{key}.onnx"
         save_onnx(model, self.folder / path, weights_in(self.folder / WEIGHTS, self.flat))
-        opset = int(model.opset_imports[""])
         record_inputs = tuple(_value_spec(v) for v in model.graph.inputs)
         record_outputs = tuple(_value_spec(v) for v in model.graph.outputs)
         route_names = (capture, f"onnx:{route}:{opset}")
         return FormRecord(str(key), path, record_inputs, record_outputs, opset, route_names, _sorted(kept))
 
-    def _onnx_dynamo(self, wanted: frozenset[str]) -> tuple[onnx_ir.Model, frozenset[str]]:
+    def _onnx_dynamo(self, wanted: frozenset[str], opset: int | None) -> tuple[onnx_ir.Model, frozenset[str]]:
         import torch
 
         program, kept = self._capture(wanted)
@@ -182,13 +191,14 @@ class Exporter:
             (),
             dynamo=True,
             verbose=False,
+            opset_version=opset and max(opset, OPSET),
             input_names=[spec.name for spec in self.inputs],
             output_names=[spec.name for spec in self.outputs],
         )
         assert exported is not None
         return exported.model, kept
 
-    def _onnx_torchscript(self, wanted: frozenset[str]) -> onnx_ir.Model:
+    def _onnx_torchscript(self, wanted: frozenset[str], opset: int | None) -> onnx_ir.Model:
         """The former exporter: 20 times cheaper, takes some models that dynamo does not, deprecated."""
         import tempfile
 
@@ -206,7 +216,7 @@ class Exporter:
                 tuple(self.example),
                 str(path),
                 dynamo=False,
-                opset_version=OPSET,
+                opset_version=min(opset or OPSET, OPSET),
                 input_names=[spec.name for spec in self.inputs],
                 output_names=[spec.name for spec in self.outputs],
                 dynamic_axes={name: dims for name, dims in axes.items() if dims},
@@ -248,6 +258,12 @@ class Exporter:
             )
             for spec, tensor in zip(self.inputs, self.example, strict=True)
         )
+
+
+def _routes(key: FormKey) -> Sequence[Route]:
+    if key.kind != "onnx":
+        return PT2_ROUTES
+    return ONNX_ROUTES if key.opset is None or key.opset >= OPSET else OLD_ONNX_ROUTES
 
 
 def first_line(error: BaseException) -> str:

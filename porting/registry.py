@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from porting import recipe as recipes
 from porting.adapter import CONTRACT, Adapter
 from porting.errors import EnvironmentMissing, PortingError, UnknownName, UsageError
 from porting.types import Precision, Target
@@ -106,17 +107,17 @@ def folder(name: str) -> Path | None:
     return _find(name).folder
 
 
-def requirements(name: str) -> Path:
-    """The requirements.txt that an environment for an adapter is made from: beside its module. Raises UnknownName, and UsageError
-    for an adapter of another distribution that has none."""
+def recipe(name: str) -> recipes.Recipe:
+    """What an environment for an adapter is made from: the files beside its module. Raises UnknownName, and UsageError for an
+    adapter of another distribution that has none."""
     known = _find(name)
-    path = (known.folder or _place(known.module)) / "requirements.txt"
-    if not path.is_file():
+    found = recipes.read(known.folder or _place(known.module))
+    if found is None:
         message = (
             f"the adapter {name!r} of {known.distribution} has no requirements.txt beside its module: nothing can be made for it."
         )
         raise UsageError(message, f"Name an interpreter that has what it needs in [environments.{name}] of porting.toml.")
-    return path
+    return found
 
 
 def brought(name: str) -> dict[str, Path]:

@@ -245,6 +245,8 @@ class Placement:
     """Count by partition, delegate or provider."""
     arithmetic: Optional[float] = None
     """Share of the multiply-adds that the target did, 0 to 1; None when the backend cannot tell."""
+    cycles: Optional[int] = None
+    """Clock cycles of one run as the vendor's compiler or simulator estimates them; None when it does not."""
 
     @property
     def share(self) -> Optional[float]:

@@ -1,4 +1,4 @@
-"""Environments of their own for adapters: made from an adapter's requirements.txt, checked, reused, removed.
+"""Environments of their own for adapters: made from an adapter's recipe, checked, reused, removed.
 
 CACHE/environments/NAME/               a virtual environment
 CACHE/environments/NAME/porting.json   what it was made from and what is in it; written last: without it, it is not whole
@@ -8,10 +8,8 @@ CACHE/environments/NAME.log            what making it printed
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porting.errors import EnvironmentMissing
+from porting.recipe import Recipe
 from porting.types import from_json, to_json
 from porting.workspace import Workspace, atomic_write, disk_errors, locked
 
 RECORD = "porting.json"
 _ASIDE = ".aside"
-_VERSION = re.compile(r"\d+\.\d+")
 
 # Run by the environment's own interpreter. Two packages that both hold pkg/__init__.py overwrite each other.
 _INSPECT = """
@@ -52,13 +50,8 @@ class Venv:
     python: str
     """Version of that."""
     requirements: str
-    """Digest of the requirements.txt it was made from."""
+    """Digest of what it was made from."""
     packages: Mapping[str, str]
-
-
-def is_version(python: str) -> bool:
-    """Whether `python` in porting.toml asks for a version, such as 3.10, rather than naming an interpreter."""
-    return _VERSION.fullmatch(python) is not None
 
 
 def find(workspace: Workspace, adapter: str) -> Venv | None:
@@ -77,26 +70,29 @@ def names(workspace: Workspace) -> list[str]:
     return sorted(found)
 
 
-def is_current(venv: Venv, requirements: Path, python: str = "") -> bool:
-    """Whether an environment is what these requirements, and this version of Python, would make."""
-    return venv.requirements == _digest(requirements) and (not python or venv.python.startswith(f"{python}."))
+def is_current(venv: Venv, recipe: Recipe, python: str = "") -> bool:
+    """Whether an environment is what this recipe, with this version of Python, would make."""
+    wanted = python or recipe.python
+    return venv.requirements == recipe.digest and (not wanted or venv.python.startswith(f"{wanted}."))
 
 
 def create(
-    workspace: Workspace, adapter: str, requirements: Path, python: str = "", on_line: Callable[[str], None] = lambda _: None
+    workspace: Workspace, adapter: str, recipe: Recipe, python: str = "", on_line: Callable[[str], None] = lambda _: None
 ) -> Venv:
-    """Make an adapter's environment anew. python: a version, such as 3.10; without it, the one we run in.
+    """Make an adapter's environment anew. python: a version, such as 3.10; without it, the one that the recipe
+    names, or the one we run in.
 
     on_line: is told every line that pip prints. Raises EnvironmentMissing when no such Python is here, or a package cannot be
     installed, or those that are do not go together; the environment that was there before is then there still.
     """
     folder = workspace.environments / adapter
     log = folder.with_name(f"{adapter}.log")
-    base = find_python(python) if python else Path(sys.executable)
+    wanted = python or recipe.python
+    base = find_python(wanted) if wanted else Path(sys.executable)
     with locked(folder), _replacing(folder):
         log.write_bytes(b"")
         try:
-            venv = _make(folder, adapter, base, requirements, lambda line: _tell(line, log, on_line))
+            venv = _make(folder, adapter, base, recipe, lambda line: _tell(line, log, on_line))
         except EnvironmentMissing as error:
             raise EnvironmentMissing(error.message, f"{error.hint} All that was printed: {log}".strip()) from error
         atomic_write(folder / RECORD, json.dumps(to_json(venv), indent=1).encode())
@@ -163,28 +159,38 @@ def _answers(python: Path, version: str) -> bool:
     return said.startswith(f"Python {version}.")
 
 
-def _make(folder: Path, adapter: str, base: Path, requirements: Path, tell: Callable[[str], None]) -> Venv:
+def _make(folder: Path, adapter: str, base: Path, recipe: Recipe, tell: Callable[[str], None]) -> Venv:
     _run([str(base), "-m", "venv", str(folder)], tell, f"`{base} -m venv` failed")
     python = folder / "bin" / "python"
     isolated = [str(python), "-Iu"]  # else the current folder counts as installed, too
     pip = [*isolated, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, "install", "--progress-bar", "off", "-r", str(requirements)], tell, "pip could not install what it needs")
-    _run([*pip, "check"], tell, "its packages do not go together")
+    install = [*pip, "install", "--progress-bar", "off"]
+    _run([*install, "-r", str(recipe.requirements)], tell, "pip could not install what it needs")
+    if recipe.alone:
+        _run([*install, "--no-deps", *recipe.alone], tell, "pip could not install what it needs")
+    _run([*pip, "check"], tell, "its packages do not go together", recipe.may_lack)
+    if recipe.prepare:
+        _run([*isolated, str(recipe.prepare)], tell, f"{recipe.prepare.name} failed")
     found = json.loads("".join(_lines([*isolated, "-c", _INSPECT])))
     if found["shared"]:
         name, owners = next(iter(found["shared"].items()))
         raise EnvironmentMissing(f"{' and '.join(owners)} both install {name!r}, over each other.", "Require one of them.")
-    return Venv(adapter, str(python), found["python"], _digest(requirements), found["packages"])
+    return Venv(adapter, str(python), found["python"], recipe.digest, found["packages"])
 
 
-def _run(command: list[str], tell: Callable[[str], None], failure: str) -> None:
-    """Run a command and tell what it prints. Raises EnvironmentMissing with its last words when it fails."""
+def _run(
+    command: list[str], tell: Callable[[str], None], failure: str, harmless: Callable[[str], bool] = lambda _: False
+) -> None:
+    """Run a command and tell what it prints. Raises EnvironmentMissing with its last words when it fails, unless all that it
+    printed is harmless."""
     words = []
     try:
         for line in _lines(command):
             tell(line)
             words.append(line.strip())
     except subprocess.CalledProcessError as error:
+        if words and all(map(harmless, words)):
+            return
         said = [word for word in words if word.startswith("ERROR")] or words or [f"exit status {error.returncode}"]
         raise EnvironmentMissing(f"{failure}: {said[-1].removeprefix('ERROR: ')}") from error
 
@@ -210,7 +216,3 @@ def _tell(line: str, log: Path, on_line: Callable[[str], None]) -> None:
     with disk_errors(log), log.open("a", encoding="utf-8") as file:
         file.write(line)
     on_line(line.strip())
-
-
-def _digest(requirements: Path) -> str:
-    return hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]

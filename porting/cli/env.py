@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting import keys, registry, venvs
+from porting import keys, recipe, registry, venvs
 from porting.api import Setting
 from porting.cli._progress import steps
 from porting.cli._shared import console, format_option, print_json, print_table
@@ -32,7 +32,7 @@ def command() -> None:
 @click.option("--all", "everything", is_flag=True, help="Every adapter whose packages are not here, and those that have one.")
 @click.option("--rebuild", is_flag=True, help="Make anew what is there already.")
 def create(names: Sequence[str], everything: bool, rebuild: bool) -> int:
-    """Make an environment for an adapter, beside this one, from its requirements.txt.
+    """Make an environment for an adapter, beside this one, from its requirements.txt and what lies beside that.
 
     From then on the backend runs there. It is made once, and anew when the requirements change. A version of Python may be asked
     for in porting.toml; it is looked for on PATH and under pyenv:
@@ -113,25 +113,25 @@ def _worth_making(setting: Setting) -> list[str]:
 
 def _has_requirements(name: str) -> bool:
     try:
-        registry.requirements(name)
+        registry.recipe(name)
     except UsageError:
         return False
     return True
 
 
 def _create(setting: Setting, name: str, rebuild: bool) -> str:
-    requirements = registry.requirements(name)
+    wanted = registry.recipe(name)
     entry = setting.environments.get(name, {})
     python = entry.get("python", "")
-    if entry.get("command") or (python and not venvs.is_version(python)):
+    if entry.get("command") or (python and not recipe.is_version(python)):
         hint = f'Take [environments.{name}] out of it, or give it a version: python = "3.10".'
         raise UsageError(f"porting.toml names an interpreter for {name!r} already.", hint)
     venv = venvs.find(setting.workspace, name)
-    if venv and venvs.is_current(venv, requirements, python) and not rebuild:
+    if venv and venvs.is_current(venv, wanted, python) and not rebuild:
         return f"{name}: there already, {_contents(venv)}"
     start = time.monotonic()
     with steps(console(stderr=True), name) as tell:
-        venv = venvs.create(setting.workspace, name, requirements, python, tell)
+        venv = venvs.create(setting.workspace, name, wanted, python, tell)
     return f"{name}: made in {time.monotonic() - start:.0f} s, {_contents(venv)}; {_devices(setting, name)}"
 
 
@@ -218,7 +218,7 @@ def _elsewhere(setting: Setting, name: str, command: Sequence[str], probe: Probe
 
 def _outdated(setting: Setting, name: str, command: Sequence[str]) -> bool:
     venv = venvs.find(setting.workspace, name)
-    return bool(venv and list(command) == [venv.interpreter] and not venvs.is_current(venv, registry.requirements(name)))
+    return bool(venv and list(command) == [venv.interpreter] and not venvs.is_current(venv, registry.recipe(name)))
 
 
 def _packages(installed: dict[str, str | None]) -> str:

@@ -52,6 +52,8 @@ def _placement(result: Result) -> Iterator[str]:
         other = f", {p.other_ops} elsewhere" if p.other_ops else ""
         share = "" if p.share is None else f"; {p.share:.1%} of the arithmetic on the target"
         yield f"  placement   {ran} operators on {p.device}{other}{share}"
+        if p.cycles is not None:
+            yield f"              {p.cycles:,} cycles a run, by the vendor's own estimate"
         if p.detail:
             yield f"              {', '.join(f'{count} {name}' for name, count in p.detail.items())}"
 

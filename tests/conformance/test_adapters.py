@@ -81,6 +81,13 @@ class TestTinygrad(AdapterConformance):
     adapter = registry.adapter("tinygrad")
 
 
+@pytest.mark.slow  # every form is built twice for each of eleven chips
+class TestRknn(AdapterConformance):
+    """Skipped where rknn-toolkit2 is not in this environment; see `make backends-test`."""
+
+    adapter = registry.adapter("rknn")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

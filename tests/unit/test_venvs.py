@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from porting import venvs
+from porting import recipe, venvs
 from porting.environment import command_of
-from porting.errors import EnvironmentMissing
+from porting.errors import EnvironmentMissing, UsageError
+from porting.recipe import Recipe
 from porting.workspace import Workspace
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -54,10 +56,10 @@ def wheel(folder: Path, name: str, package: str, needs: str = "") -> None:
             archive.writestr(path, content)
 
 
-def requiring(wheels: Path, *names: str) -> Path:
+def requiring(wheels: Path, *names: str) -> Recipe:
     path = wheels.parent / f"{'-'.join(names)}.txt"
     path.write_text("\n".join(["--no-index", f"--find-links {wheels}", *names]) + "\n")
-    return path
+    return Recipe(path)
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,52 @@ def test_a_python_is_looked_for_on_the_path_and_under_pyenv(tmp_path: Path, monk
     assert venvs.find_python("3.77") == own
     on_path = fake(tmp_path / "bin" / "python3.77", "echo Python 3.77.0")
     assert venvs.find_python("3.77") == on_path
+
+
+def test_a_package_may_come_alone_and_be_mended_before_its_first_use(
+    wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path, tmp_path / "state", tmp_path / "cache")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    plain = requiring(wheels, "first")
+    (tmp_path / "requirements.txt").write_text(plain.requirements.read_text())
+    (tmp_path / "environment.toml").write_text(f'python = "{HERE}"\nalone = ["Third==1.0"]\n')
+    (tmp_path / "prepare.py").write_text("import third\nopen(third.__file__, 'a').write('MENDED = True')\nprint('mended')\n")
+    made_from = recipe.read(tmp_path)
+    assert made_from is not None
+    assert made_from.pins == {"Third": "1.0"}
+    assert made_from.digest != plain.digest
+    lines: list[str] = []
+    venv = venvs.create(workspace, "mended", made_from, on_line=lines.append)
+    assert "third 1.0 requires nowhere-to-be-found, which is not installed." in lines
+    assert lines[-1] == "mended"
+    subprocess.run([venv.interpreter, "-c", "import third; assert third.MENDED"], check=True)
+    assert venvs.is_current(venv, made_from)
+    (tmp_path / "prepare.py").write_text("raise SystemExit('it cannot be mended')")
+    changed = recipe.read(tmp_path)
+    assert changed is not None
+    assert not venvs.is_current(venv, changed)
+    with pytest.raises(EnvironmentMissing, match=r"prepare\.py failed: it cannot be mended"):
+        venvs.create(workspace, "mended", changed)
+    assert venvs.find(workspace, "mended") == venv
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("python = 3.10", "has to be a version"),
+        ('python = "3"', "has to be a version"),
+        ('alone = "package"', "has to be a list"),
+        ("alone = [1]", "has to be a list"),
+        ("lonely = []", "unknown key 'lonely'"),
+        ("python =", "environment.toml: "),
+    ],
+)
+def test_settings_that_are_not_valid_are_refused(tmp_path: Path, settings: str, says: str) -> None:
+    assert recipe.read(tmp_path) is None
+    (tmp_path / "requirements.txt").write_text("")
+    assert recipe.read(tmp_path) == Recipe(tmp_path / "requirements.txt")
+    (tmp_path / "environment.toml").write_text(settings)
+    with pytest.raises(UsageError, match=says):
+        recipe.read(tmp_path)
