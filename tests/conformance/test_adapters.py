@@ -81,7 +81,7 @@ class TestTinygrad(AdapterConformance):
     adapter = registry.adapter("tinygrad")
 
 
-@pytest.mark.slow  # every form is built twice for each of eleven chips
+@pytest.mark.slow  # every form is built twice for each chip
 class TestRknn(AdapterConformance):
     """Skipped where rknn-toolkit2 is not in this environment; see `make domestic`."""
 
