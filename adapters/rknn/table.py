@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 from porting.types import Placement
+
+from .. import _work
+from .._work import product
 
 TITLE = "Network Layer Information Table"
 ROW = re.compile(
@@ -42,12 +44,12 @@ class Layer:
     def work(self) -> int:
         """Multiply-adds of a convolution, which fully connected layers and means become too, or of a matrix product."""
         if "Conv" in self.kind and len(self.taken) > 1:
-            kernel = _product(self.taken[1][1:])
-            return kernel * _product(self.taken[0] if "Transpose" in self.kind else self.made)
+            kernel = product(self.taken[1][1:])
+            return kernel * product(self.taken[0] if "Transpose" in self.kind else self.made)
         if "SDPA" in self.kind and len(self.taken) > 2:  # rows of the query with columns of the key, then with those of the value
             query, key, value = self.taken[:3]
-            return _product(query[:-1]) * key[-2] * (query[-1] + value[-1])
-        return _product(self.made) * self.taken[0][-1] if "MatMul" in self.kind and self.taken and self.taken[0] else 0
+            return product(query[:-1]) * key[-2] * (query[-1] + value[-1])
+        return product(self.made) * self.taken[0][-1] if "MatMul" in self.kind and self.taken and self.taken[0] else 0
 
 
 def layers(printed: str) -> Sequence[Layer]:
@@ -82,26 +84,9 @@ def _shape(written: str) -> Tuple[int, ...]:
 
 def placement(rows: Sequence[Layer], chip: str) -> Placement:
     """Who runs the operators, and how much of the multiplying that is."""
-    units = Counter(row.unit for row in rows)
-    work: Counter[str] = Counter()
-    for row in rows:
-        work[row.unit] += row.work
-    share = work["NPU"] / sum(work.values()) if sum(work.values()) else None
-    others = sum(units.values()) - units["NPU"]
-    return Placement(units["NPU"], others, f"{chip} NPU", dict(units), share, sum(row.cycles for row in rows))
+    return _work.placement(((row.unit, row.work) for row in rows), "NPU", f"{chip} NPU", sum(row.cycles for row in rows))
 
 
 def dtype(rows: Sequence[Layer]) -> Optional[str]:
     """What most of the multiplying is done in, on the NPU; of all its operators where none multiplies; None without any."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        if row.unit == "NPU":
-            counts[row.dtype] += row.work or 1
-    return counts.most_common(1)[0][0] if counts else None
-
-
-def _product(sizes: Sequence[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
+    return _work.commonest((row.dtype, row.work) for row in rows if row.unit == "NPU")

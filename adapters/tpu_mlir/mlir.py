@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 from porting.types import Placement
+
+from .. import _work
+from .._work import product
 
 OPERATION = re.compile(r'= "tpu\.(?P<kind>\w+)"\(.* : \((?P<taken>.*)\) -> (?P<made>.*?) loc\(')
 TENSOR = re.compile(r"tensor<(?P<sizes>(?:\d+x)*)(?P<element>[^\s,>x]+)[^>]*>")
@@ -37,11 +39,11 @@ class Operator:
         if len(self.taken) < 2 or not self.made:
             return 0
         (left, _), (right, _) = self.taken[:2]
-        made = _product(self.made[0][0])
+        made = product(self.made[0][0])
         if self.kind.startswith("Conv"):
-            return made * _product(right[1:])
+            return made * product(right[1:])
         if self.kind.startswith("Deconv"):
-            return _product(left) * _product(right[1:])
+            return product(left) * product(right[1:])
         return made * left[-1] if "MatMul" in self.kind and left else 0
 
 
@@ -63,28 +65,16 @@ def _tensors(types: str) -> Sequence[Tensor]:
 
 def placement(found: Sequence[Operator], chip: str) -> Placement:
     """Who runs them, and how much of the multiplying that is."""
-    units: Counter[str] = Counter()
-    work: Counter[str] = Counter()
-    for operator in found:
-        unit = "host" if operator.on_host else "TPU"
-        units[unit] += 1
-        work[unit] += operator.work
-    share = work["TPU"] / sum(work.values()) if sum(work.values()) else None
-    return Placement(units["TPU"], units["host"], f"{chip} TPU", dict(units), share)
+    units = (("host" if operator.on_host else "TPU", operator.work) for operator in found)
+    return _work.placement(units, "TPU", f"{chip} TPU")
 
 
 def element(found: Sequence[Operator]) -> Optional[str]:
     """What most of the multiplying takes; of floating elements at all where none multiplies; None without any."""
-    counts: Counter[str] = Counter()
-    for operator in found:
-        kinds = [kind for _, kind in operator.taken if kind in ("f32", "f16", "bf16") or kind.endswith("i8")]
-        if kinds and operator.kind != "Cast":
-            counts[kinds[0]] += operator.work or 1
-    return counts.most_common(1)[0][0] if counts else None
+    kinds = ((_element_of(operator), operator.work) for operator in found if operator.kind != "Cast")
+    return _work.commonest((kind, work) for kind, work in kinds if kind)
 
 
-def _product(sizes: Sequence[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
+def _element_of(operator: Operator) -> str:
+    """The first element type among its operands that is computed in, not counted with; empty where there is none."""
+    return next((kind for _, kind in operator.taken if kind in ("f32", "f16", "bf16") or kind.endswith("i8")), "")
