@@ -11,7 +11,7 @@ setup(
     package_data={
         "porting": ["py.typed"],
         "porting.report": ["html/*"],
-        "porting.adapters": ["*/*.txt", "*/*.toml", "*/*.md", "*/*.json"],
+        "porting.adapters": ["*/*.txt", "*/*.toml", "*/*.md", "*/*.json", "profiles/*/*"],
         "porting.models": ["**/*.toml"],
     },
 )

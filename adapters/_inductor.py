@@ -13,8 +13,9 @@ from typing import Any, Optional, Tuple
 from porting.adapter import SHARED_FOLDER, Adapter, DeviceState, Family, FormNeed, Probe
 from porting.types import Cause, Evidence, Outcome, Precision
 
-from . import _torch_device as device_family
 from ._causes import Meaning, Rule, first_match, nothing_here
+from ._torch import RULES as TORCH_RULES
+from ._torch import import_torch
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -23,7 +24,7 @@ RULES: Tuple[Rule, ...] = (
     (r"MissingOperator|missing lowering|make_fallback", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Data-dependent|torch\._dynamo\.exc\.Unsupported|^Unsupported:", Outcome.UNSUPPORTED, Cause.CONTROL_FLOW),
     (r"input_handles\[\d+\]: (unmatched dim|dim value)", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
-    *device_family.RULES,
+    *TORCH_RULES,
 )
 
 
@@ -45,7 +46,7 @@ class CompilerAdapter(Adapter):
 
     def probe(self) -> Probe:
         try:
-            torch = device_family.import_torch()
+            torch = import_torch()
             compiler = compiler_version()
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
             return nothing_here(self, error)

@@ -8,22 +8,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
+from porting.accelerators.profile import Recognise, load
 from porting.adapter import DeviceState
-from porting.types import Artifact, Cause, Outcome, Placement, Precision, Target
+from porting.types import Artifact, Cause, Placement, Precision, Target
 
 from . import _torch_program as programs
-from ._causes import Rule, one_line
+from ._causes import one_line
+from ._torch import AUTOLOAD, import_torch
 
 if TYPE_CHECKING:
     import numpy
 
     Arrays = Mapping[str, numpy.ndarray[Any, Any]]
-
-AUTOLOAD = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 
 
 @dataclass(frozen=True)
@@ -35,41 +36,53 @@ class Device:
     """Import name of the package that brings it; empty where PyTorch itself does."""
     rounding: Tuple[str, ...] = ()
     """Switches under `torch` that let fp32 be computed in fewer bits; all are switched off for fp32."""
+    lacks: Tuple[str, ...] = ()
+    """Dtypes that the maker is published to lack."""
 
 
-# Native names before cuda: vendors' shims answer to cuda's name as well. AMD's, Hygon's, MetaX's, Iluvatar's and Kunlunxin's
-# builds of torch have no other name; the version tag tells them apart.
-DEVICES: Mapping[str, Device] = {
-    "cpu": Device("the host"),
-    "npu": Device("Huawei Ascend", "torch_npu", ("npu.matmul.allow_hf32", "npu.conv.allow_hf32")),
-    "mlu": Device("Cambricon", "torch_mlu", ("backends.mlu.matmul.allow_tf32", "backends.cnnl.allow_tf32")),
-    "musa": Device("Moore Threads", "torch_musa", ("backends.mudnn.allow_tf32",)),
-    "gcu": Device("Enflame", "torch_gcu"),
-    "hpu": Device("Intel Gaudi", "habana_frameworks.torch"),
-    "sdaa": Device("Tecorigin", "torch_sdaa"),
-    "txda": Device("TsingMicro", "torch_txda"),
-    "ptpu": Device("Sunrise", "torch_ptpu"),
-    "xpu": Device("Intel", "", ("backends.mkldnn.allow_tf32",)),
-    "mps": Device("Apple"),
-    "cuda": Device(
-        "NVIDIA, or a maker whose build of torch uses this name",
-        "",
-        ("backends.cuda.matmul.allow_tf32", "backends.cudnn.allow_tf32"),
-    ),
-}
+def _devices() -> Dict[str, Device]:
+    """Every device that a profile names, the CPU first, native names before cuda: makers' shims answer to cuda's name as well."""
+    found = {"cpu": Device("the host")}
+    pairs = [(profile, profile.torch) for profile in load().values() if profile.torch]
+    for profile, torch in sorted(pairs, key=lambda pair: (not pair[1].plugin, pair[1].device == "cuda")):
+        known = found.get(torch.device)
+        vendor = f"{known.vendor}, {profile.vendor}" if known else profile.vendor
+        rounding = dict.fromkeys([*(known.rounding if known else ()), *torch.rounding])
+        lacks = profile.dtypes.lacks if profile.dtypes and not known else ()  # one of several makers may have it
+        found[torch.device] = Device(vendor, torch.plugin, tuple(rounding), lacks)
+    return found
 
 
-def import_torch() -> Any:
-    """Import torch, its plugins left out: one that is broken would end the import. Each is imported by `state` instead."""
-    before = os.environ.get(AUTOLOAD)
-    os.environ[AUTOLOAD] = "0"
-    try:
-        return importlib.import_module("torch")
-    finally:
-        if before is None:
-            del os.environ[AUTOLOAD]
-        else:
-            os.environ[AUTOLOAD] = before
+DEVICES: Mapping[str, Device] = _devices()
+
+
+def maker_of_cuda(torch: Any) -> str:
+    """Whose build of torch answers to cuda's name: NVIDIA's, or that of a maker who took the name over. Empty where none of the
+    marks that are known is there."""
+    profiles = [profile for profile in load().values() if profile.torch and profile.torch.device == "cuda"]
+    marked = [(profile.vendor, profile.recognise) for profile in profiles if profile.recognise]
+    # A maker's own marks before those that others' builds carry as well: Hygon's sets version.hip, as AMD's does.
+    for vendor, mark in sorted(marked, key=lambda pair: pair[1].attribute.startswith("version.")):
+        if recognised(torch, mark):
+            return vendor
+    return ""
+
+
+def recognised(torch: Any, mark: Recognise) -> bool:
+    """Whether a build of torch has a mark, any one of those given."""
+    if mark.version_tag and re.search(mark.version_tag, torch.__version__):
+        return True
+    if mark.attribute and _attribute(torch, mark.attribute) is not None:
+        return True
+    if mark.module and importlib.util.find_spec(mark.module) is not None:
+        return True
+    return bool(mark.environment and os.environ.get(mark.environment))
+
+
+def _attribute(holder: Any, path: str) -> Any:
+    for part in path.split("."):
+        holder = getattr(holder, part, None)
+    return holder
 
 
 def state(torch: Any, name: str) -> DeviceState:
@@ -82,6 +95,7 @@ def state(torch: Any, name: str) -> DeviceState:
         return missing
     try:
         if _is_available(torch, name):
+            torch.empty(1, device=name)  # shims answer for devices that they have not, and allocators assert
             return DeviceState(True)
         whose = device.plugin or f"torch {torch.__version__}"
         return DeviceState(False, f"{whose} sees no {name} device ({device.vendor})", Cause.MISSING_DEVICE)
@@ -102,7 +116,7 @@ def _plugin_missing(plugin: str) -> Optional[DeviceState]:
         return DeviceState(False, f"{plugin} is installed but not loaded, since {AUTOLOAD}=0", Cause.MISSING_DEPENDENCY)
     try:
         importlib.import_module(plugin)
-    except Exception as error:  # noqa: BLE001 -- a plugin without its SDK raises anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a plugin without its SDK raises anything
         return DeviceState(False, f"{plugin} cannot be imported: {one_line(error)}", Cause.MISSING_SDK)
     return None
 
@@ -113,12 +127,34 @@ def _is_available(torch: Any, name: str) -> bool:
 
 
 def versions(torch: Any) -> Dict[str, str]:
-    """Of torch and of what its build carries; the wheel's tag tells vendors that use cuda's name apart."""
+    """Of torch and of what its build carries, whose build it is, and what each device that is here says of itself."""
     known = {"torch": torch.__version__, "cuda": torch.version.cuda, "hip": getattr(torch.version, "hip", None)}
+    known["maker of cuda"] = maker_of_cuda(torch)
     for device in DEVICES.values():
         module = importlib.import_module(device.plugin) if _imported(device.plugin) else None
         known[device.plugin] = getattr(module, "__version__", None)
     return {name: str(version) for name, version in known.items() if version}
+
+
+def describe(torch: Any, name: str) -> str:
+    """Name and memory of the first device of a type, as far as its module tells."""
+    module: Any = getattr(torch, name, None)
+    words: List[str] = []
+    for question in (_name, _memory):
+        try:
+            words.append(question(module))
+        except Exception:  # noqa: BLE001 -- plugins lack one or the other, and allocators assert
+            continue
+    return ", ".join(word for word in words if word)
+
+
+def _name(module: Any) -> str:
+    return str(module.get_device_name(0))
+
+
+def _memory(module: Any) -> str:
+    total = getattr(module.get_device_properties(0), "total_memory", 0) or module.mem_get_info(0)[1]
+    return f"{total / (1 << 30):.1f} GiB"
 
 
 def _imported(module: str) -> bool:
@@ -175,17 +211,3 @@ class DeviceSession:
         if self._trace is None:
             raise RuntimeError("nothing has run yet: what ran where is known after the first run")
         return self._trace
-
-
-RULES: Tuple[Rule, ...] = (
-    (r"Could not run '[\w:.]+' with arguments from the", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (r"operator '?[\w:.]+'? is not (currently )?(implemented|supported)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
-    (
-        r"not implemented for '\w+'|dtype .* is not supported|doesn't support .* dtype",
-        Outcome.UNSUPPORTED,
-        Cause.UNSUPPORTED_DTYPE,
-    ),
-    (r"Guard failed|ConstraintViolation|GuardOnDataDependent", Outcome.FAIL, Cause.DYNAMIC_SHAPE),
-    (r"DefaultCPUAllocator: (can't|not enough)", Outcome.FAIL, Cause.HOST_OOM),
-    (r"[Oo]ut of memory|OUT_OF_MEMORY", Outcome.FAIL, Cause.DEVICE_OOM),
-)

@@ -128,14 +128,14 @@ def target_states(probe: Callable[[str], Probe]) -> list[TargetState]:
 
 def choose_targets(patterns: Sequence[str], pipeline: Pipeline, project: Project | None = None) -> list[Target]:
     """Targets by name or glob; `all` means every one that is here. Without any: the project's, else those
-    here at fp32 on which models run; what is only compiled for has to be named.
+    here at fp32 on which models run; what is only compiled for, read from lists or stood in for has to be named.
 
     Raises UsageError, UnknownName with near names, and EnvironmentMissing when there is none to check on.
     """
     wanted = list(patterns) or list(project.targets if project else ())
     probe = pipeline.jobs.prober.probe
     if not wanted:
-        here = [s for s in target_states(probe) if s.available and s.evidence is not Evidence.COMPILED]
+        here = [s for s in target_states(probe) if s.available and s.evidence.ran and s.evidence is not Evidence.VIRTUAL]
         return _some([s.target for s in here if s.target.precision is Precision.FP32])
     chosen: list[Target] = []
     for pattern in wanted:

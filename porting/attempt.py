@@ -90,9 +90,9 @@ class Attempt:
         form = self._form(bundler)
         self.evidence = self.cell.adapter.evidence_of(self.cell.target.device)
         artifact = self._convert(jobs, form)
-        if self.evidence is Evidence.COMPILED:
+        if not self.evidence.ran:
             self.placement = artifact.placement
-            return verdict.of_artifact(artifact, self.cell.adapter.minimum_target_share)
+            return verdict.of_artifact(artifact, self.cell.adapter.minimum_target_share, self.evidence)
         judged = self.bundle.cases_for(form)
         outputs = self._run(jobs, options, judged)
         return self._judge(bundler, form, judged, outputs)

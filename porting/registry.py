@@ -249,7 +249,31 @@ def _sources(known: _Known) -> Iterator[tuple[str, Path]]:
         return
     own = [path for path in known.folder.rglob("*") if path.is_file() and _decides_results(path)]
     yield from ((path.relative_to(known.folder.parent).as_posix(), path) for path in own)
-    yield from ((path.name, path) for path in _family(known.folder.parent, own))
+    family = _family(known.folder.parent, own)
+    yield from ((path.name, path) for path in family)
+    yield from _accelerators([*own, *family])
+
+
+_ACCELERATORS = re.compile(r"^\s*from porting\.accelerators(\.(?P<module>\w+))? import (?P<names>[\w, ]+)", re.MULTILINE)
+
+
+def _accelerators(files: list[Path]) -> Iterator[tuple[str, Path]]:
+    """Modules of porting.accelerators that `files` import, those that these import, and the profiles if they read them."""
+    from porting.accelerators import profile
+
+    root = Path(profile.__file__).parent
+    found: set[Path] = set()
+    queue = [path for path in files if path.suffix == ".py"]
+    while queue:
+        for match in _ACCELERATORS.finditer(queue.pop().read_text(encoding="utf-8")):
+            words = [match["module"]] if match["module"] else re.findall(r"\w+", match["names"])
+            new = {root / f"{word}.py" for word in words if (root / f"{word}.py").is_file()} - found
+            found |= new
+            queue += new
+    yield from ((f"accelerators/{path.name}", path) for path in found)
+    if root / "profile.py" in found:
+        for folder in profile.folders():
+            yield from ((path.relative_to(folder).as_posix(), path) for path in folder.glob("*/*") if path.is_file())
 
 
 _TELLS = ("deploy.py", "quirks.toml", KNOWN_FILE)

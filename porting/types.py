@@ -102,6 +102,11 @@ class Evidence(str, enum.Enum):
     COMPILED = "compiled"  # an artifact was produced, nothing ran
     STATIC = "static"  # lists only
 
+    @property
+    def ran(self) -> bool:
+        """Whether something was executed; where not, `convert` is all there is, and says nothing about numbers."""
+        return self not in (Evidence.COMPILED, Evidence.STATIC)
+
 
 class Precision(str, enum.Enum):
     """Arithmetic of the weights and activations on a target."""

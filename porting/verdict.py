@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from porting.bundle import Bundle, Case, Failure, FormRecord
 from porting.compare import Verdict
 from porting.runner import JobEnd
-from porting.types import Artifact, Cause, Outcome, Placement, Precision, Stage
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Stage
 from porting.worker import DISK_STATUS
 
 _BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
@@ -110,13 +110,16 @@ def of_comparison(
     return Finding(Stage.COMPARE, Outcome.PASS, None, verdict.message)
 
 
-def of_artifact(artifact: Artifact, minimum_target_share: float) -> Finding:
-    """What a compiler that nothing runs after has made: a pass by the evidence `compiled`, which says nothing about numbers."""
+def of_artifact(artifact: Artifact, minimum_target_share: float, evidence: Evidence) -> Finding:
+    """What a compiler, or a list, that nothing runs after says: a pass by that evidence, which says nothing about numbers."""
     placement = artifact.placement
     if not placement or not placement.target_ops:
         said = "does not say that it compiled" if not placement or placement.target_ops is None else "says that it compiled not"
         return Finding(Stage.CONVERT, Outcome.FAIL, Cause.NOTHING_EXECUTED, f"the compiler {said} one operator for the target")
-    made = f"compiled {placement.target_ops} operators or kernels for {placement.device}; nothing ran"
+    if evidence is Evidence.STATIC:
+        made = f"{placement.target_ops} calls of operators are in the list for {placement.device}; nothing was built, nothing ran"
+    else:
+        made = f"compiled {placement.target_ops} operators or kernels for {placement.device}; nothing ran"
     elsewhere = _elsewhere(placement, minimum_target_share, "are left to others than the target")
     if elsewhere:
         return Finding(Stage.CONVERT, Outcome.DEGRADED, Cause.FALLBACK, f"{elsewhere}; {made}")

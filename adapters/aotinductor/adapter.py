@@ -18,7 +18,7 @@ from porting.types import Artifact, Placement, Precision, Target
 
 from .. import _torch_program as programs
 from .._inductor import CACHE_VARIABLE, CompilerAdapter, any_size, import_inductor
-from .._torch_device import import_torch
+from .._torch import import_torch
 
 if TYPE_CHECKING:
     import numpy

@@ -10,9 +10,11 @@ from porting.types import Artifact, Evidence, Precision, Target
 
 from .. import _torch_program as programs
 from .._causes import Meaning, first_match, nothing_here
-from .._torch_device import DEVICES, RULES, DeviceSession, import_torch, state, versions
+from .._torch import RULES, import_torch
+from .._torch_device import DEVICES, DeviceSession, describe, state, versions
 
-PRECISIONS = dict.fromkeys(DEVICES, (Precision.FP32, Precision.FP16, Precision.BF16))
+DTYPES = {Precision.FP32: "float32", Precision.FP16: "float16", Precision.BF16: "bfloat16"}
+PRECISIONS = {name: tuple(p for p, dtype in DTYPES.items() if dtype not in device.lacks) for name, device in DEVICES.items()}
 
 
 class TorchAdapter(Adapter):
@@ -32,7 +34,9 @@ class TorchAdapter(Adapter):
             torch = import_torch()
         except Exception as error:  # noqa: BLE001 -- a broken install raises anything, and a probe never raises
             return nothing_here(self, error)
-        return Probe({name: state(torch, name) for name in self.devices}, versions(torch))
+        states = {name: state(torch, name) for name in self.devices}
+        here = {name: describe(torch, name) for name, found in states.items() if found.available and name != "cpu"}
+        return Probe(states, {**versions(torch), **{name: said for name, said in here.items() if said}})
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         programs.copy_program(form.path, folder)

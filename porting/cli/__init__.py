@@ -18,13 +18,16 @@ INCOMPLETE = 3
 # Name to module and one line of help: `porting --help` imports none of them.
 COMMANDS = {
     "check": ("check", "Check models on targets and record what came of it."),
-    "ops": ("ops", "Run the ONNX node cases on targets: which operators are right."),
+    "ops": ("ops", "Tell which operators are right on targets, and which of a model's a maker has."),
     "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
+    "run": ("run", "Run a program of yours on a stand-in for an accelerator that is not here."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),
     "targets": ("targets", "List and show targets."),
     "doctor": ("doctor", "Tell what this machine has and what is missing."),
+    "fit": ("fit", "Tell whether a model of full size fits on a card, and on how many."),
+    "profile": ("profile", "Show what is known of makers of accelerators, and build it from their files."),
     "env": ("env", "Give backends interpreters of their own, and tell which runs where."),
     "results": ("results", "Export and import recorded results."),
     "numerics": ("numerics", "Show what the pass rule catches and what it costs."),

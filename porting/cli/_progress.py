@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from porting.types import Evidence, Outcome
+from porting.types import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,8 +94,8 @@ def line(event: Event) -> str:
     assert event.result is not None
     result = event.result
     why = f": {result.message.splitlines()[0][:160]}" if result.outcome.value != "pass" and result.message else ""
-    compiled = result.outcome is Outcome.PASS and result.evidence is Evidence.COMPILED
-    said = "compiled" if compiled else result.outcome.value
+    nothing_ran = result.outcome is Outcome.PASS and result.evidence and not result.evidence.ran
+    said = result.evidence.value if nothing_ran and result.evidence else result.outcome.value
     return f"{event.model} {event.target} {said} in {result.seconds:.1f} s{why}"
 
 

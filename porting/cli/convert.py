@@ -30,7 +30,6 @@ def command(
     from porting import api
     from porting.cli._progress import progress
     from porting.report.json_ import record
-    from porting.types import Evidence
 
     given = list(inputs) or None
     with progress(console(stderr=True)) as show:
@@ -43,6 +42,6 @@ def command(
     else:
         click.echo(f"{result.outcome.value}: {result.message}")
         check = f"python {output / 'run.py'}"
-        compiled = result.evidence is Evidence.COMPILED
+        compiled = result.evidence and not result.evidence.ran
         click.echo(f"Wrote {output}. {f'Where the target is, prove it: {check} --check' if compiled else f'Try it: {check}'}")
     return exit_code([result])

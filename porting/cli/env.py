@@ -15,7 +15,6 @@ from porting.cli._progress import steps
 from porting.cli._shared import console, format_option, print_json, print_table
 from porting.environment import command_of
 from porting.errors import EnvironmentMissing, PortingError, UnknownName, UsageError
-from porting.types import Evidence
 
 if TYPE_CHECKING:
     from porting.adapter import Probe
@@ -144,7 +143,7 @@ def _devices(setting: Setting, name: str) -> str:
     with setting.pipeline() as pipeline:
         devices = pipeline.jobs.prober.probe(name).devices
     here = [device for device, state in devices.items() if state.available]
-    compiled = [device for device in here if registry.adapter(name).evidence_of(device) is Evidence.COMPILED]
+    compiled = [device for device in here if not registry.adapter(name).evidence_of(device).ran]
     run = [device for device in here if device not in compiled]
     said = [f"runs on {', '.join(run)}"] * bool(run) + [f"compiles for {', '.join(compiled)}"] * bool(compiled)
     return "; ".join(said) or next(iter(devices.values())).reason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.cli._shared import console, format_option, print_json, print_table, store_option
+from porting.cli._shared import console, format_option, print_json, print_table, store_option, trust_option
 
 if TYPE_CHECKING:
     from porting.operators.coverage import Line, Wrong
@@ -23,7 +23,13 @@ NAMES_SHOWN = 6
 
 
 @click.command("ops")
-@click.option("--on", "on", multiple=True, metavar="TARGET,...", help="Targets or globs; `all` for every one that is here.")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "--on", "on", multiple=True, metavar="TARGET,...", help="Targets or globs, `all` for every one here; with MODEL, makers."
+)
+@click.option("--train", is_flag=True, help="With MODEL: its backward pass, too.")
+@click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="With MODEL: an axis at another size than the nominal.")
+@trust_option
 @click.option("--op", "operators", multiple=True, metavar="NAME", help="Only cases of this operator; may be repeated.")
 @click.option("--filter", "globs", multiple=True, metavar="GLOB", help="Only cases of such a name; may be repeated.")
 @click.option("--case", "names", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
@@ -38,11 +44,16 @@ NAMES_SHOWN = 6
 @click.option("--memory", type=float, default=0.0, metavar="GIB", help="Memory of a process; 0 is most of the machine's.")
 @store_option
 @format_option()
-def command(on: tuple[str, ...], form: str, output: Path | None, **given: Any) -> int:
-    """Run the ONNX node cases on targets, and tell which operators are right, by operator and by opset.
+def command(models: tuple[str, ...], on: tuple[str, ...], form: str, output: Path | None, **given: Any) -> int:
+    """Run the ONNX node cases on targets, and tell which operators are right, by operator and by opset. With MODEL: tell which of
+    its operators makers of accelerators have, by their published lists.
 
     The cases are those of the installed onnx package: models of one operator with inputs and expected outputs. Targets that
     take ONNX models can be given them. What has a result for the same contents is not run again.
+
+    A MODEL is built without its weights, so it may be of any size, and --on takes makers (ascend, cambricon), their devices (npu,
+    mlu) or plugins. What is not in a list falls back to the CPU or is refused, as the maker's plugin does it. Exit status then: 1
+    when something would be refused, else 0.
 
     Exit status: 0 when every case is right, refused by the stack in its own words, or wrong as its adapter's operators.toml
     says; 1 when a case is wrong or fails otherwise; 2 wrong usage; 3 a target is not here, or the rig failed.
@@ -53,6 +64,13 @@ def command(on: tuple[str, ...], form: str, output: Path | None, **given: Any) -
     from porting.operators.run import OperatorRun
     from porting.operators.suite import open_suite
 
+    train, sizes, trust = (given.pop(name) for name in ("train", "sizes", "trust"))
+    if models:
+        from porting.cli import _survey
+
+        return _survey.run(models, on, train, sizes, trust, form)
+    if train or sizes:
+        raise click.UsageError("--train and --size are about a MODEL.")
     if output and not given["names"]:
         raise click.UsageError("-o needs --case: it writes the cases that are named.")
     setting = Setting.find(store=given["store"])

@@ -280,7 +280,7 @@ def _refusal(adapter: type[Adapter], form: ExportedForm, target: Target, folder:
 
 
 def _compiled_only(adapter: type[Adapter], target: Target) -> bool:
-    return adapter.evidence_of(target.device) is Evidence.COMPILED
+    return not adapter.evidence_of(target.device).ran
 
 
 class _Cell:

@@ -25,7 +25,6 @@ from porting.tensors import read_tensors
 from porting.types import (
     Artifact,
     Cause,
-    Evidence,
     Json,
     Outcome,
     Placement,
@@ -66,7 +65,8 @@ class ChunkRun:
         self._chunk, self._suite, self._jobs, self._limits = chunk, suite, jobs, limits
         self._recorder, self._folder = recorder, folder
         self._adapter = registry.adapter(chunk.target.adapter)
-        self._compile_only = self._adapter.evidence_of(chunk.target.device) is Evidence.COMPILED
+        self._evidence = self._adapter.evidence_of(chunk.target.device)
+        self._compile_only = not self._evidence.ran
         self._started = utc_now()
 
     def run(self) -> tuple[list[Recorded], list[Chunk]]:
@@ -140,7 +140,8 @@ class ChunkRun:
         if "error" in answer:
             return _of_error(answer), None
         if self._compile_only:
-            return verdict.of_artifact(from_json(Artifact, answer["artifact"]), self._adapter.minimum_target_share), None
+            made = from_json(Artifact, answer["artifact"])
+            return verdict.of_artifact(made, self._adapter.minimum_target_share, self._evidence), None
         asked, effective = piece.target.precision, _effective(answer, piece.target)
         outputs = read_tensors(self._folder / piece.case.name / "outputs.npz")
         said = judge(piece.case, outputs, self._suite.expected(piece.case), verdict.judged_precision(asked, effective))

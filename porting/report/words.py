@@ -24,8 +24,6 @@ GLYPHS = {
 # A pass that no device of the target's kind stands behind has a letter, so that it cannot be read as a tick.
 LETTERS = {Evidence.VIRTUAL: "v", Evidence.COMPILED: "c", Evidence.STATIC: "l"}
 
-NOTHING_RAN = (Evidence.COMPILED, Evidence.STATIC)
-
 # For terminals that cannot show the glyphs.
 ASCII_GLYPHS = {"·": "-", "✓": "+", "◐": "%", "≠": "#", "✗": "X", "⊘": "o", "↷": ">"}
 
@@ -65,7 +63,7 @@ def word(outcome: Outcome, evidence: Evidence | None) -> str:
 
 def claims(counts: Mapping[Evidence, int]) -> str:
     """Spell counts that must not be added up: `12 host, 3 compiled only`."""
-    return ", ".join(f"{n} {e.value}{' only' if e in NOTHING_RAN else ''}" for e, n in counts.items()) or "0"
+    return ", ".join(f"{n} {e.value}{'' if e.ran else ' only'}" for e, n in counts.items()) or "0"
 
 
 def count(number: int, noun: str) -> str:

@@ -6,13 +6,14 @@ eager PyTorch, or a bare ONNX file whose reference is onnxruntime.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from porting.errors import UnknownName
+from porting.errors import ModelError, UnknownName
 from porting.types import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -60,6 +61,35 @@ def source(name: str) -> Source:
     if name not in NAMES:
         raise UnknownName("source", name, list(NAMES))
     return cast(Source, importlib.import_module(f"{__name__}.{_MODULES.get(name, name)}"))
+
+
+def skeleton(spec: ModelSpec) -> BuiltModel:
+    """Build a model on the `meta` device: shapes and dtypes without memory, so that size does not matter. Raises what building
+    raises, and ModelError for a source that only has files of finished models."""
+    import torch
+
+    module = source(spec.source)
+    make = getattr(module, "skeleton", module.build)
+    with torch.device("meta"), without_values():
+        built: BuiltModel = make(spec)
+    if built.module is None or spec.source in _FINISHED:
+        raise ModelError(f"{spec.id}: a {spec.source} model has no code to build it without its weights.", "Check it instead.")
+    return built
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Let models take the way that they take while they are exported: without looking at values."""
+    import torch
+
+    torch.compiler._is_exporting_flag = True
+    try:
+        yield
+    finally:
+        torch.compiler._is_exporting_flag = False
+
+
+_FINISHED = ("onnx", "pt2", "torchscript")
 
 
 def warm(name: str) -> None:

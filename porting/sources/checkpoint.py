@@ -41,6 +41,24 @@ def build(spec: ModelSpec) -> BuiltModel:
         raise ModelError(f"{folder} cannot be loaded: {one_line(error)}.", "Copy it again, all files of it.") from error
 
 
+def skeleton(spec: ModelSpec) -> BuiltModel:
+    """The net that config.json describes, in the dtype that it names, without its weights, which need not be there. To be called
+    with `meta` as the default device. Raises ModelError."""
+    folder = _files.locate(spec)
+    config = _read(folder / "config.json")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(f"{folder / 'config.json'} names no net of transformers.", "Nothing else is built without its weights.")
+    from porting.sources import transformers_config
+
+    settings = _settings(spec, folder, config)
+    dtype = getattr(settings, "dtype", None)
+    try:
+        model = _class_of(spec, folder, config)._from_config(settings, **({"dtype": dtype} if dtype is not None else {}))
+    except Exception as error:  # whatever the library finds wrong with this config
+        raise ModelError(f"{folder} cannot be built: {one_line(error)}.", "See its config.json.") from error
+    return transformers_config.with_inputs(spec, model.eval(), settings)
+
+
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Digest of the folder; versions of the libraries that may read it."""
     return _files.fingerprint(spec, "torch", "transformers", "timm")
@@ -90,6 +108,17 @@ def _transformers_net(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) 
 
 def _load_transformers(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) -> tuple[Any, Any]:
     """Config and model, every weight of it from the folder."""
+    settings = _settings(spec, folder, config)
+    options = {"local_files_only": True, "trust_remote_code": spec.trust}
+    model, report = _class_of(spec, folder, config).from_pretrained(
+        str(folder), config=settings, dtype="auto", use_safetensors=not spec.trust or None, output_loading_info=True, **options
+    )
+    _check_complete(folder, report)
+    return settings, model.eval()
+
+
+def _settings(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) -> Any:
+    """The folder's config as transformers has it."""
     from porting.sources import transformers_config
     from porting.sources._torchvision import make_importable
 
@@ -101,14 +130,9 @@ def _load_transformers(spec: ModelSpec, folder: Path, config: Mapping[str, Any])
     if "auto_map" in config and config["model_type"] not in transformers.CONFIG_MAPPING and not spec.trust:
         raise UntrustedError(f"{folder} brings code of its own.", _HINT)
     fields = {name: value for name, value in spec.config.items() if name != CLASS}
-    options = {"local_files_only": True, "trust_remote_code": spec.trust}
-    settings = transformers.AutoConfig.from_pretrained(str(folder), **options, **fields)
+    settings = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=spec.trust, **fields)
     settings._experts_implementation = transformers_config.EXPERTS
-    model, report = _class_of(spec, folder, config).from_pretrained(
-        str(folder), config=settings, dtype="auto", use_safetensors=not spec.trust or None, output_loading_info=True, **options
-    )
-    _check_complete(folder, report)
-    return settings, model.eval()
+    return settings
 
 
 def _class_of(spec: ModelSpec, folder: Path, config: Mapping[str, Any]) -> Any:

@@ -196,7 +196,8 @@ def _draw(call: calls.Call) -> dict[str, Any]:
 
     from porting.cases import draw
 
-    return {name: torch.from_numpy(array) for name, array in draw(call.inputs, call.sizes, "nominal", "fit").items()}
+    where = torch.get_default_device()  # `meta` where a skeleton is built
+    return {n: torch.from_numpy(array).to(where) for n, array in draw(call.inputs, call.sizes, "nominal", "fit").items()}
 
 
 def _line(error: BaseException) -> str:

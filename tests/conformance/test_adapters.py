@@ -95,6 +95,18 @@ class TestTpuMlir(AdapterConformance):
     adapter = registry.adapter("tpu_mlir")
 
 
+class TestVirtual(AdapterConformance):
+    adapter = registry.adapter("virtual")
+
+
+class TestStatic(AdapterConformance):
+    adapter = registry.adapter("static")
+
+
+class TestStaticOnnx(AdapterConformance):
+    adapter = registry.adapter("static_onnx")
+
+
 class TestOpenVino(AdapterConformance):
     adapter = registry.adapter("openvino")
 

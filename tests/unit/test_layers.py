@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PORTING = sorted((ROOT / "porting").rglob("*.py"))
 ADAPTERS = sorted((ROOT / "adapters").rglob("*.py"))
+KNOWN = sorted((ROOT / "porting" / "accelerators").glob("*.py"))
 BACKENDS = (
     "openvino", "inductor", "aotinductor", "iree", "tvm", "executorch", "ncnn", "MNN", "rknn", "tpu_mlir", "litert", "torch_npu",
     "torch_mlu", "onnxruntime_openvino", "tinygrad", "jax", "torchax",
@@ -63,8 +64,8 @@ def test_types_imports_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=name_of)
-def test_an_adapter_sees_only_types_the_contract_and_its_family(path: Path) -> None:
-    allowed = ("porting.types", "porting.adapter")
+def test_an_adapter_sees_only_types_the_contract_what_is_known_of_accelerators_and_its_family(path: Path) -> None:
+    allowed = ("porting.types", "porting.adapter", "porting.accelerators")
     ours = [n for n in imports(path) if n.startswith(("porting", "adapters"))]
     foreign = [n for n in ours if not n.startswith(allowed)]
     if path.name == "deploy.py":
@@ -114,7 +115,7 @@ def test_light_modules_import_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("path", [ROOT / "porting" / f"{n}.py" for n in WORKER_SIDE] + ADAPTERS, ids=name_of)
+@pytest.mark.parametrize("path", [ROOT / "porting" / f"{n}.py" for n in WORKER_SIDE] + KNOWN + ADAPTERS, ids=name_of)
 def test_what_runs_in_a_backends_interpreter_keeps_to_python_3_9(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 9))
     used = {n.split(".")[0] for n in imports(path, everywhere=False)}

@@ -1,0 +1,77 @@
+"""Runs a program of a person's on a stand-in, in a process of its own, and leaves a report of what it did.
+
+    python -m porting.accelerators.script SETTINGS PROGRAM [ARGUMENTS...]
+
+SETTINGS is JSON: `profile`, `fallback`, `keep_going`, `report` (the file to write), `module` (whether PROGRAM is a module's
+name). The report is written whatever ends the program, as long as the process is not killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import Any, Dict
+
+from porting.accelerators import standin
+from porting.accelerators.ledger import Refused
+from porting.accelerators.profile import Profile, load
+
+
+def main(settings: Dict[str, Any], program: str) -> int:
+    """Run `program`, with sys.argv as it stands. Returns the exit status that it ended with, 1 for an error."""
+    os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"  # the maker's own plugin would take the name
+    profile = load()[settings["profile"]]
+    device = standin.install(profile)
+    device.prepare_for_programs()
+    _pretend(profile)
+    ledger = device.become(profile, settings["fallback"], settings["keep_going"])
+    report: Dict[str, Any] = {"status": 0, "error": "", "refused": False}
+    try:
+        if settings["module"]:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(program).resolve().parent))
+            runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        report["status"] = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException as error:  # noqa: BLE001 -- whatever ends the program is reported, KeyboardInterrupt included
+        _print(error)
+        report.update(status=1, error=f"{type(error).__name__}: {error}", refused=isinstance(error, Refused))
+    finally:
+        part = settings["report"] + ".part"
+        Path(part).write_text(json.dumps({**report, **ledger.as_json()}))
+        os.replace(part, settings["report"])
+    return int(report["status"])
+
+
+def _print(error: BaseException) -> None:
+    """The error as Python shows it, without the frames that are ours."""
+    shown = traceback.TracebackException.from_exception(error)
+    ours = (str(Path(__file__).parent), "runpy.py>", "<frozen runpy>")
+    shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if not f.filename.startswith(ours)])
+    print("".join(shown.format()), end="", file=sys.stderr)
+
+
+def _pretend(profile: Profile) -> None:
+    """Let `import torch_npu` find a module: programs import the plugin for what it does to PyTorch."""
+    import torch
+
+    assert profile.torch
+    assert profile.operators
+    module = types.ModuleType(profile.torch.plugin)
+    module.__version__ = profile.operators.plugin_version.rpartition(" ")[2]  # type: ignore[attr-defined]
+    setattr(module, profile.torch.device, getattr(torch, profile.torch.device))
+    sys.modules[profile.torch.plugin] = module
+
+
+if __name__ == "__main__":
+    given, words = json.loads(sys.argv[1]), sys.argv[2:]
+    sys.argv = words
+    sys.exit(main(given, words[0]))

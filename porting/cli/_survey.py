@@ -1,0 +1,98 @@
+"""`porting ops MODEL`: what makers' lists say of a model's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.cli._shared import print_json, print_table
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
+    from porting.survey import Survey
+
+_FATES = {"native": "native", "composite": "composed", "fallback": "not listed", "unknown": "unknown"}
+
+
+def sizes_of(texts: Sequence[str]) -> dict[str, int]:
+    """AXIS=SIZE pairs. Raises click.UsageError."""
+    found = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise click.UsageError(f"{text!r} is no AXIS=SIZE, for instance sequence=4096.")
+        found[name] = int(size)
+    return found
+
+
+def run(models: Sequence[str], on: Sequence[str], train: bool, sizes: Sequence[str], trust: bool, form: str) -> int:
+    """Survey models and print what was found. Returns the exit status: 1 when a card would refuse something."""
+    from porting.api import Setting
+    from porting.survey import listed, survey
+
+    wanted = sizes_of(sizes)
+    profiles = listed([name for names in on for name in names.split(",") if name and name != "all"])
+    setting = Setting.find()
+    specs = setting.resolve(models, trust=trust)
+    with setting.pipeline() as pipeline:
+        found = [survey(pipeline.jobs, spec, list(profiles), wanted, train) for spec in specs]
+    if form == "json":
+        print_json(each for one in found for each in _records(one, profiles))
+    else:
+        for one in found:
+            _print(one, profiles)
+    return 1 if any(one.refused() for one in found) else 0
+
+
+def _records(found: Survey, profiles: Mapping[str, Profile]) -> list[dict[str, Any]]:
+    """One object a model and maker."""
+    about = {"model": found.model, "parameters": found.parameters, "sizes": dict(found.sizes), "evidence": "static"}
+    return [{**about, "accelerator": name, "list": _list(profiles[name]), **found.ledgers[name]} for name in profiles]
+
+
+def _list(profile: Profile) -> str:
+    assert profile.operators
+    return profile.operators.plugin_version or profile.operators.list
+
+
+def _print(found: Survey, profiles: Mapping[str, Profile]) -> None:
+    sizes = ", ".join(f"{axis} {size}" for axis, size in found.sizes.items())
+    click.echo(f"{found.model}: {found.parameters:,} parameters, {sizes}\n")
+    fates: dict[str, dict[str, Any]] = {}
+    for name in profiles:
+        for operator in found.ledgers[name]["operators"]:
+            fates.setdefault(operator["name"], {})[name] = operator
+    rows = [(name, *(_cell(each.get(p)) for p in profiles)) for name, each in sorted(fates.items())]
+    print_table(("operator", *profiles), rows)
+    click.echo()
+    for name, profile in profiles.items():
+        for line in _lines(name, profile, found.ledgers[name]):
+            click.echo(line)
+    click.echo(
+        "\nFrom lists alone (static): they name operators, and know nothing of dtypes, shapes or whether a kernel is right."
+    )
+
+
+def _cell(operator: Mapping[str, Any] | None) -> str:
+    """An operator that one maker's list makes of others does not occur as itself."""
+    return f"{_FATES[operator['support']]} {operator['count']}" if operator else "-"
+
+
+def _lines(name: str, profile: Profile, ledger: Mapping[str, Any]) -> list[str]:
+    operators = ledger["operators"]
+    lacking = [operator for operator in operators if operator["support"] in ("fallback", "unknown")]
+    assert profile.operators
+    fate = "falls back to the CPU" if profile.operators.otherwise == "cpu" else "is refused"
+    head = f"{name} ({_list(profile)}): {len(operators) - len(lacking)} of {len(operators)} operators there"
+    lines = [head + (f"; what is not {fate}" if lacking else "")]
+    lines += [f"    {o['name']}, {o['count']} calls{_at(o['places'])}" for o in lacking]
+    seen = {(r["operator"], r["why"]): r["place"] for r in ledger["refusals"]}
+    lines += [f"    refused: {operator}: {why}{f', at {place}' if place else ''}" for (operator, why), place in seen.items()]
+    lines += [f"    waits for the device: {w['what']}, {w['count']} times, at {w['place']}" for w in ledger["waits"]]
+    return lines
+
+
+def _at(places: Mapping[str, int]) -> str:
+    return f", at {next(iter(places))}{f' and {len(places) - 1} more places' if len(places) > 1 else ''}" if places else ""
