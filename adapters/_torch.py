@@ -27,6 +27,7 @@ def import_torch() -> Any:
 
 
 RULES: Tuple[Rule, ...] = (
+    (r"^Missing: ", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"Could not run '[\w:.]+' with arguments from the", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (r"operator '?[\w:.]+'? is not (currently )?(implemented|supported)", Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP),
     (

@@ -18,6 +18,7 @@ from porting.adapter import DeviceState
 from porting.types import Artifact, Cause, Placement, Precision, Target
 
 from . import _torch_program as programs
+from ._aten import Program
 from ._causes import one_line
 from ._torch import AUTOLOAD, import_torch
 
@@ -186,7 +187,7 @@ class DeviceSession:
         self._torch = torch
         self._artifact = artifact
         self._target = target
-        self._module = programs.load_module(path, target.device)
+        self._module = Program(path, target.device) if path.suffix == ".aten" else programs.load_module(path, target.device)
         self._trace: Optional[programs.Trace] = None
 
     def run(self, inputs: Arrays) -> Arrays:

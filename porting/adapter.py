@@ -41,7 +41,8 @@ class FormNeed:
     """Which exported form of a model an adapter takes."""
 
     kind: str
-    """`onnx` or `pt2` (a saved torch.export.ExportedProgram)."""
+    """`onnx`, `pt2` (a saved torch.export.ExportedProgram) or `aten` (the same as plain data, for other versions of PyTorch
+    than the one that exported it)."""
     at_target_precision: bool = False
     """False: exported in fp32, the adapter lowers the precision itself. True: exported from a model of the target's precision."""
     dynamic: bool = True
@@ -76,7 +77,7 @@ class Probe:
 class ExportedForm:
     """An exported form as `convert` gets it.
 
-    A `pt2` program takes its tensors positionally, in the order of `inputs`, and returns a tuple in the order of `outputs`.
+    A `pt2` or `aten` program takes its tensors positionally, in the order of `inputs`, and returns a tuple in that of `outputs`.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Export a model to the forms that adapters take: ONNX files and saved ExportedPrograms.
+"""Export a model to the forms that adapters take: ONNX files, saved ExportedPrograms, and these as plain data.
 
 A form is exported once, along the first route that works; every route tried before is kept with its error. Weights are not
 written again: ONNX initialisers point into the bundle's safetensors file. Whether a dynamic axis really is dynamic is not
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import shapes
+from porting import aten, shapes
 from porting.bundle import WEIGHTS, FormKey, FormRecord
 from porting.types import TensorSpec
 from porting.worker import root_cause
@@ -88,7 +88,7 @@ class Exporter:
     def export(self, key: FormKey) -> FormRecord:
         """Export along the first route that works. Raises the first route's error when none does."""
         routes = [route for route in _routes(key) if key.dynamic or route.axes == "none"]
-        write = self._write_onnx if key.kind == "onnx" else self._write_pt2
+        write = {"onnx": self._write_onnx, "pt2": self._write_pt2, "aten": self._write_aten}[key.kind]
         attempts: list[str] = []
         first: Exception | None = None
         tried: set[tuple[str, frozenset[str]]] = set()
@@ -158,11 +158,21 @@ class Exporter:
         import torch
 
         program, kept = self._capture(wanted)
-        path = f"{key}.pt2"
-        torch.export.save(program, self.folder / path)
+        torch.export.save(program, self.folder / f"{key}.pt2")
+        return self._program_record(key, route, program, kept)
+
+    def _write_aten(self, key: FormKey, route: Route, wanted: frozenset[str]) -> FormRecord:
+        program, kept = self._capture(wanted)
+        aten.save(program, self.folder / f"{key}.aten")
+        return self._program_record(key, route, program, kept)
+
+    def _program_record(self, key: FormKey, route: Route, program: Any, kept: frozenset[str]) -> FormRecord:
+        path = f"{key}.{key.kind}"
         inputs = self._input_specs(kept)
         outputs = _program_outputs(program, inputs, [spec.name for spec in self.outputs])
-        return FormRecord(str(key), path, inputs, outputs, None, ("capture:non-strict", f"pt2:{route.axes}"), _sorted(kept))
+        return FormRecord(
+            str(key), path, inputs, outputs, None, ("capture:non-strict", f"{key.kind}:{route.axes}"), _sorted(kept)
+        )
 
     def _write_onnx(self, key: FormKey, route: Route, wanted: frozenset[str]) -> FormRecord:
         if route.exporter == "dynamo":

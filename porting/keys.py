@@ -15,7 +15,7 @@ from pathlib import Path
 from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
-    "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
+    "aten", "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
     "sources", "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "attempt", "cell", "compare", "metrics", "tensors", "verdict", "worker")

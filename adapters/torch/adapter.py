@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Optional
 
 from porting.adapter import Adapter, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Evidence, Precision, Target
 
+from .. import _aten
 from .. import _torch_program as programs
 from .._causes import Meaning, first_match, nothing_here
+from .._files import clone_file
 from .._torch import RULES, import_torch
 from .._torch_device import DEVICES, DeviceSession, describe, state, versions
 
+ATEN, RUNNER = "model.aten", "aten_program.py"
 DTYPES = {Precision.FP32: "float32", Precision.FP16: "float16", Precision.BF16: "bfloat16"}
 PRECISIONS = {name: tuple(p for p, dtype in DTYPES.items() if dtype not in device.lacks) for name, device in DEVICES.items()}
 
@@ -24,6 +28,7 @@ class TorchAdapter(Adapter):
     vendor = "PyTorch Foundation; plugins by the makers of the devices"
     family = Family.TORCH_DEVICE
     need = FormNeed("pt2", at_target_precision=True)
+    alternatives = (FormNeed("aten", at_target_precision=True),)  # for the older versions that makers' plugins pin
     devices = PRECISIONS
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012 -- declared as ClassVar in the base class
     distributions = ("torch",)
@@ -39,8 +44,13 @@ class TorchAdapter(Adapter):
         return Probe(states, {**versions(torch), **{name: said for name, said in here.items() if said}})
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        options = {"device": target.device}
+        if form.kind == "aten":
+            clone_file(form.path, folder / ATEN)
+            shutil.copyfile(_aten.__file__, str(folder / RUNNER))
+            return Artifact((ATEN, RUNNER), form.inputs, form.outputs, options)
         programs.copy_program(form.path, folder)
-        return Artifact((programs.FILE,), form.inputs, form.outputs, {"device": target.device})
+        return Artifact((programs.FILE,), form.inputs, form.outputs, options)
 
     def load(self, artifact: Artifact, target: Target, folder: Path) -> DeviceSession:
         return DeviceSession(folder / artifact.files[0], artifact, target)

@@ -6,12 +6,12 @@ Needs: pip install torch numpy, and the plugin of the device in port.json
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.export.passes import move_to_device_pass
 
 HERE = Path(__file__).resolve().parent
 PLUGINS = {
@@ -31,10 +31,7 @@ def run(artifact: dict[str, Any], target: str, inputs: dict[str, np.ndarray[Any,
     device = artifact["options"]["device"]
     if device in PLUGINS:
         importlib.import_module(PLUGINS[device])
-    program = torch.export.load(str(HERE / artifact["files"][0]))
-    if device != "cpu":
-        program = move_to_device_pass(program, device)
-    module = program.module(check_guards=False)
+    module = load(HERE / artifact["files"][0], device)
 
     def tensor(spec: dict[str, Any]) -> torch.Tensor:
         return torch.from_numpy(inputs[spec["name"]]).to(device, getattr(torch, spec["dtype"]))
@@ -44,6 +41,17 @@ def run(artifact: dict[str, Any], target: str, inputs: dict[str, np.ndarray[Any,
     print(f"{artifact['files'][0]} for {target} on {device}")
     names = [spec["name"] for spec in artifact["outputs"]]
     return {name: host(result) for name, result in zip(names, results)}  # noqa: B905 -- runs on Python 3.9 as well
+
+
+def load(path: Path, device: str) -> Any:
+    """The program on a device, with what it holds."""
+    if path.suffix == ".aten":
+        sys.path.insert(0, str(HERE))
+        return importlib.import_module("aten_program").Program(path, device)
+    from torch.export.passes import move_to_device_pass
+
+    program = torch.export.load(str(path))
+    return (move_to_device_pass(program, device) if device != "cpu" else program).module(check_guards=False)
 
 
 def host(tensor: torch.Tensor) -> np.ndarray[Any, Any]:

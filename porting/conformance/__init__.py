@@ -68,7 +68,7 @@ class AdapterConformance:
         assert adapter.vendor
         assert adapter.install_hint
         assert adapter.distributions
-        assert all(need.kind in ("onnx", "pt2") for need in adapter.needs())
+        assert all(need.kind in ("onnx", "pt2", "aten") for need in adapter.needs())
         assert len(set(adapter.needs())) == len(adapter.needs()), "a form would be tried twice"
         assert 0 < adapter.minimum_target_share <= 1
 

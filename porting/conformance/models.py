@@ -205,6 +205,10 @@ def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path)
         path = folder / f"form.{need.kind}"
         if need.kind == "onnx":
             _write_onnx(module, _tensors(example), path, inputs, outputs, need.opset)
+        elif need.kind == "aten":
+            from porting import aten
+
+            aten.save(_program(module, _tensors(example), inputs), path)
         else:
             torch.export.save(_program(module, _tensors(example), inputs), path)
     return ExportedForm(need.kind, at, path, inputs, outputs, need.opset, (folder / "sample.npz",))
