@@ -10,6 +10,8 @@ from typing import Any, Callable
 
 def prepare(torch: Any, name: str, tensor: Any) -> None:
     """Patch PyTorch in this process, for good. name: of the device; tensor: the class of its tensors."""
+    # A parameter that goes to the device has to stay the object that it is: two modules may share it.
+    torch.__future__.set_swap_module_params_on_conversion(True)
     _patch_constructors(torch, name)
     _patch_generator(torch, name)
     _allow_multi_tensor(tensor)

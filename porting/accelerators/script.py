@@ -8,6 +8,7 @@ name). The report is written whatever ends the program, as long as the process i
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import os
 import runpy
@@ -59,13 +60,27 @@ def _print(error: BaseException) -> None:
     print("".join(shown.format()), end="", file=sys.stderr)
 
 
+class _Plugin(types.ModuleType):
+    """A plugin's module. Libraries import operators of the maker's own from it, and may never call them."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def own(*_args: Any, **_more: Any) -> Any:
+            raise NotImplementedError(f"{self.__name__}.{name} is an operator of the maker's own, which nothing here computes")
+
+        return own
+
+
 def _pretend(profile: Profile) -> None:
     """Let `import torch_npu` find a module: programs import the plugin for what it does to PyTorch."""
     import torch
 
     assert profile.torch
     assert profile.operators
-    module = types.ModuleType(profile.torch.plugin)
+    module = _Plugin(profile.torch.plugin)
+    module.__spec__ = importlib.machinery.ModuleSpec(profile.torch.plugin, None)  # libraries ask for it to find out what is here
     module.__version__ = profile.operators.plugin_version.rpartition(" ")[2]  # type: ignore[attr-defined]
     setattr(module, profile.torch.device, getattr(torch, profile.torch.device))
     sys.modules[profile.torch.plugin] = module

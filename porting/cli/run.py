@@ -39,6 +39,9 @@ def command(
     torch.npu (torch.mlu, torch.musa) is there, and so is the plugin to import. What the card would refuse is an error with file
     and line; what would fall back to the CPU, and what makes the host wait, is told at the end, on standard error.
 
+    PROGRAM may also be a model of the catalog: it then answers once and trains one step, on the CPU and on the stand-in, and both
+    have to come to the same.
+
     Exit status: 0 when the program ended well and the card would have refused nothing; 1 when it would have, or the program
     failed; 2 wrong usage; 3 this torch cannot stand in for a device.
     """
@@ -46,7 +49,7 @@ def command(
 
     profile = next(iter(listed([name]).values()))
     if not module and not Path(program).is_file():
-        raise UsageError(f"there is no file {program}.", "With -m PROGRAM is a module.")
+        program, module, arguments = _step_of(program, profile)
     with tempfile.TemporaryDirectory(prefix="porting-run-") as folder:
         report = Path(folder) / "report.json"
         settings = {
@@ -65,6 +68,19 @@ def command(
     for line in _lines(profile, found):
         click.echo(line, err=True)
     return 1 if found["status"] or found["refusals"] else 0
+
+
+def _step_of(program: str, profile: Profile) -> tuple[str, bool, tuple[str, ...]]:
+    """What runs a model of the catalog. Raises UsageError when there is neither such a file nor such a model."""
+    from porting.api import Setting
+
+    assert profile.torch
+    try:
+        (spec,) = Setting.find().resolve([program])
+    except UsageError as error:
+        hint = f"With -m PROGRAM is a module. As a model: {error}"
+        raise UsageError(f"there is no file {program}.", hint) from error
+    return "porting.step", True, (spec.id, profile.torch.device)
 
 
 def _start(settings: dict[str, Any], program: str, arguments: tuple[str, ...]) -> int:

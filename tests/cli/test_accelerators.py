@@ -116,6 +116,13 @@ def test_what_the_card_would_refuse_ends_it_with_the_line(command: Porting, sett
     assert (report["evidence"], report["refusals"][0]["operator"]) == ("virtual", "aten::lgamma")
 
 
+def test_a_model_of_the_catalog_answers_and_trains_a_step_as_on_the_cpu(command: Porting) -> None:
+    ended = command("run", "--device", "ascend", "transformers/bert")
+    assert ended.code == 0, ended.err
+    assert "inference: 1 outputs" in ended.out
+    assert ended.out.count("(alike)") == 2
+
+
 def test_a_program_that_fails_or_is_killed_is_no_success(command: Porting, setting: Path) -> None:
     assert command("run", "--device", "mlu", program(setting, "sys.exit(4)")).code == 1
     killed = command("run", "--device", "mlu", program(setting, "import os; os.kill(os.getpid(), 9)"))

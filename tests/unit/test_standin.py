@@ -213,6 +213,9 @@ torch.save(net.state_dict(), buffer)
 buffer.seek(0)
 loaded = torch.load(buffer, weights_only=True)
 assert loaded["weight"].device.type == "npu" and torch.equal(loaded["weight"].cpu(), net.weight.detach().cpu())
+tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+tied[1].weight = tied[0].weight
+assert tied.to("npu")[1].weight is tied[0].weight and tied[0].weight.is_npu
 twin = copy.deepcopy(net)
 assert isinstance(twin.weight, nn.Parameter) and twin.weight.requires_grad
 assert torch.as_tensor([1, 2], device="npu").is_npu
@@ -232,6 +235,11 @@ try:
     x.numpy()
 except TypeError as error:
     assert "npu:0" in str(error)
+from torch_npu import npu_fusion_attention
+try:
+    npu_fusion_attention(x)
+except NotImplementedError as error:
+    assert "maker's own" in str(error)
 try:
     torch.npu.set_compile_mode
 except AttributeError as error:
