@@ -39,6 +39,7 @@ def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
 
     program = torch.export.load(str(path))
     if device != "cpu":
+        view_as_reshape(program)  # strides are the kernels' own
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
@@ -46,8 +47,8 @@ def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
 
 
 def view_as_reshape(program: Any) -> None:
-    """Let views of an ExportedProgram that is to be decomposed copy where they have to. With torch 2.13 decomposed attention has
-    other strides than were traced: the view that follows in transformers/gpt2 is then refused."""
+    """Let views of an ExportedProgram copy where they have to: a device's own kernels, or decomposed ones, give other strides
+    than were traced. With torch 2.13 the view after attention in transformers/gpt2 and florence2 is then refused."""
     import torch
 
     for node in program.graph.nodes:

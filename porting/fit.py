@@ -101,7 +101,8 @@ def _cache(found: Survey, context: int, batch: int, dtype: str) -> Figure | None
 def _largest(found: Survey, profile: Profile) -> Figure:
     largest = found.ledgers[profile.name]["largest"]
     sizes = ", ".join(f"{axis} {size}" for axis, size in found.sizes.items())
-    how = f"walked on meta with {sizes}: {largest['operator']} at {largest['place']}, composed as for {profile.vendor}"
+    way = "on meta" if found.weightless else "with its weights"
+    how = f"walked {way} with {sizes}: {largest['operator']} at {largest['place']}, composed as for {profile.vendor}"
     return Figure("largest tensor", int(largest["bytes"]), how)
 
 

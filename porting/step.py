@@ -110,8 +110,9 @@ def _answer(module: nn.Module, built: BuiltModel, where: str) -> Mapping[str, to
     from porting.eager import flatten
 
     arrays = draw(built.inputs, built.sizes, "nominal", "step")
-    inputs = {name: torch.from_numpy(array).to(where) for name, array in arrays.items()}
-    found = dict(flatten(module(**inputs, **built.constants)))
+    given = {**{name: torch.from_numpy(array) for name, array in arrays.items()}, **built.constants}
+    inputs = {name: value.to(where) if isinstance(value, torch.Tensor) else value for name, value in given.items()}
+    found = dict(flatten(module(**inputs)))
     return {name: value for name, value in found.items() if value.is_floating_point()}
 
 

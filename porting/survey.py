@@ -5,6 +5,7 @@ Runs as a job of its own. Nothing is computed and nothing is judged: the evidenc
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,18 +29,31 @@ def job(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
     `dtype`: of weights and floating inputs, instead of the model's own.
 
     Returns `parameters` and `buffers` (elements, bytes), `cache`, what the config says that a cache of keys and values depends
-    on, the `sizes` walked, and `ledgers`, one for every profile.
+    on, the `sizes` walked, `weightless`, whether that was done without memory for weights, and `ledgers`, one for every profile.
     """
+    import torch
+
+    torch.set_num_threads(1)
+    torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel of the CPU's own
+    spec = from_json(ModelSpec, job["spec"])
+    try:
+        return _survey(spec, job, clock, "meta")
+    except Exception:  # whatever a model does that looks at values
+        if not _small(spec):
+            raise
+        traceback.print_exc()
+    return _survey(spec, job, clock, "cpu")
+
+
+def _survey(spec: ModelSpec, job: Mapping[str, Any], clock: Clock, raw: str) -> dict[str, Any]:
+    """Walk a model whose tensors are of `meta`, or of `cpu`."""
     import torch
 
     from porting import sources
     from porting.accelerators import standin
 
-    torch.set_num_threads(1)
-    torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel of the CPU's own
-    spec = from_json(ModelSpec, job["spec"])
     clock.enter(Stage.BUILD)
-    built = sources.skeleton(spec)
+    built = sources.skeleton(spec) if raw == "meta" else sources.source(spec.source).build(spec)
     built = replace(built, sizes={**built.sizes, **_asked(built, job["sizes"], job["all_sizes"])})
     assert built.module is not None
     if job["dtype"]:
@@ -49,9 +63,15 @@ def job(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
     ledgers = {}
     for name in job["profiles"]:
         clock.enter(Stage.RUN, name)
-        device = standin.install(known[name], "meta")
+        device = standin.install(known[name], raw)
+        device.prepare_for_programs()
         ledgers[name] = _walk(device, built, name, known, job["train"])
-    return {**facts, "sizes": dict(built.sizes), "ledgers": ledgers}
+    return {**facts, "sizes": dict(built.sizes), "weightless": raw == "meta", "ledgers": ledgers}
+
+
+def _small(spec: ModelSpec) -> bool:
+    """Whether a model may be built whole: a tiny instance of the catalog, not somebody's checkpoint or a config of full size."""
+    return spec.source != "checkpoint" and not spec.config.get("_full_size")
 
 
 def _walk(device: StandIn, built: BuiltModel, name: str, known: Mapping[str, Any], train: bool) -> dict[str, Any]:
@@ -60,11 +80,12 @@ def _walk(device: StandIn, built: BuiltModel, name: str, known: Mapping[str, Any
     from porting import sources
 
     assert built.module is not None
-    module = built.module.to_empty(device=device.name)
-    inputs = {key: device.put(value) for key, value in _inputs(built).items()}
+    module = built.module.to_empty(device=device.name) if device.raw == "meta" else built.module.to(device.name)
+    given = {**_inputs(built), **built.constants}
+    inputs = {key: device.put(value) if isinstance(value, torch.Tensor) else value for key, value in given.items()}
     device.become(known[name], keep_going=True)
     with sources.without_values(), torch.set_grad_enabled(train):
-        answer = module.train(train)(**inputs, **built.constants)
+        answer = module.train(train)(**inputs)
         if train:
             _loss(answer).backward()
     return device.ledger.as_json()
@@ -136,6 +157,8 @@ class Survey:
     buffer_bytes: int
     cache: Mapping[str, int] | None
     """`layers`, `heads` of keys and values, `width` of each; None for a model that generates nothing."""
+    weightless: bool
+    """Whether it was walked without memory for weights; a small model that looks at values is built whole."""
     ledgers: Mapping[str, Mapping[str, Any]]
     """porting.accelerators.ledger.Ledger.as_json by profile."""
 
@@ -181,6 +204,7 @@ def survey(
         found["parameters"]["bytes"],
         found["buffers"]["bytes"],
         found["cache"],
+        found["weightless"],
         found["ledgers"],
     )
 

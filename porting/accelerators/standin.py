@@ -56,8 +56,10 @@ _QUESTIONS: Dict[str, Callable[..., Any]] = {
 }
 _ASKED = frozenset(
     ("sym_size", "sym_stride", "sym_storage_offset", "sym_numel", "size", "stride", "is_strides_like_format",
-     "is_non_overlapping_and_dense", "_assert_tensor_metadata")
+     "is_non_overlapping_and_dense")
 )  # fmt: skip
+_CHECK = "aten::_assert_tensor_metadata"
+"""What tracing assumed of a dtype, which a plugin that casts it does not keep to; no operator of the program's own."""
 
 
 _installed: Optional[StandIn] = None
@@ -92,6 +94,7 @@ class StandIn:
         self._whole: Set[str] = set()
         self._composing: List[str] = []
         self._tensor: Any = None
+        self._prepared = False
         self._backward_from = ""
         self._put_off: Optional[Refused] = None
         self.become(profile)
@@ -143,7 +146,9 @@ class StandIn:
         """Let programs that know nothing of it find all of PyTorch working with the device."""
         import torch
 
-        programs.prepare(torch, self.name, self._tensor)
+        if not self._prepared:
+            programs.prepare(torch, self.name, self._tensor)
+        self._prepared = True
 
     def put(self, tensor: Any) -> Any:
         """A tensor on the device around one of the host, which it shares memory with where it may."""
@@ -190,6 +195,8 @@ class StandIn:
         from torch.utils import _pytree
 
         name = func.name()
+        if name == _CHECK:
+            return None
         question = _QUESTIONS.get(name)
         if question:
             return question(args[0].raw, *args[1:])

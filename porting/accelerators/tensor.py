@@ -41,6 +41,13 @@ def tensor_class(device: StandIn) -> Any:
             values = "..." if self.raw.numel() > 1000 or self.raw.is_meta else self.raw.tolist()
             return f"tensor({values}, device='{device.name}:0', size={tuple(self.raw.shape)}, dtype={self.raw.dtype})"
 
+        # PyTorch makes tensors of lists in an index on the device, below the dispatcher (see programs._patch_constructors).
+        def __getitem__(self, index: Any) -> Any:
+            return super().__getitem__(_without_lists(index))
+
+        def __setitem__(self, index: Any, value: Any) -> None:
+            super().__setitem__(_without_lists(index), value)
+
         def tolist(self) -> Any:
             device.ledger.wait("tolist", device.place())
             return self.raw.tolist()
@@ -64,6 +71,15 @@ def tensor_class(device: StandIn) -> Any:
     _from_host_class = StandInTensor
     torch.serialization.add_safe_globals([_from_host])
     return StandInTensor
+
+
+def _without_lists(index: Any) -> Any:
+    """An index whose lists of numbers are tensors of the host, which an index may be."""
+    import torch
+
+    if isinstance(index, tuple):
+        return tuple(_without_lists(part) for part in index)
+    return torch.tensor(index, device="cpu") if isinstance(index, list) else index
 
 
 _from_host_class: Any = None

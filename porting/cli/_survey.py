@@ -48,7 +48,13 @@ def run(models: Sequence[str], on: Sequence[str], train: bool, sizes: Sequence[s
 
 def _records(found: Survey, profiles: Mapping[str, Profile]) -> list[dict[str, Any]]:
     """One object a model and maker."""
-    about = {"model": found.model, "parameters": found.parameters, "sizes": dict(found.sizes), "evidence": "static"}
+    about = {
+        "model": found.model,
+        "parameters": found.parameters,
+        "sizes": dict(found.sizes),
+        "weightless": found.weightless,
+        "evidence": "static",
+    }
     return [{**about, "accelerator": name, "list": _list(profiles[name]), **found.ledgers[name]} for name in profiles]
 
 
@@ -59,7 +65,8 @@ def _list(profile: Profile) -> str:
 
 def _print(found: Survey, profiles: Mapping[str, Profile]) -> None:
     sizes = ", ".join(f"{axis} {size}" for axis, size in found.sizes.items())
-    click.echo(f"{found.model}: {found.parameters:,} parameters, {sizes}\n")
+    how = "" if found.weightless else "; built with its weights, since it looks at values"
+    click.echo(f"{found.model}: {found.parameters:,} parameters, {sizes}{how}\n")
     fates: dict[str, dict[str, Any]] = {}
     for name in profiles:
         for operator in found.ledgers[name]["operators"]:

@@ -229,6 +229,9 @@ with torch.autocast("npu", dtype=torch.bfloat16):
     y = net(torch.randn(4, 3, device="npu"))
     assert y.dtype is torch.bfloat16 and y.softmax(-1).dtype is torch.float32
 x = torch.randn(2, 3, device="npu")
+assert torch.equal(x[..., [-1, 0]].cpu(), x.cpu()[..., [-1, 0]])
+x[[0], 1] = 5.0
+assert x[0, 1].item() == 5.0
 x.transpose_(0, 1)
 assert x.shape == (3, 2) and x.clone().unsqueeze_(0).shape == (1, 3, 2)
 try:
