@@ -12,7 +12,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all backends backends-test domestic check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all backends backends-test domestic domestic-test check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ backends-test: $(READY)  ## Test the backends that have environments of their ow
 domestic: $(READY)  ## Check the whole catalog on the simulators of Rockchip and Sophgo, in environments of their own; hours
 	$(BIN)/porting env create rknn tpu_mlir
 	@$(BIN)/porting check --tier full --on $(SIMULATED) --html report; status=$$?; [ $$status -le 1 ] || exit $$status
+
+domestic-test: $(READY)  ## Make the environments of these simulators anew, and check a model on each
+	$(BIN)/python -m pytest -q -m backends tests/cli/test_simulators.py
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .

@@ -101,6 +101,44 @@ def unchanged() -> None:
         row("one model on one target, again", one)
 
 
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_attention_heads": 32, "hidden_act": "silu",
+    "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "dtype": "bfloat16",
+}  # fmt: skip
+SIZES = {
+    "1.1 billion": {
+        "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_key_value_heads": 4, "vocab_size": 32000,
+    },
+    "70 billion": {
+        "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_key_value_heads": 8, "vocab_size": 128256,
+    },
+}  # fmt: skip
+
+
+def weightless() -> None:
+    """A model's operators looked up in three lists, beside a bare call of the same net on the meta device."""
+    head("Operators looked up without weights, budget 0.6 GB at 1.1 billion parameters, 1 GB at 70 billion")
+    for name, sizes in SIZES.items():
+        with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
+            (Path(folder) / "config.json").write_text(json.dumps({**LLAMA, **sizes}))
+            bare = repeat([sys.executable, str(HERE / "meta.py"), folder], 3, {"PYTHONPATH": str(ROOT)})
+            ours = repeat([*PORTING, "ops", folder, "--on", "ascend,cambricon,moore_threads"], 3, environment(Path(folder)))
+            assert bare.code == ours.code == 0, bare.output + ours.output
+            row(f"bare net on meta, {name}", bare)
+            row(f"porting ops on three lists, {name}", ours, bare)
+
+
+def stand_in() -> None:
+    """Training steps on a stand-in beside the same on the CPU."""
+    head("Ten training steps of resnet18, batch 8 of 64 x 64")
+    program = str(HERE / "train.py")
+    bare = repeat([sys.executable, program, "cpu"], 3, {"PYTHONPATH": str(ROOT)})
+    ours = repeat([*PORTING, "run", "--device", "npu", program, "npu"], 3, {"PYTHONPATH": str(ROOT)})
+    assert bare.code == ours.code == 0, bare.output + ours.output
+    row("PyTorch on the CPU", bare)
+    row("porting run --device npu", ours, bare)
+
+
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "start": start_up,
     "warm": warm_job,
@@ -108,6 +146,8 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "vit": lambda: convert("vit_base"),
     "llama": lambda: convert("llama_1b"),
     "unchanged": unchanged,
+    "weightless": weightless,
+    "standin": stand_in,
 }
 
 if __name__ == "__main__":

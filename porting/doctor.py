@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from porting import keys, registry
+from porting.accelerators.profile import load
 from porting.errors import PortingError
 from porting.workspace import free_bytes
 
@@ -36,7 +37,7 @@ class Finding:
 
 def findings(setting: Setting) -> list[Finding]:
     """Look at everything; backends are probed afresh."""
-    return [*_machine(), *_places(setting), *_packages(), *_backends(setting)]
+    return [*_machine(), *_accelerators(), *_places(setting), *_packages(), *_backends(setting)]
 
 
 def _machine() -> Iterator[Finding]:
@@ -48,6 +49,20 @@ def _machine() -> Iterator[Finding]:
     compiler = shutil.which("g++") or shutil.which("clang++")
     hint = "" if compiler else "Install g++; inductor needs one."
     yield Finding("C++ compiler", "ok" if compiler else "missing", compiler or "none found", hint)
+
+
+def _accelerators() -> Iterator[Finding]:
+    """Makers whose tool is on PATH: a card may be here although nothing that runs on it is installed."""
+    for profile in load().values():
+        command = profile.tool.command if profile.tool else ""
+        path = shutil.which(command.split()[0]) if command else None
+        if path is None:
+            continue
+        reached = f"PyTorch reaches it as {profile.torch.device}" if profile.torch else "no way through PyTorch is known"
+        plugin = f", by {profile.torch.plugin}" if profile.torch and profile.torch.plugin else ""
+        yield Finding(
+            "accelerator", "ok", f"{profile.vendor}: {path} is here; {reached}{plugin}", f"`{command}` lists its devices."
+        )
 
 
 def _places(setting: Setting) -> Iterator[Finding]:

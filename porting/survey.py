@@ -54,11 +54,13 @@ def _survey(spec: ModelSpec, job: Mapping[str, Any], clock: Clock, raw: str) -> 
 
     clock.enter(Stage.BUILD)
     built = sources.skeleton(spec) if raw == "meta" else sources.source(spec.source).build(spec)
+    module = built.module
+    if module is None:
+        raise ModelError("an ONNX file is no module that could be walked.", "Targets of static_onnx look its operators up.")
     built = replace(built, sizes={**built.sizes, **_asked(built, job["sizes"], job["all_sizes"])})
-    assert built.module is not None
     if job["dtype"]:
-        built.module.to(getattr(torch, job["dtype"]))
-    facts = {"parameters": _total(built.module.parameters()), "buffers": _total(built.module.buffers()), "cache": _cache(built)}
+        module.to(getattr(torch, job["dtype"]))
+    facts = {"parameters": _total(module.parameters()), "buffers": _total(module.buffers()), "cache": _cache(built)}
     known = load()
     ledgers = {}
     for name in job["profiles"]:

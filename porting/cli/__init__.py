@@ -20,7 +20,7 @@ COMMANDS = {
     "check": ("check", "Check models on targets and record what came of it."),
     "ops": ("ops", "Tell which operators are right on targets, and which of a model's a maker has."),
     "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
-    "run": ("run", "Run a program of yours on a stand-in for an accelerator that is not here."),
+    "run": ("program", "Run a program of yours on a stand-in for an accelerator that is not here."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),

@@ -67,7 +67,7 @@ def test_the_table_names_what_is_not_listed_with_its_line(porting: Porting) -> N
         (["ops", "timm/resnet18", "--size", "width"], "no AXIS=SIZE"),
         (["ops", "timm/resnet18", "--on", "npu", "--size", "sequence=3"], "no axis 'sequence'"),
         (["ops", "--train"], "about a MODEL"),
-        (["ops", "pretrained/silero-vad", "--on", "npu"], "no code to build it without its weights"),
+        (["ops", "pretrained/silero-vad", "--on", "npu"], "an ONNX file is no module"),
         (["run", "--device", "npu", "nowhere.py"], "no file nowhere.py"),
         (["run", "--device", "gcu", "nowhere.py"], "no list of PyTorch operators for Enflame"),
         (["fit", "timm/resnet18", "--on", "sunrise"], "no card of Sunrise"),
@@ -165,6 +165,18 @@ def test_profiles_are_listed_shown_built_and_compared(porting: Porting, setting:
     assert changed.code == 1
     assert json.loads(changed.out)[0]["common"] == 2
     assert porting("profile", "diff", "cambricon", "names.txt").code == 0
+
+
+def test_doctor_tells_of_a_makers_tool_though_nothing_runs_on_its_card(setting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from porting import doctor
+
+    assert not [f for f in doctor._accelerators() if "Ascend" in f.detail]
+    (setting / "npu-smi").write_text("#!/bin/sh\n")
+    (setting / "npu-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(setting), prepend=":")
+    (found,) = [f for f in doctor._accelerators() if "Ascend" in f.detail]
+    assert "PyTorch reaches it as npu, by torch_npu" in found.detail
+    assert "`npu-smi info`" in found.hint
 
 
 # ---- targets
