@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from porting.cli._shared import format_option, print_json, print_table, trust_option
@@ -49,10 +47,6 @@ def command(model: str, on: tuple[str, ...], context: int, batch: int, dtype: st
     print_table(("what", "GiB", "how it was had"), [(f.what, f"{f.bytes / GIB:.2f}", f.how) for f in found.figures])
     click.echo()
     heads = ("card", "maker", "GiB", *(f"cards at {name}" for name in found.weights))
-    print_table(heads, [(c.name, c.maker, f"{c.memory_gib:g}", *(_needed(n) for n in c.needed.values())) for c in found.cards])
+    print_table(heads, [(c.name, c.maker, f"{c.memory_gib:g}", *map(str, c.needed.values())) for c in found.cards])
     click.echo(f"\n{found.rule}")
     return 0
-
-
-def _needed(cards: Any) -> str:
-    return str(cards)
