@@ -97,6 +97,7 @@ class StandIn:
         self._prepared = False
         self._backward_from = ""
         self._put_off: Optional[Refused] = None
+        self._list = OperatorList(frozenset())
         self.become(profile)
 
     def become(self, profile: Profile, fallback: bool = True, keep_going: bool = False) -> Ledger:
@@ -108,18 +109,22 @@ class StandIn:
         operators = profile.operators
         if not operators or not operators.list:
             raise ProfileError(f"no list of PyTorch operators is known for {profile.vendor}")
-        self.profile = profile
+        if profile is not getattr(self, "profile", None):
+            self._read(profile, operators.list)
         self.keep_going = keep_going
         self.ledger = Ledger()
-        names = read_list(profile.folder / operators.list)
-        self._list = OperatorList(names)
         self._falls_back = fallback and operators.otherwise == "cpu"
         self._lacks = frozenset(profile.dtypes.lacks if profile.dtypes else ())
         self._casts = bool(profile.dtypes and profile.dtypes.casts)
+        return self.ledger
+
+    def _read(self, profile: Profile, operators: str) -> None:
+        """Take up a maker's list."""
+        names = read_list(profile.folder / operators)
+        self.profile, self._list = profile, OperatorList(names)
         if self._libraries:
             self._libraries += whole.register(self, names - self._whole)
         self._whole |= names
-        return self.ledger
 
     def lists(self, name: str) -> bool:
         """Whether the maker has an operator, `aten::...`, itself."""

@@ -71,7 +71,6 @@ def test_tied_weights_are_written_once_and_dtypes_are_kept(saved: tuple[nn.Modul
     shapes = [tuple(tensor["shape"]) for tensor in about.values()]
     assert shapes.count((11, 6)) == 1
     assert "bfloat16" in {tensor["dtype"] for tensor in about.values()}
-    assert (0,) in shapes or len(shapes) >= 6
 
 
 def test_values_are_let_go_after_their_last_use(saved: tuple[nn.Module, Path]) -> None:
