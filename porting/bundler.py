@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from porting import keys, verdict
+from porting import cache, keys, verdict
 from porting.bundle import FILE, Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.errors import PortingError
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
@@ -37,6 +37,15 @@ class Bundler:
         self._jobs, self._options, self._run_id = jobs, options, run_id
         self._tried: set[tuple[Path, str]] = set()
         """Exports that this run has tried: bundle and form."""
+        self._in_use = cache.InUse()
+
+    def release(self, key: str) -> None:
+        """Say that this run has done with a bundle, so that it may go where the cache is over its limit."""
+        self._in_use.release(self._folder(key))
+
+    def close(self) -> None:
+        """Release every bundle."""
+        self._in_use.close()
 
     def make(self, cells: Sequence[Cell]) -> Made:
         """Make or complete the bundle of one model for these cells, all of whose targets are here."""
@@ -75,8 +84,11 @@ class Bundler:
                 bundle = self._add(cell.spec, read_bundle(bundle.folder, verify=False), form.precision, {form}, trail)
         return bundle
 
+    def _folder(self, key: str) -> Path:
+        return self._jobs.workspace.bundles / key[:40]
+
     def _complete(self, spec: ModelSpec, key: str, needs: set[FormKey], precisions: set[Precision], trail: Trail) -> Bundle:
-        folder = self._jobs.workspace.bundles / key[:40]
+        folder = self._folder(key)
         made_now = folder / self._run_id
         with locked(folder, give_up=self._jobs.cancelled):
             if not (folder / FILE).exists() or (self._options.rebuild and not made_now.exists()):
@@ -85,6 +97,7 @@ class Bundler:
                     folder.mkdir(parents=True)
                     made_now.touch()
                 self._build(spec, folder, Precision.FP32, needs, trail)
+            self._in_use.take(folder)
             bundle = read_bundle(folder)
             for precision in sorted(precisions, key=lambda p: p.value):
                 if "model" not in bundle.failures:

@@ -5,6 +5,7 @@ Called for every cell of a run, also when nothing has to be done: no torch, no n
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib.metadata
@@ -16,7 +17,7 @@ from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
     "aten", "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
-    "sources", "tensors", "weights", "wide",
+    "sources/__init__", "tensors", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = ("adapter", "attempt", "cell", "compare", "metrics", "tensors", "verdict", "worker")
 _OPERATOR_CODE = (
@@ -52,6 +53,33 @@ def version(distribution: str) -> str:
         return ""
 
 
+@functools.cache
+def _source_code(source: str) -> tuple[str, ...]:
+    """The modules of porting.sources that build from a source: its own and what they import there, so that a change of one
+    source leaves the models of the others as they are."""
+    from porting import sources
+
+    folder = Path(__file__).parent / "sources"
+    found: set[str] = set()
+    waiting = {sources.MODULES.get(source, source)}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        tree = ast.parse((folder / f"{name}.py").read_bytes())
+        waiting |= {name for name in _imported(tree) if (folder / f"{name}.py").is_file()} - found
+    return tuple(f"sources/{name}" for name in sorted(found))
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """Last parts of the modules that a module of porting.sources imports from beside it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            beside = node.level == 1 or (node.module or "").startswith("porting.sources")
+            names |= {(node.module or "").rpartition(".")[2], *(alias.name for alias in node.names)} if beside else set()
+    return names
+
+
 def bundle_key(spec: ModelSpec, fingerprint: Mapping[str, str], given: str = "") -> str:
     """Key of a model's bundle. fingerprint: what its source says it depends on. given: digest of a person's own inputs."""
     return digest(
@@ -60,6 +88,7 @@ def bundle_key(spec: ModelSpec, fingerprint: Mapping[str, str], given: str = "")
             "source": dict(fingerprint),
             "given": given,
             "code": code(_BUNDLE_CODE),
+            "builder": code(_source_code(spec.source)),
             "versions": {name: version(name) for name in BUNDLE_DISTRIBUTIONS},
         }
     )

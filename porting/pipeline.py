@@ -10,13 +10,15 @@ import operator
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import compress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import keys
+from porting import cache, keys
 from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
 from porting.errors import PortingError
@@ -70,6 +72,7 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         self.jobs.close()
+        self._bundler.close()
 
     def plan(self, specs: Sequence[ModelSpec], targets: Sequence[Target]) -> list[Cell]:
         """Every cell with its content key. Probes the adapters, each once."""
@@ -133,7 +136,7 @@ class Pipeline:
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy until each cell has its result."""
         self.jobs.expected = len(cells)
-        schedule = self._schedule(cells)
+        schedule, room = self._schedule(cells), _Room(self.jobs.workspace.bundles, self._bundler, cells)
         active: dict[Future[Any], tuple[Work, float]] = {}
         with ThreadPoolExecutor(schedule.workers) as pool:
             try:
@@ -150,6 +153,7 @@ class Pipeline:
                             continue
                         cell = work.cells[0]
                         result = results[cell.key] = future.result()
+                        room.done(cell)
                         done, left = len(results), schedule.left()
                         self.tell(Event("cell", cell.spec.id, str(cell.target), result, done, total, left))
             except BaseException:
@@ -179,6 +183,28 @@ class Pipeline:
         if self._store:
             self._store.append(result, log)
         return result
+
+
+class _Room:
+    """Lets bundles go as soon as their last cell is worked, and keeps the cache within its limit while a run goes on."""
+
+    EVERY = 60.0
+    """Seconds between two looks at the disk; each costs a stat a file."""
+
+    def __init__(self, folder: Path, bundler: Bundler, cells: Iterable[Cell]) -> None:
+        self._folder, self._bundler = folder, bundler
+        self._left = Counter(cell.bundle_key for cell in cells)
+        cache.limit_of(folder, ())  # a limit that is none is told before the work
+        self._looked = -self.EVERY
+
+    def done(self, cell: Cell) -> None:
+        self._left[cell.bundle_key] -= 1
+        if self._left[cell.bundle_key]:
+            return
+        self._bundler.release(cell.bundle_key)
+        if time.monotonic() - self._looked >= self.EVERY:
+            cache.prune(self._folder)
+            self._looked = time.monotonic()
 
 
 def reusable(found: Mapping[str, Result]) -> dict[str, Result]:

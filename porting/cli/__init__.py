@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": ("doctor", "Tell what this machine has and what is missing."),
     "fit": ("fit", "Tell whether a model of full size fits on a card, and on how many."),
     "profile": ("profile", "Show what is known of makers of accelerators, and build it from their files."),
+    "cache": ("cache", "Show what the cache of built models takes, and make it smaller."),
     "env": ("env", "Give backends interpreters of their own, and tell which runs where."),
     "results": ("results", "Export and import recorded results."),
     "numerics": ("numerics", "Show what the pass rule catches and what it costs."),

@@ -60,7 +60,7 @@ def source(name: str) -> Source:
     """Return the source module `name`. Raises UnknownName."""
     if name not in NAMES:
         raise UnknownName("source", name, list(NAMES))
-    return cast(Source, importlib.import_module(f"{__name__}.{_MODULES.get(name, name)}"))
+    return cast(Source, importlib.import_module(f"{__name__}.{MODULES.get(name, name)}"))
 
 
 def skeleton(spec: ModelSpec) -> BuiltModel:
@@ -95,10 +95,11 @@ def warm(name: str) -> None:
 
 
 # A source module may not shadow the package it drives.
-_MODULES = {
+MODULES: Mapping[str, str] = {
     "transformers": "transformers_config",
     "timm": "timm_name",
     "diffusers": "diffusers_class",
     "onnx": "onnx_file",
     "pt2": "pt2_file",
 }
+"""Module by source, where the names differ."""

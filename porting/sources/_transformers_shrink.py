@@ -87,22 +87,33 @@ _LAYER_NUMBERS = (
 )
 
 
+WIDTHS, DEPTH = "widths", "depth"
+EXTENTS = (WIDTHS, DEPTH)
+"""What is made small: depths and widths, or depths and tables alone, for nets whose code makes one width follow from others."""
+
+_NOT_WIDTHS = (SPECIAL_TOKEN, VOCABULARY, POSITIONS, LAYER_COUNT)
+
+
 @dataclass
-class Tokens:
-    """Special token ids by their old value: the same token keeps one id in the top config and in every sub-config."""
+class Shrinking:
+    """What holds for a config and every sub-config in it."""
 
+    widths: bool = True
+    """Whether widths are made small, too."""
     new: dict[int, int] = field(default_factory=dict)
+    """Special token ids by their old value: the same token keeps one id everywhere."""
 
-    def of(self, old: int, vocabulary: int) -> int:
+    def token(self, old: int, vocabulary: int) -> int:
         """Return an id inside the vocabulary: the old one where it is small, else one from the top end."""
         if 0 <= old < min(vocabulary, 8):
             return old
         return self.new.setdefault(old, vocabulary - 1 - len(self.new)) if old >= 0 else old
 
 
-def shrink(config_class: type, overrides: Mapping[str, Any]) -> Config:
-    """Return a tiny config of `config_class`. overrides: fields that are set as given, sub-configs merged in depth."""
-    arguments = _arguments(config_class(**_structure(overrides)), Tokens())
+def shrink(config_class: type, overrides: Mapping[str, Any], extent: str = WIDTHS) -> Config:
+    """Return a tiny config of `config_class`. overrides: fields that are set as given, sub-configs merged in depth. extent:
+    one of EXTENTS."""
+    arguments = _arguments(config_class(**_structure(overrides)), Shrinking(extent == WIDTHS))
     return config_class(**merge(arguments, overrides))
 
 
@@ -120,7 +131,7 @@ def _structure(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {k: copy.deepcopy(dict(v)) for k, v in overrides.items() if isinstance(v, Mapping) and "model_type" in v}
 
 
-def _arguments(config: Config, tokens: Tokens) -> dict[str, Any]:
+def _arguments(config: Config, how: Shrinking) -> dict[str, Any]:
     names = _fields(type(config))
     kinds = _layer_kinds(config, names)
     arguments = {**kinds, **{k: v for k, v in FIXED.items() if k in names}}
@@ -128,9 +139,11 @@ def _arguments(config: Config, tokens: Tokens) -> dict[str, Any]:
     for name in names:
         if name not in arguments:
             old = _own(config, name)
-            new = _value(name, old, config, layers, tokens)
+            new = _value(name, old, config, layers, how)
             if new is not old:
                 arguments[name] = new
+    if not how.widths:
+        return arguments
     return {**arguments, **_image_size(config, names), **_head_size(config, names, arguments)}
 
 
@@ -173,18 +186,18 @@ def _texts(value: object) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(v, str) for v in value)
 
 
-def _value(name: str, old: Any, config: Config, layers: int, tokens: Tokens) -> Any:
+def _value(name: str, old: Any, config: Config, layers: int, how: Shrinking) -> Any:
     if hasattr(old, "model_type"):
-        return {**_unusual(old), **_arguments(old, tokens), "model_type": old.model_type}
+        return {**_unusual(old), **_arguments(old, how), "model_type": old.model_type}
     if old is None:
         return next((value for pattern, value in MISSING if re.fullmatch(pattern, name)), None)
     if isinstance(old, int) and not isinstance(old, bool):
-        if (heads := _heads_by_stage(config)) and re.fullmatch(r"embed_dim|hidden_size", name):
+        if how.widths and (heads := _heads_by_stage(config)) and re.fullmatch(r"embed_dim|hidden_size", name):
             return min(old, STAGE_HEAD_SIZE * heads[0])  # it doubles from stage to stage, as the heads do
-        return _integer(name, old, config, layers, tokens)
+        return _integer(name, old, config, layers, how)
     if isinstance(old, (list, tuple)) and old and all(type(v) is int for v in old):
-        return _integers(name, old, config, layers, tokens)
-    if isinstance(old, dict) and "rope" in name:
+        return _integers(name, old, config, layers, how)
+    if isinstance(old, dict) and "rope" in name and how.widths:
         return _rope(old, "mrope_section" in getattr(type(config), "ignore_keys_at_rope_validation", ()))
     return old
 
@@ -196,12 +209,12 @@ def _unusual(config: Config) -> dict[str, Any]:
     return {n: v for n, v in values.items() if isinstance(v, (int, float, str)) and v != _own(plain, n)}
 
 
-def _integer(name: str, old: int, config: Config, layers: int, tokens: Tokens) -> int:
+def _integer(name: str, old: int, config: Config, layers: int, how: Shrinking) -> int:
     limit = next((limit for pattern, limit in INTEGERS if re.fullmatch(pattern, name)), KEEP)
-    if limit == KEEP:
+    if limit == KEEP or not (how.widths or limit in _NOT_WIDTHS):
         return old
     if limit == SPECIAL_TOKEN:
-        return tokens.of(old, _vocabulary(config))
+        return how.token(old, _vocabulary(config))
     if limit == KV_HEADS:
         return _kv_heads(old, config)
     if limit == LAYER_COUNT:
@@ -222,13 +235,15 @@ def _kv_heads(old: int, config: Config) -> int:
     return HEADS if old in heads else HEADS // 2
 
 
-def _integers(name: str, old: Sequence[int], config: Config, layers: int, tokens: Tokens) -> Any:
+def _integers(name: str, old: Sequence[int], config: Config, layers: int, how: Shrinking) -> Any:
     if re.fullmatch(_SPECIAL_LISTS, name):
-        return [tokens.of(v, _vocabulary(config)) for v in old]
+        return [how.token(v, _vocabulary(config)) for v in old]
     if re.fullmatch(_LAYER_NUMBERS, name):
         return list(dict.fromkeys(min(v, layers - 1) for v in old))
     if re.fullmatch(_COUNTS, name):
         return [min(v, 1) for v in old]
+    if not how.widths:
+        return old
     heads = _heads_by_stage(config)
     if re.fullmatch(_WIDTHS, name) and len(heads) == len(old):
         return [min(value, STAGE_HEAD_SIZE * count) for value, count in zip(old, heads, strict=True)]

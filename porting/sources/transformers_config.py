@@ -18,7 +18,7 @@ from porting.types import ModelSpec
 
 from . import _transformers_inputs as calls
 from ._torchvision import make_importable
-from ._transformers_shrink import CLASSES, shrink
+from ._transformers_shrink import CLASSES, EXTENTS, WIDTHS, shrink
 
 # Tasks whose heads a model is built with, best first: the ones that bring every modality to an output.
 TASKS = (
@@ -32,9 +32,9 @@ TASKS = (
 )  # fmt: skip
 
 # Entries of `config` that speak of the way it is built, not of the config itself.
-TASK, CLASS, FULL_SIZE, OUTPUTS = "_task", "_class", "_full_size", "_outputs"
+TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS = "_task", "_class", "_full_size", "_shrink", "_outputs"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
-OPTIONS = (TASK, CLASS, FULL_SIZE, OUTPUTS, *_INTERNAL)
+OPTIONS = (TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, *_INTERNAL)
 
 # Switches off the library's checks of tensor values, which it makes at every call: they end in an exported graph as operators
 # that ONNX has no word for (aten._is_all_true).
@@ -47,13 +47,13 @@ EXPERTS = "batched_mm"
 def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
     `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_full_size` (true:
-    nothing is made small), `_outputs` (names of the outputs that are kept; some models answer with a list as long as the
-    batch), `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
+    nothing is made small), `_shrink` (`depth`: widths stay), `_outputs` (names of the outputs that are kept; some models answer
+    with a list as long as the batch), `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
     config_class = _config_class(spec.name)
     _check_options(spec)
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
     try:
-        config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields)
+        config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields, _extent(spec))
         _set_up(config, spec.config, fields)
         model = _model_class(spec)(config).eval()
     except (ModelError, MemoryError):
@@ -98,6 +98,13 @@ def _check_options(spec: ModelSpec) -> None:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(OPTIONS)}."
             raise ModelError(f"{spec.id}: unknown option {name!r} in `config`.", hint)
+
+
+def _extent(spec: ModelSpec) -> str:
+    extent = str(spec.config.get(SHRINK, WIDTHS))
+    if extent not in EXTENTS:
+        raise ModelError(f"{spec.id}: {SHRINK} is {extent!r}.", f"It is one of {', '.join(EXTENTS)}.")
+    return extent
 
 
 def _set_up(config: Any, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
