@@ -122,6 +122,8 @@ class Bundle:
     """`eager` or `onnxruntime`."""
     truth: str = "float64"
     """Precision of the truth: `float64`, or `float32` where no wider run is possible."""
+    architecture: str = ""
+    """Class of the module; empty for a bare ONNX file."""
     params: int | None = None
     weights_bytes: int = 0
     inputs: tuple[TensorSpec, ...] = ()

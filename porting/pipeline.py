@@ -80,7 +80,7 @@ class Pipeline:
 
         cells = []
         for spec in specs:
-            bundle = self._bundle_key(spec)
+            bundle = self.bundle_key(spec)
             for target in targets:
                 versions = self.jobs.prober.probe(target.adapter).versions
                 key = keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions)
@@ -122,9 +122,14 @@ class Pipeline:
 
     def reference(self, spec: ModelSpec, precisions: Iterable[Precision]) -> Made:
         """The bundle of a model with its noise at `precisions`, made where it is not there; no form is exported for it."""
-        return self._bundler.reference(spec, self._bundle_key(spec), set(precisions))
+        return self._bundler.reference(spec, self.bundle_key(spec), set(precisions))
 
-    def _bundle_key(self, spec: ModelSpec) -> str:
+    def room(self, bundle_keys: Iterable[str]) -> Room:
+        """Keeps the cache within its limit while these are worked; a key given twice has to be done twice."""
+        return Room(self.jobs.workspace.bundles, self._bundler, bundle_keys)
+
+    def bundle_key(self, spec: ModelSpec) -> str:
+        """Content key of a model's bundle."""
         return keys.bundle_key(spec, _fingerprint(spec), self._given)
 
     def _known(self, cells: Sequence[Cell]) -> dict[str, Result]:
@@ -136,7 +141,7 @@ class Pipeline:
     def _work(self, cells: Sequence[Cell], results: dict[str, Result], total: int) -> None:
         """Keep every worker busy until each cell has its result."""
         self.jobs.expected = len(cells)
-        schedule, room = self._schedule(cells), _Room(self.jobs.workspace.bundles, self._bundler, cells)
+        schedule, room = self._schedule(cells), self.room(cell.bundle_key for cell in cells)
         active: dict[Future[Any], tuple[Work, float]] = {}
         with ThreadPoolExecutor(schedule.workers) as pool:
             try:
@@ -153,7 +158,7 @@ class Pipeline:
                             continue
                         cell = work.cells[0]
                         result = results[cell.key] = future.result()
-                        room.done(cell)
+                        room.done(cell.bundle_key)
                         done, left = len(results), schedule.left()
                         self.tell(Event("cell", cell.spec.id, str(cell.target), result, done, total, left))
             except BaseException:
@@ -185,23 +190,25 @@ class Pipeline:
         return result
 
 
-class _Room:
+class Room:
     """Lets bundles go as soon as their last cell is worked, and keeps the cache within its limit while a run goes on."""
 
     EVERY = 60.0
     """Seconds between two looks at the disk; each costs a stat a file."""
 
-    def __init__(self, folder: Path, bundler: Bundler, cells: Iterable[Cell]) -> None:
+    def __init__(self, folder: Path, bundler: Bundler, bundle_keys: Iterable[str]) -> None:
+        """Raises UsageError for a limit that is none."""
         self._folder, self._bundler = folder, bundler
-        self._left = Counter(cell.bundle_key for cell in cells)
-        cache.limit_of(folder, ())  # a limit that is none is told before the work
+        self._left = Counter(bundle_keys)
         self._looked = -self.EVERY
+        cache.limit_of(folder, ())  # a limit that is none is told before the work
 
-    def done(self, cell: Cell) -> None:
-        self._left[cell.bundle_key] -= 1
-        if self._left[cell.bundle_key]:
+    def done(self, bundle_key: str) -> None:
+        """Say that one piece of work on a bundle is done."""
+        self._left[bundle_key] -= 1
+        if self._left[bundle_key]:
             return
-        self._bundler.release(cell.bundle_key)
+        self._bundler.release(bundle_key)
         if time.monotonic() - self._looked >= self.EVERY:
             cache.prune(self._folder)
             self._looked = time.monotonic()

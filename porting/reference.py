@@ -232,6 +232,7 @@ class Reference:
             self.folder,
             self.engine.kind,
             truth=self.engine.truth,
+            architecture=type(module).__name__ if module is not None else "",
             params=sum(p.numel() for p in module.parameters()) if module is not None else None,
             weights_bytes=sum(t.nbytes for t in module.state_dict().values()) if module is not None else 0,
             inputs=tuple(TensorSpec(i.name, i.dtype, i.shape) for i in self.inputs),

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -91,6 +92,24 @@ class Workspace:
     def environments(self) -> Path:
         """Environments of their own for adapters."""
         return self.cache / "environments"
+
+    def places(self) -> dict[str, str]:
+        """Words for the folders of this machine that texts may name, by folder: what is published should not."""
+        import sysconfig
+        import tempfile
+
+        folders = {
+            "HOME": Path.home(),
+            "TMP": Path(tempfile.gettempdir()),
+            "CACHE": self.cache,
+            "STATE": self.state,
+            "ROOT": self.root,
+            "PORTING": Path(__file__).parent.parent,
+            "PYTHON": Path(sys.base_prefix),
+            "PACKAGES": Path(sysconfig.get_path("purelib")),
+        }
+        named = [(place, word) for word, folder in folders.items() for place in (folder, folder.resolve())]
+        return {str(place): word for place, word in named if place != Path(place.anchor)}
 
     def prepare(self) -> Workspace:
         """Create the folders, with a .gitignore in the state folder. Raises DiskError."""

@@ -1,17 +1,22 @@
-"""`porting models list|show|validate`."""
+"""`porting models list|show|validate|build`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.cli._shared import format_option, print_json, print_table
+from porting.cli._shared import console, format_option, print_json, print_table, trust_option
+
+if TYPE_CHECKING:
+    from porting.measured import Measured
+    from porting.types import ModelSpec
 
 
 @click.group("models")
 def command() -> None:
-    """List, show and validate the catalog."""
+    """List, show, validate and build the catalog."""
 
 
 @command.command("list")
@@ -19,33 +24,75 @@ def command() -> None:
 @click.option("--tier", help="Only this tier: smoke, ci, nightly, full.")
 @format_option()
 def list_(patterns: tuple[str, ...], tier: str | None, form: str) -> None:
-    """List models, those of porting.toml included."""
+    """List models, those of porting.toml included, with what building them has shown."""
     from porting.api import models
+    from porting.measured import known
+    from porting.workspace import Workspace
 
-    found = models(patterns, tier)
+    found, records = models(patterns, tier), known(Workspace.find())
     if form == "json":
-        keys = ("id", "family", "task", "source", "params", "tiers")
-        print_json({key: getattr(spec, key) for key in keys} for spec in found)
+        print_json(_facts(spec, records.get(spec.id)) for spec in found)
         return
-    rows = [(s.id, s.family, s.task, s.house, _size(s.params), " ".join(s.tiers)) for s in found]
-    print_table(("model", "family", "task", "house", "parameters", "tiers"), rows)
-    click.echo(f"{len(found)} models")
+    rows = [(s.id, s.family, s.task, s.house, *_shown(s, records.get(s.id)), " ".join(s.tiers)) for s in found]
+    print_table(("model", "family", "task", "house", "parameters", "reference", "tiers"), rows)
+    sound = sum(s.id in records and records[s.id].sound for s in found)
+    click.echo(f"{len(found)} models; {sound} with a reference that was found sound")
 
 
 @command.command("show")
 @click.argument("model")
 @format_option()
 def show(model: str, form: str) -> None:
-    """Show one entry whole: how it is built, its metadata, where it is defined."""
+    """Show one entry whole: how it is built, its metadata, where it is defined, and what building it has shown."""
     from porting.api import Setting
+    from porting.measured import known
     from porting.types import to_json
 
-    spec = Setting.find().catalog.get(model)
-    data = to_json(spec)
+    setting = Setting.find()
+    spec = setting.catalog.get(model)
+    record = known(setting.workspace).get(spec.id)
     if form == "json":
-        print_json([spec])
+        print_json([{**to_json(spec), "measured": to_json(record)}])
         return
+    data = to_json(spec) | ({f"measured {key}": value for key, value in to_json(record).items()} if record else {})
     print_table(("field", "value"), [(key, _text(value)) for key, value in data.items() if value not in (None, "", [], {})])
+
+
+@command.command("build")
+@click.argument("patterns", nargs=-1, metavar="[MODEL]...")
+@click.option("--tier", help="Only this tier: smoke, ci, nightly, full.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File of records; by default measured.jsonl in .porting."
+)
+@click.option("--rerun", is_flag=True, help="Build what has a record of the same contents, too.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Jobs at a time; 0 is one a core.")
+@click.option("--timeout", type=float, default=600.0, help="Wall seconds after which a model is given up.")
+@trust_option
+@format_option()
+def build(patterns: tuple[str, ...], out: Path | None, form: str, **given: Any) -> int:
+    """Build models and run their references on this machine's CPU, and record what that shows: architecture, parameters,
+    inputs that count, axes that vary, cost, and whether the reference can tell right from wrong. Exports nothing. A run that
+    was killed goes on where it was."""
+    from porting import measured
+    from porting.api import Setting
+    from porting.cli._progress import progress
+    from porting.health import Health
+    from porting.jobs import Options
+    from porting.runner import Limits
+
+    setting = Setting.find()
+    specs = setting.resolve(patterns, given["tier"], given["trust"])
+    path = out or measured.own(setting.workspace)
+    options = Options(Limits(seconds=given["timeout"]), given["workers"])
+    with progress(console(stderr=True)) as tell, setting.pipeline(None, options, tell) as pipeline:
+        records = Health(pipeline, path).build(specs, given["rerun"])
+    measured.tidy(path)
+    if form == "json":
+        print_json(records)
+    else:
+        print_table(("model", "reference", "why"), [(r.model, r.status, r.message) for r in records if not r.sound])
+        click.echo(f"{len(records)} models, {sum(r.sound for r in records)} with a sound reference; recorded in {path}")
+    return 0 if all(record.sound for record in records) else 1
 
 
 @command.command("validate")
@@ -66,6 +113,19 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
             click.echo(str(problem))
         click.echo(f"{len(problems)} problems" if problems else "the catalog is valid")
     return 2 if problems else 0
+
+
+def _facts(spec: ModelSpec, record: Measured | None) -> dict[str, Any]:
+    """An entry and its record, as one flat object."""
+    keys = ("id", "family", "house", "task", "modalities", "source", "license", "license_weights", "weights", "params", "tiers")
+    measured = ("status", "message", "architecture", "full_params", "inputs", "axes", "notes", "cpu_seconds", "peak_rss_bytes",
+                "versions", "date")  # fmt: skip
+    facts = {key: getattr(spec, key) for key in keys} | {key: getattr(record, key) if record else None for key in measured}
+    return facts | {"params": spec.params or (record.params if record else None)}
+
+
+def _shown(spec: ModelSpec, record: Measured | None) -> tuple[str, str]:
+    return _size(spec.params or (record.params if record else None)), record.status if record else ""
 
 
 def _size(params: int | None) -> str:

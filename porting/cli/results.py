@@ -12,7 +12,6 @@ from porting.cli._shared import store_option
 
 if TYPE_CHECKING:
     from porting.store import Store
-    from porting.workspace import Workspace
 
 
 @click.group("results")
@@ -34,7 +33,7 @@ def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bo
     from porting.workspace import disk_errors
 
     setting = Setting.find(store=store)
-    logs, words = logs and not redact, _places(setting.workspace) if redact else {}
+    logs, words = logs and not redact, setting.workspace.places() if redact else {}
     with setting.open_store() as records:
         chosen = None if targets is None else _recorded_targets(records, targets)
         if str(file) == "-":
@@ -46,27 +45,6 @@ def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bo
                 count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest, words=words)
             part.replace(file)
     click.echo(f"{count} results written to {file}", err=True)
-
-
-def _places(workspace: Workspace) -> dict[str, str]:
-    """Words for the folders of this machine that results may name."""
-    import sysconfig
-    import tempfile
-
-    import porting
-
-    folders = {
-        "HOME": Path.home(),
-        "TMP": Path(tempfile.gettempdir()),
-        "CACHE": workspace.cache,
-        "STATE": workspace.state,
-        "ROOT": workspace.root,
-        "PORTING": Path(porting.__file__).parent.parent,
-        "PYTHON": Path(sys.base_prefix),
-        "PACKAGES": Path(sysconfig.get_path("purelib")),
-    }
-    named = [(place, word) for word, folder in folders.items() for place in (folder, folder.resolve())]
-    return {str(place): word for place, word in named if place != Path(place.anchor)}
 
 
 def _recorded_targets(records: Store, patterns: str) -> list[str]:

@@ -31,6 +31,12 @@ def build(spec: ModelSpec) -> BuiltModel:
     return from_model(spec, model)
 
 
+def full_params(spec: ModelSpec) -> int:
+    """Parameters at the image size that the model was made for. Call it with `meta` as the default device; raises whatever timm
+    raises."""
+    return sum(p.numel() for p in import_timm().create_model(spec.name, pretrained=False).parameters())
+
+
 def from_model(spec: ModelSpec, model: Any) -> BuiltModel:
     """Say what a timm model is fed: one image, at the size it was made for unless `spec.sizes` says otherwise."""
     channels, height, width = _input_size(model, spec.config)

@@ -65,6 +65,15 @@ def build(spec: ModelSpec) -> BuiltModel:
     return with_inputs(spec, model, config)
 
 
+def full_params(spec: ModelSpec) -> int:
+    """Parameters at the size of the library's default config. Call it with `meta` as the default device; raises whatever the
+    library raises where its defaults do not build."""
+    config = _config_class(spec.name)()
+    config._experts_implementation = EXPERTS
+    model: Any = _model_class(spec)(config)
+    return sum(p.numel() for p in model.parameters())
+
+
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Versions of transformers and torch."""
     del spec
