@@ -101,6 +101,11 @@ def cell_key(bundle: str, target: Target, adapter: str, environment: Mapping[str
     )
 
 
+def judging_key(adapter: str) -> str:
+    """Key of what a result depends on besides the model and the environment. adapter: digest of the adapter's code."""
+    return digest({"adapter": adapter, "code": code(_CELL_CODE)})
+
+
 def operator_key(case: str, target: Target, adapter: str, environment: Mapping[str, str]) -> str:
     """Key of a node case on a target. case: digest of its model and data; the rest as for a cell."""
     return digest(

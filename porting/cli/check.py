@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
+@click.option("--changed", metavar="REVISION", help="Only what a change since this revision of the repository can affect.")
 @click.option("--rerun", is_flag=True, help="Run again what has a result for the same contents.")
 @click.option("--rebuild", is_flag=True, help="Build models, references and exports anew, too.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run; always so, the flag only says it.")
@@ -42,6 +43,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     contents is not run again.
     """
     from porting.api import Setting, choose_targets, target_state, wrong_input
+    from porting.changed import affected
     from porting.cli._progress import progress
     from porting.errors import ModelError
     from porting.given import store_inputs
@@ -59,6 +61,8 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
 
     with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, tell) as run:
         targets = choose_targets(patterns, run, setting.project)
+        if given["changed"]:
+            specs, targets = affected(setting, given["changed"], specs, targets)
         results = run.check(specs, targets)
         states = [target_state(target, run.jobs.prober.probe(target.adapter)) for target in targets]
     wrong = wrong_input(specs, results, options)

@@ -115,6 +115,22 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
     return 2 if problems else 0
 
 
+@command.command("keys")
+@format_option()
+def keys(form: str) -> None:
+    """Show the content key of every model and adapter: it changes when anything that results depend on does, and only then. For
+    caches in CI, and for `check --changed`."""
+    from porting.api import Setting
+    from porting.changed import ADAPTER, MODEL, keys_here
+
+    found = keys_here(Setting.find())
+    rows = [(MODEL, *pair) for pair in found.models.items()] + [(ADAPTER, *pair) for pair in found.adapters.items()]
+    if form == "json":
+        print_json({"kind": kind, "id": name, "key": key} for kind, name, key in rows)
+        return
+    print_table(("kind", "id", "key"), rows)
+
+
 def _facts(spec: ModelSpec, record: Measured | None) -> dict[str, Any]:
     """An entry and its record, as one flat object."""
     keys = ("id", "family", "house", "task", "modalities", "source", "license", "license_weights", "weights", "params", "tiers")
