@@ -11,6 +11,7 @@ setup(
     package_data={
         "porting": ["py.typed"],
         "porting.report": ["html/*"],
+        "porting.codemod": ["*.toml", "vendored/*"],
         "porting.adapters": ["*/*.txt", "*/*.toml", "*/*.md", "*/*.json", "profiles/*/*"],
         "porting.models": ["**/*.toml"],
     },

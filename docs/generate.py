@@ -362,11 +362,21 @@ def _recorded_on(target: str, results: Iterable[Any]) -> Any:
     return TargetState(parsed, evidence, True, " to ".join(dict.fromkeys((days[0], days[-1]))))
 
 
+# ---- source code --------------------------------------------------------------------------------------------------
+
+
+def rules() -> str:
+    """Every rule of a scan of source code."""
+    from porting.codemod.finding import rules as known
+
+    return table(("rule", "best class", "what", "why"), ((r.id, f"`{r.safety.value}`", r.what, r.reason) for r in known().values()))
+
+
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "known": known,
-    "accelerators": accelerators, "compatibility": compatibility,
+    "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "ops": ("ops", "Tell which operators are right on targets, and which of a model's a maker has."),
     "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
     "run": ("program", "Run a program of yours on a stand-in for an accelerator that is not here."),
+    "scan": ("scan", "Find what in source code is written for CUDA."),
+    "rewrite": ("rewrite", "Make code that was written for CUDA run on any accelerator."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),

@@ -1,0 +1,135 @@
+"""`porting rewrite`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.cli._shared import format_option
+from porting.cli.scan import chosen_rules, existing
+from porting.errors import UsageError
+
+if TYPE_CHECKING:
+    from porting.codemod.rewrite import Rewriting
+
+
+@click.command("rewrite")
+@format_option("diff")
+@click.option("--write", is_flag=True, help="Change the files. Without it a diff is shown.")
+@click.option("--undo", is_flag=True, help="Take back what --write has done.")
+@click.option("--with-care", "care", is_flag=True, help="Make the edits whose proof has a gap, too.")
+@click.option("--rules", metavar="RULE,...", help="These rules alone.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave paths out: 'tests/*'. Repeat.")
+@click.option(
+    "--helper", metavar="MODULE", default="", help="The helper's dotted name in your project; else a copy where it is needed."
+)
+@click.option("--commit-each-rule", is_flag=True, help="Change the files, and make a git commit of each rule's edits.")
+@click.argument("path", type=click.Path(path_type=Path))
+def command(
+    form: str,
+    write: bool,
+    undo: bool,
+    care: bool,
+    rules: str | None,
+    exclude: tuple[str, ...],
+    helper: str,
+    commit_each_rule: bool,
+    path: Path,
+) -> int:
+    """Make code that was written for CUDA run on any accelerator, on CUDA as before, and on the CPU.
+
+    What is proven is edited, in place, comments and formatting kept: torch.cuda becomes a small helper, porting_accel.py, that is
+    copied into the project and answers for the accelerator that is there. Shows a diff that git apply takes; --write changes the
+    files and keeps a record for --undo.
+
+    Exit status: 0 done, or nothing to do; 1 an edit had to be left out; 2 wrong usage.
+    """
+    from porting.codemod import record
+
+    existing(path)
+    root = path if path.is_dir() else path.parent
+    if undo:
+        for changed in record.undo(root):
+            click.echo(f"undone: {changed}")
+        return 0
+    chosen = chosen_rules(rules)
+    if any(not part.isidentifier() for part in helper.split(".") if helper):
+        raise UsageError(f"{helper!r} is no name of a module.", "For instance --helper mypackage.porting_accel")
+    if commit_each_rule:
+        return _commits(path, root, chosen, care, exclude, helper)
+    rewriting = _plan(path, chosen, care, exclude, helper)
+    if write:
+        record.write(rewriting)
+    _show(rewriting, form, write)
+    return 1 if rewriting.refused else 0
+
+
+def _plan(path: Path, rules: Collection[str], care: bool, exclude: tuple[str, ...], helper: str) -> Rewriting:
+    from porting.codemod.rewrite import plan
+    from porting.codemod.scan import scan
+
+    return plan(scan(path, exclude=exclude), rules, care, helper)
+
+
+def _show(rewriting: Rewriting, form: str, written: bool) -> None:
+    from porting.codemod import record
+
+    if form == "json":
+        click.echo(json.dumps([_entry(rewriting, path) for path in sorted({c.path for c in rewriting.changes})], indent=1))
+    elif not written or form == "diff":
+        text = record.patch(rewriting.changes, rewriting.helpers)
+        click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+    counts = Counter(f.rule for c in rewriting.changes for f in c.findings)
+    edits = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.items())) or "nothing to do"
+    verb = "changed" if written else "would change"
+    click.echo(f"{verb} {len(rewriting.changes)} files, {len(rewriting.helpers)} copies of the helper: {edits}", err=True)
+    for finding in rewriting.refused:
+        click.echo(f"left out, since the file would not parse, or the edits overlap: {finding.place} {finding.rule}", err=True)
+
+
+def _entry(rewriting: Rewriting, path: str) -> dict[str, Any]:
+    (change,) = [c for c in rewriting.changes if c.path == path]
+    edits = [{"rule": f.rule, "line": f.line, "safety": f.safety.value, "text": f.text} for f in change.findings]
+    return {"path": path, "edits": edits}
+
+
+def _commits(path: Path, root: Path, chosen: Collection[str], care: bool, exclude: tuple[str, ...], helper: str) -> int:
+    """A commit a rule. Each is planned on what the one before left."""
+    from porting.codemod import record
+    from porting.codemod.finding import rules as every
+
+    if _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").strip():
+        raise UsageError(
+            "there are changes that are not committed.", "Commit or stash them: a commit a rule has to be of that rule alone."
+        )
+    refused = 0
+    for rule in every():
+        if chosen and rule not in chosen:
+            continue
+        rewriting = _plan(path, [rule], care, exclude, helper)
+        refused += len(rewriting.refused)
+        if not rewriting.changes:
+            continue
+        record.apply(rewriting)
+        _git(root, "add", "--", *(c.path for c in rewriting.changes), *rewriting.helpers)
+        places = sum(len(c.findings) for c in rewriting.changes)
+        message = f"{rule}: {every()[rule].what}\n\n{every()[rule].reason}.\n{places} places in {len(rewriting.changes)} files."
+        _git(root, "commit", "--quiet", "-m", message)
+        click.echo(f"committed {rule}: {places} places in {len(rewriting.changes)} files")
+    return 1 if refused else 0
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UsageError("git is not here.", "Without it: porting rewrite --write, and --undo.") from None
+    if done.returncode:
+        raise UsageError(f"git {words[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

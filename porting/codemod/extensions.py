@@ -1,0 +1,98 @@
+"""Rules about what a program needs besides PyTorch: Triton kernels, CUDA sources that it builds, packages, tools, variables."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from porting.codemod import kernels
+from porting.codemod.collect import BRANDS, Collector
+from porting.codemod.finding import ACCEL, Safety
+from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_of
+
+_BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load")
+_ASKS = ("available", "find_spec", "has_", "version", "TYPE_CHECKING", "is_", "use_", "HAS_")
+
+
+def find(c: Collector) -> None:
+    """Put down what a file needs of CUDA's world."""
+    for node in (*c.source.all(ast.Import), *c.source.all(ast.ImportFrom)):
+        _import(c, node)
+    for function in c.source.all(ast.FunctionDef):
+        _triton(c, function)
+    for call in c.source.all(ast.Call):
+        _build(c, call)
+    for constant in c.source.all(ast.Constant):
+        _word(c, constant)
+
+
+def _import(c: Collector, node: Any) -> None:
+    modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [] if node.level else [node.module or ""]
+    for module in modules:
+        package = package_of(module)
+        if not package or c.project.module(module.partition(".")[0]) is not None:
+            continue
+        guarded = is_guarded(c, node)
+        instead = alternatives(package)
+        why = "guarded: the program goes on without it" if guarded else "unguarded: the program ends where it is missing"
+        details = {"package": package, "guarded": guarded, "alternatives": instead}
+        c.add("PRT403", node, safety=Safety.REPORT, why=f"{why}; instead: {instead['anywhere']}", details=details)
+
+
+def is_guarded(c: Collector, node: ast.AST) -> bool:
+    """Whether an import may fail without ending the program at once: in a try, under a question, or in a function."""
+    child: ast.AST = node
+    for parent in c.source.ancestors(node):
+        if isinstance(parent, ast.Try) and child in parent.body:
+            return True
+        if isinstance(parent, ast.If) and any(word in c.source.text(parent.test) for word in _ASKS):
+            return True
+        if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return True
+        child = parent
+    return False
+
+
+def _triton(c: Collector, function: ast.FunctionDef) -> None:
+    decorated = [c.names.resolve(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
+    if not any(d in ("triton.jit", "triton.runtime.jit") for d in decorated):
+        return
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    parts = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute)}
+    sites = [n.lineno for n in c.source.all(ast.Call) if _launches(n, function.name)]
+    details = kernels.described(function.name, ", ".join(a.arg for a in function.args.args), lines, sorted(parts), sites)
+    c.add("PRT402", function, why=f"{details['effort']}: {lines} lines, called at {kernels.lines_of(sites)}", details=details)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and c.names.resolve(node.func).endswith("inline_asm_elementwise"):
+            c.add("PRT406", node)
+
+
+def _launches(call: ast.Call, name: str) -> bool:
+    func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+    return isinstance(func, ast.Name) and func.id == name
+
+
+def _build(c: Collector, call: ast.Call) -> None:
+    dotted = c.names.resolve(call.func)
+    if dotted not in _BUILDS:
+        return
+    text = c.source.text(call)
+    if dotted.endswith(".load") and ".cu" not in text and "cuda" not in text.lower():
+        return
+    functions = [k.value for k in call.keywords if k.arg in ("functions", "name")]
+    named = [n.value for f in functions for n in ast.walk(f) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    c.add("PRT404", call, details={"names": named, "guarded": is_guarded(c, call)})
+
+
+def _word(c: Collector, node: Any) -> None:
+    value = node.value
+    if not isinstance(value, str) or len(value) > 400 or isinstance(c.source.up(node), ast.Expr):
+        return
+    if value == "CUDA_VISIBLE_DEVICES":
+        c.add("PRT260", node, [c.replace(node, f"{ACCEL}.visible_devices")])
+    elif TUNING.fullmatch(value):
+        c.add("PRT260", node, safety=Safety.KEEP, why="it tunes CUDA or NCCL, and does nothing elsewhere")
+    elif VARIABLE.fullmatch(value):
+        c.add("PRT260", node, why="the program looks for CUDA's own files")
+    elif TOOL.match(value) and not BRANDS.search(value):
+        c.add("PRT270", node)

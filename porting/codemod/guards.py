@@ -1,0 +1,73 @@
+"""Conditions that ask for CUDA. One is edited only as surely as everything that it lets run: where something under it stays
+CUDA's, it has to stay CUDA's condition, or another accelerator would run into what it was kept from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from porting.codemod.collect import Collector
+from porting.codemod.finding import Finding, Safety
+
+# Rules whose findings fail on another accelerator as long as they are not edited.
+_FAIL = frozenset(
+    ("PRT101", "PRT110", "PRT111", "PRT112", "PRT115", "PRT201", "PRT210", "PRT212", "PRT301", "PRT302", "PRT310", "PRT311")
+)
+
+
+def hold_back(c: Collector) -> None:
+    """Lower the class of conditions to that of what they guard."""
+    places = list(zip(c.findings, c.places, strict=True))
+    weak = [(f, n) for f, n in places if f.rule in _FAIL and f.safety in (Safety.CARE, Safety.REPORT)]
+    if not weak:
+        return
+    for number, (finding, node) in enumerate(places):
+        if finding.rule == "PRT110" and finding.safety is Safety.SAFE and finding.text.endswith("is_available"):
+            guarded = [f for f, n in weak if any(_within(c, n, part) for part in _guarded(c, node))]
+            if guarded:
+                c.findings[number] = _lowered(finding, guarded)
+
+
+def _lowered(finding: Finding, guarded: list[Finding]) -> Finding:
+    worst = max(guarded, key=lambda f: f.safety.rank)
+    where = f"line {worst.line}: {worst.text[:40]}"
+    if worst.safety is Safety.CARE:
+        return replace(finding, safety=Safety.CARE, why=f"guards what is not proven, {where}")
+    return replace(finding, safety=Safety.KEEP, edits=(), why=f"guards what only CUDA has, {where}")
+
+
+def _guarded(c: Collector, node: ast.AST) -> Iterator[Any]:
+    """What runs only when a condition is true: at the place itself, and where a name that it is given to is asked."""
+    yield from _under(c, node)
+    for parent in c.source.ancestors(node):
+        if isinstance(parent, (ast.Assign, ast.AnnAssign)):
+            targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target]
+            words = {t.id if isinstance(t, ast.Name) else t.attr for t in targets if isinstance(t, (ast.Name, ast.Attribute))}
+            uses: list[ast.Name | ast.Attribute] = [*c.source.all(ast.Name), *c.source.all(ast.Attribute)]
+            for use in uses:
+                if (use.id if isinstance(use, ast.Name) else use.attr) in words and isinstance(use.ctx, ast.Load):
+                    yield from _under(c, use)
+        if isinstance(parent, ast.stmt):
+            return
+
+
+def _under(c: Collector, node: ast.AST) -> Iterator[Any]:
+    child: ast.AST = node
+    for parent in c.source.ancestors(node):
+        if isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not):
+            return
+        if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.And):
+            yield from (value for value in parent.values if value is not child)
+        if isinstance(parent, ast.IfExp) and parent.test is child:
+            yield parent.body
+        if isinstance(parent, (ast.If, ast.While)) and parent.test is child:
+            yield from parent.body
+        if isinstance(parent, ast.stmt):
+            return
+        child = parent
+
+
+def _within(c: Collector, node: Any, part: Any) -> bool:
+    return c.source.start(part) <= c.source.start(node) and c.source.end(node) <= c.source.end(part)

@@ -1,0 +1,61 @@
+"""One Python file: which rules look at it, and in what order."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Sequence
+
+from porting.accelerators.profile import Profile
+from porting.codemod import cuda_api, extensions, guards, placing, strings, targets
+from porting.codemod.collect import Collector
+from porting.codemod.finding import Finding, Safety
+from porting.codemod.names import Names
+from porting.codemod.project import Project, module_parts
+from porting.codemod.source import Source, parse
+from porting.codemod.words import packages
+
+HELPER = b"# porting: accel helper"
+"""The first line of the helper, which is not looked at."""
+_WORDS = rb"cuda|CUDA|nccl|NCCL|nvidia|nvcc|torch\.load|load\(|DataParallel|triton|inline_asm"
+
+
+def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()) -> list[Finding]:
+    """What is found in a file, in the order of its lines. named: the targets whose dtypes are held against it."""
+    if data.startswith(HELPER):
+        return []
+    try:
+        tree = parse(data)
+    except (SyntaxError, ValueError) as error:
+        return [unreadable(path, error)]
+    if not _prefilter(bool(named)).search(data):
+        return []
+    source = Source(path, data, tree)
+    module = ".".join(module_parts(path))
+    names = Names(module, path.endswith("__init__.py"), project.star)
+    imports: list[ast.Import | ast.ImportFrom] = [*source.all(ast.Import), *source.all(ast.ImportFrom)]
+    for node in sorted(imports, key=lambda n: n.lineno):
+        names.add(node)
+    c = Collector(source, names, project, module)
+    cuda_api.find(c)
+    placing.find(c)
+    strings.find(c)
+    extensions.find(c)
+    if named:
+        targets.find(c, named)
+    guards.hold_back(c)
+    return sorted(c.findings, key=lambda f: (f.line, f.column, f.rule))
+
+
+def unreadable(path: str, error: Exception) -> Finding:
+    """A file that could not be read as what it says it is."""
+    line = getattr(error, "lineno", None) or 1
+    message = getattr(error, "msg", None) or str(error)
+    return Finding("PRT900", path, line, 1, path, Safety.REPORT, f"line {line}: {message}")
+
+
+@functools.lru_cache(maxsize=2)
+def _prefilter(dtypes: bool) -> re.Pattern[bytes]:
+    known = "|".join(re.escape(name.partition(".")[0]) for name in packages()).encode()
+    return re.compile(_WORDS + b"|" + known + (rb"|float|double|half|complex|long|int64" if dtypes else b""))

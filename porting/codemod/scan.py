@@ -1,0 +1,121 @@
+"""A tree of source: which files are read as what, and everything that is found in them."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from porting.accelerators.profile import Profile
+from porting.codemod import ignores, kernels, notebooks, python, text
+from porting.codemod.finding import Finding, Safety, rules
+from porting.codemod.ignores import Ignored
+from porting.codemod.project import Project
+
+_SKIPPED = ("__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist")
+RECORD = ".porting-rewrite.json"
+"""What a rewrite keeps beside the tree."""
+MAX_BYTES = 8 << 20
+"""Larger files are data, whatever their name says; a notebook's pictures count."""
+
+
+@dataclass
+class Scanned:
+    """What came of a tree."""
+
+    root: Path
+    findings: list[Finding] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+    files: int = 0
+    python_files: int = 0
+    python_lines: int = 0
+
+    def counts(self, kind: str = "") -> dict[Safety, int]:
+        """Findings by class; kind: of rules of one kind alone."""
+        chosen = [f for f in self.findings if not kind or rules()[f.rule].kind == kind]
+        return {safety: sum(1 for f in chosen if f.safety is safety) for safety in Safety}
+
+    def share(self, *safeties: Safety) -> float | None:
+        """Of the findings in code that are to be rewritten by somebody, the share that has one of some classes."""
+        counts = self.counts("code")
+        total = sum(n for safety, n in counts.items() if safety is not Safety.KEEP)
+        return sum(counts[s] for s in safeties) / total if total else None
+
+
+def scan(
+    root: Path,
+    targets: Sequence[Profile] = (),
+    exclude: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Scanned:
+    """Look at a file or at all of a folder. exclude: patterns of paths that are left out."""
+    base = root if root.is_dir() else root.parent
+    paths = sorted(_paths(root, exclude)) if root.is_dir() else [root.name]
+    project = Project(base, (p for p in paths if p.endswith(".py")))
+    scanned = Scanned(base)
+    collected = gc.isenabled()
+    gc.disable()  # trees hold no circles that matter, and looking for them is a third of the time
+    try:
+        for done, path in enumerate(paths):
+            _file(scanned, path, project, targets)
+            if done % 64 == 0:
+                progress(done, len(paths))
+    finally:
+        if collected:
+            gc.enable()
+    return scanned
+
+
+def _paths(root: Path, exclude: Sequence[str]) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.endswith(".egg-info") and not _hidden(f))
+        for name in files:
+            path = Path(folder, name)
+            relative = path.relative_to(root).as_posix()
+            if (
+                not path.is_symlink()
+                and name != RECORD
+                and _looked_at(relative)
+                and not any(fnmatch(relative, pattern) for pattern in exclude)
+            ):
+                yield relative
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") and name not in (".github", ".circleci")
+
+
+def _looked_at(path: str) -> bool:
+    return path.endswith((".py", ".ipynb", *kernels.SUFFIXES)) or bool(text.kind_of(path))
+
+
+def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profile]) -> None:
+    try:
+        data = _read(scanned.root / path)
+    except (OSError, ValueError) as error:
+        scanned.findings.append(python.unreadable(path, error))
+        return
+    scanned.files += 1
+    if path.endswith(".py"):
+        scanned.python_files += 1
+        scanned.python_lines += data.count(b"\n")
+        found: Iterable[Finding] = python.scan(path, data, project, targets)
+    elif path.endswith(".ipynb"):
+        found = notebooks.scan(path, data, project, targets)
+    else:
+        words = data.decode("utf-8", "replace")
+        found = kernels.find(path, words) if path.endswith(kernels.SUFFIXES) else text.find(path, text.kind_of(path), words)
+    if b"porting:" in data and not path.endswith(".ipynb"):
+        found, ignored = ignores.apply(path, data.decode("utf-8", "replace"), found)
+        scanned.ignored += ignored
+    scanned.findings += found
+
+
+def _read(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{size >> 20} MiB is no source")
+    return path.read_bytes()

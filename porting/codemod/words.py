@@ -1,0 +1,81 @@
+"""Words that betray CUDA in any kind of file: environment variables, tools, packages, images. What makers have instead."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+
+from porting.accelerators.profile import load
+from porting.codemod.finding import Rule, rules, table
+
+VARIABLE = re.compile(
+    r"\b(?:CUDA_[A-Z][A-Z_0-9]+|NCCL_[A-Z_0-9]+|PYTORCH_CUDA_ALLOC_CONF|TORCH_CUDA_ARCH_LIST|NVIDIA_VISIBLE_DEVICES"
+    r"|NVIDIA_DRIVER_CAPABILITIES|TORCH_NCCL_[A-Z_]+|PYTORCH_NVML_[A-Z_]+|CUBLAS_[A-Z_]+)\b"
+)
+TOOL = re.compile(r"\b(?:nvidia-smi|nvprof|nsys|ncu|nvidia-docker)\b")
+TUNING = re.compile(
+    r"(?:TORCH_)?NCCL_\w+|CUBLAS_\w+|CUDA_LAUNCH_BLOCKING|CUDA_DEVICE_\w+|PYTORCH_CUDA_ALLOC_CONF|PYTORCH_NVML_\w+"
+    r"|TORCH_CUDA_ARCH_LIST|CUDA_MODULE_LOADING|CUDA_CACHE_\w+"
+)
+"""Variables that only tune CUDA or NCCL: set for nobody, they do nothing."""
+DEVICE = re.compile(r"^(?:cuda(?::\d+)?|nccl)$")
+SETTING = re.compile(r"""(?<![\w./-])(?P<quote>["']?)(?P<word>cuda(?::\d+)?|nccl)(?P=quote)(?![\w./-])""")
+IMAGE = re.compile(
+    r"nvidia/cuda\S*|nvcr\.io/\S+|pytorch/pytorch:\S*cuda\S*|download\.pytorch\.org/whl/cu\d+|\+cu\d{2,3}\b"
+    r"|\b(?:cudatoolkit|pytorch-cuda|cudnn|cupti|nccl)\s*=+\s*[\d.]+|\bnvidia-(?:cuda|cudnn|cublas|nccl)[\w-]*"
+    r"|--gpus[ =]\S+|\bruntime:\s*nvidia\b|\bnvidia\.com/gpu\b"
+)
+
+
+@functools.lru_cache(maxsize=1)
+def packages() -> Mapping[str, Mapping[str, object]]:
+    """What is known of packages that are bound to CUDA, by the module that is imported."""
+    return {str(entry.get("module", name)): entry for name, entry in table("packages").items()}
+
+
+def package_of(module: str) -> str:
+    """The package bound to CUDA that a module belongs to; empty where it belongs to none."""
+    known = packages()
+    parts = module.split(".")
+    return next((name for count in (2, 1) if (name := ".".join(parts[:count])) in known), "")
+
+
+def distribution(name: str) -> str:
+    """The package bound to CUDA that a requirement names; empty where it is none."""
+    wanted = re.sub(r"[-_.]+", "_", name).lower()
+    return next((known for known in packages() if known.lower() == wanted.partition("_cuda")[0] or known.lower() == wanted), "")
+
+
+def alternatives(package: str) -> dict[str, str]:
+    """What can stand in for a package: `anywhere`, and by makers' names what they bring."""
+    entry = packages()[package]
+    by = entry.get("by", {})
+    assert isinstance(by, Mapping)
+    vendors = {name: profile.vendor for name, profile in load().items()}
+    brands = {vendors.get(str(name), str(name)): str(what) for name, what in by.items()}
+    return {"anywhere": str(entry["instead"]), **brands}
+
+
+@functools.cache
+def remedy(rule: str) -> str:
+    """What to do about a rule, with makers' own variables and tools where it asks for them."""
+    found: Rule = rules()[rule]
+    said = found.remedy
+    for what in ("visible_devices", "tools"):
+        mark = "{" + what + "}"
+        said = said.replace(mark, _of_makers(what)) if mark in said else said
+    return said
+
+
+@functools.cache
+def _of_makers(what: str) -> str:
+    said = []
+    for profile in load().values():
+        if what == "visible_devices":
+            word = profile.torch.visible_devices if profile.torch else ""
+        else:
+            word = profile.tool.command if profile.tool else ""
+        if word and word not in ("CUDA_VISIBLE_DEVICES", "nvidia-smi"):
+            said.append(f"{word} ({profile.vendor})")
+    return ", ".join(said)

@@ -1,0 +1,121 @@
+"""The helper that ported code imports: torch.cuda's answers without an accelerator, a plugin's module with one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from porting.codemod import helper
+from porting.codemod.finding import table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def accel(tmp_path: Path) -> ModuleType:
+    file = tmp_path / helper.FILE
+    file.write_text(helper.text())
+    spec = importlib.util.spec_from_file_location(helper.NAME, file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GIVEN: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("stream", "set_stream", "device_of", "StreamContext"), (None,)),
+    **dict.fromkeys(("manual_seed", "manual_seed_all"), (1,)),
+    **dict.fromkeys(("set_device", "device"), (0,)),
+    "set_per_process_memory_fraction": (0.5,),
+}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+@pytest.mark.parametrize("name", [n for n in table("api")["safe"] if not n.startswith("set_rng")])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_without_an_accelerator_nothing_raises_and_answers_are_torch_cudas(accel: ModuleType, name: str) -> None:
+    given = GIVEN.get(name, ())
+    ours = getattr(accel, name)(*given)
+    try:
+        theirs = getattr(torch.cuda, name)(*given)
+    except (AssertionError, AttributeError, RuntimeError, KeyError):
+        return  # it raises for want of a card; ours did not
+    if type(theirs).__module__ != "torch.cuda":  # streams and contexts are objects of nobody's
+        assert ours == theirs
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+def test_without_an_accelerator_comparisons_stay_false_and_things_are_placed_on_the_cpu(accel: ModuleType) -> None:
+    assert (accel.type, accel.name, accel.at(1), accel.at("cuda:1"), accel.dist_backend()) == (
+        "cpu", "cuda", torch.device("cpu"), torch.device("cpu"), "gloo",
+    )  # fmt: skip
+    assert accel.dist_backend("nccl") == "nccl"
+    assert not accel.is_on(torch.ones(1))
+    assert accel.get_device_capability() == (0, 0)
+    assert accel.visible_devices == "CUDA_VISIBLE_DEVICES"
+    assert not hasattr(accel, "no_such_name")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+def test_autocast_takes_arguments_in_torch_cudas_order_and_changes_nothing_on_the_cpu(accel: ModuleType) -> None:
+    with pytest.warns(UserWarning, match="CUDA is not available"), accel.amp.autocast(True, torch.bfloat16):
+        result = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert result.dtype is torch.float32
+
+
+def test_a_checkpoint_of_the_cpu_is_loaded_as_ever(accel: ModuleType, tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pt")
+    assert torch.equal(torch.load(tmp_path / "a.pt", map_location=accel.map_location)["w"], torch.ones(2))
+    storage = object()
+    assert accel.map_location(storage, "cpu") is None
+    assert accel.map_location(storage, "cuda:0") is (None if torch.cuda.is_available() else storage)
+
+
+PROGRAM = """
+import torch
+import porting_accel as accel
+assert accel.type == accel.name == "npu", accel.type
+assert accel.is_available() and accel.device_count() == 1
+x = torch.ones(2, 2).to(accel.type)
+assert accel.is_on(x) and not accel.is_on(torch.ones(1))
+assert accel.at("cuda:0") == torch.device("npu:0") and accel.at(0) == torch.device("npu:0") and accel.at("cpu").type == "cpu"
+assert accel.dist_backend() == "hccl" and accel.visible_devices == "ASCEND_RT_VISIBLE_DEVICES"
+assert accel.get_device_capability() == (0, 0)
+accel.empty_cache(); accel.synchronize(); accel.manual_seed_all(3); accel.reset_max_memory_allocated()
+with accel.stream(accel.Stream()):
+    pass
+y = accel.FloatTensor([1.0, 2.0])
+assert accel.is_on(y) and isinstance(y, accel.FloatTensor) and not isinstance(y, accel.HalfTensor)
+with accel.amp.autocast(enabled=True, dtype=torch.bfloat16):
+    assert (x @ x).dtype is torch.bfloat16
+with accel.nvtx.range("a"):
+    accel.nvtx.range_push("b"); accel.nvtx.range_pop()
+print("well")
+"""
+
+
+def test_with_a_plugin_the_plugins_module_answers(tmp_path: Path) -> None:
+    (tmp_path / helper.FILE).write_text(helper.text())
+    (tmp_path / "program.py").write_text(PROGRAM)
+    settings = {"profile": "ascend", "fallback": True, "keep_going": False, "report": str(tmp_path / "r.json"), "module": False}
+    words = [sys.executable, "-m", "porting.accelerators.script", json.dumps(settings), str(tmp_path / "program.py")]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.stdout.strip() == "well", done.stderr
+
+
+def test_the_helper_needs_no_newer_python_than_its_readers_and_no_torch_to_be_imported() -> None:
+    import ast
+
+    tree = ast.parse(helper.text(), feature_version=(3, 8))
+    top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert "torch" not in top
+    assert top <= set(sys.stdlib_module_names) | {"importlib.util"}

@@ -1,0 +1,209 @@
+"""What a scan finds: by file, by rule, by class, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from porting.accelerators.profile import load
+from porting.codemod import baseline, effort
+from porting.codemod.finding import Finding, Safety, rules, table
+from porting.codemod.scan import Scanned, scan
+
+
+def scanned(folder: Path, files: dict[str, str], **more: Any) -> Scanned:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return scan(folder, **more)
+
+
+def found(folder: Path, name: str, text: str) -> list[Finding]:
+    return scanned(folder, {name: text}).findings
+
+
+KINDS = [
+    ("conf.yaml", "train:\n  device: 'cuda:0'  # where\n", "PRT350", 2),
+    ("conf.yaml", "# device: cuda\nname: cuda_best\n", None, 0),
+    ("conf.json", '{\n "device": "cuda",\n "n": 1}', "PRT350", 2),
+    ("broken.json", '{"device": 1', "PRT900", 1),
+    ("conf.toml", 'backend = "nccl"\n', "PRT350", 1),
+    ("run.sh", "#!/bin/sh\nCUDA_VISIBLE_DEVICES=0 python train.py\n", "PRT351", 2),
+    ("run.sh", "nvidia-smi -L\n", "PRT353", 1),
+    ("run.sh", "python train.py --device cuda:1 --name x\n", "PRT350", 1),
+    ("run.sh", "python train.py data/cuda/x\n", None, 0),
+    ("Dockerfile", "FROM nvidia/cuda:12.4.1-devel-ubuntu22.04\n", "PRT352", 1),
+    ("docker/Dockerfile.gpu", "FROM python:3.11\nENV NCCL_DEBUG=INFO\n", "PRT351", 2),
+    ("requirements.txt", "numpy\nflash-attn>=2.5\n", "PRT403", 2),
+    ("requirements-gpu.txt", "torch==2.4.0+cu121\n", "PRT352", 1),
+    ("environment.yml", "dependencies:\n  - pytorch-cuda=12.1\n", "PRT352", 2),
+    ("csrc/ops.cu", "// x\n__global__ void add(float* a, int n) { a[0] = n; }\nvoid f() { add<<<1, 2>>>(p, 1); }\n", "PRT401", 2),
+    ("csrc/ops.cpp", 'int f() { asm volatile("mov.u32 %0, %%laneid;" : "=r"(x)); }\n', "PRT406", 1),
+    ("csrc/plain.cpp", "int f() { return 1; } // cuda\n", None, 0),
+    ("setup.py", "from torch.utils.cpp_extension import CUDAExtension\next = CUDAExtension('ops', ['a.cu'])\n", "PRT404", 2),
+    ("broken.py", "import torch\ndef f(:\n", "PRT900", 2),
+    ("none.py", "import torch\nx = torch.ones(1)\n", None, 0),
+    ("gpu.py", "import subprocess\nsubprocess.run(['nvidia-smi', '-L'])\n", "PRT270", 2),
+    ("dp.py", "import torch.nn as nn\nm = nn.DataParallel(nn.Linear(1, 1))\n", "PRT330", 2),
+    ("star.py", "from torch.cuda import *\n", "PRT116", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "rule", "line"), KINDS, ids=[f"{n}:{t.split()[-1][:20]}" for n, t, _, _ in KINDS])
+def test_each_kind_of_file_is_read(name: str, text: str, rule: str | None, line: int, tmp_path: Path) -> None:
+    assert [(f.rule, f.line) for f in found(tmp_path, name, text)] == ([(rule, line)] if rule else [])
+
+
+def test_a_notebook_is_read_as_one_program_and_told_by_cells(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["cuda"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "import torch as t\n", "!nvidia-smi"]},
+        {"cell_type": "code", "source": "x = 1\nt.cuda.empty_cache()"},
+    ]
+    (only,) = found(tmp_path, "a.ipynb", json.dumps({"cells": cells}))
+    assert (only.rule, only.cell, only.line, only.safety) == ("PRT110", 2, 2, Safety.REPORT)
+    assert only.place == "a.ipynb:cell 2:2"
+
+
+def test_a_kernel_is_told_with_its_signature_its_launches_and_its_effort(tmp_path: Path) -> None:
+    text = "__global__ void __launch_bounds__(128) scan(const float* x,\n  int n) {\n  __shared__ float s[32];\n}\n"
+    text += "void go() {\n  scan<<<1, 128>>>(x, 3);\n}\n"
+    text += 'PYBIND11_MODULE(T, m) { m.def("scan_forward", &go); }\n'
+    (kernel,) = found(tmp_path, "k.cu", text)
+    assert kernel.details == {
+        "kernel": "scan", "signature": "const float* x, int n", "lines": 3, "effort": "medium", "calls": [6],
+        "operators": ["scan_forward"],
+    }  # fmt: skip
+
+
+def test_a_triton_kernel_is_told_with_its_call_sites(tmp_path: Path) -> None:
+    text = "import triton\nimport triton.language as tl\n\n@triton.jit\n"
+    text += "def add(x, n, B: tl.constexpr):\n    tl.store(x, tl.load(x))\n\ndef go(x):\n    add[(1,)](x, 3, B=4)\n"
+    (kernel,) = found(tmp_path, "k.py", text)
+    assert (kernel.rule, kernel.line) == ("PRT402", 5)
+    assert kernel.details is not None
+    assert (kernel.details["signature"], kernel.details["calls"], kernel.details["effort"]) == ("x, n, B", [9], "small")
+
+
+GUARDS = [
+    ("import flash_attn\n", False),
+    ("try:\n    import flash_attn\nexcept ImportError:\n    flash_attn = None\n", True),
+    (
+        "from utils import is_flash_attn_available\nif is_flash_attn_available():\n    from flash_attn import flash_attn_func\n",
+        True,
+    ),
+    ("def fast():\n    from flash_attn.bert_padding import pad_input\n", True),
+]
+
+
+@pytest.mark.parametrize(("text", "guarded"), GUARDS)
+def test_a_package_is_told_guarded_or_not_with_alternatives(text: str, guarded: bool, tmp_path: Path) -> None:
+    (package,) = found(tmp_path, "a.py", text)
+    assert package.details is not None
+    assert (package.details["package"], package.details["guarded"]) == ("flash_attn", guarded)
+    assert "scaled_dot_product_attention" in package.details["alternatives"]["anywhere"]
+    assert package.details["alternatives"]["Huawei Ascend"] == "torch_npu.npu_fusion_attention"
+
+
+def test_a_folder_of_the_tree_with_a_packages_name_is_not_that_package(tmp_path: Path) -> None:
+    tree = {"apex/__init__.py": "", "train.py": "import apex\n"}
+    assert scanned(tmp_path, tree).findings == []
+
+
+LAYERS = """from torch import nn
+class Base(nn.Module):
+    pass
+class Net(Base):
+    pass
+class Odd(Base):
+    def cuda(self):
+        return self
+def build():
+    net = Net()
+    return net
+"""
+PLACED = "Model().cuda()\nbuild().cuda()\nOdd().cuda()\ntorch.cuda.empty_cache()\n"
+
+
+def test_proofs_reach_across_the_package(tmp_path: Path) -> None:
+    tree = {
+        "net/__init__.py": "from .layers import Net as Model\n",
+        "net/layers.py": LAYERS,
+        "common.py": "import torch\n",
+        "train.py": "from common import *\nfrom net import Model\nfrom net.layers import Odd, build\n" + PLACED,
+    }
+    files = scanned(tmp_path, tree).findings
+    assert [(f.path, f.line, f.rule, f.safety.value) for f in files] == [
+        ("train.py", 4, "PRT201", "safe"), ("train.py", 5, "PRT201", "safe"), ("train.py", 6, "PRT201", "keep"),
+        ("train.py", 7, "PRT110", "safe"),
+    ]  # fmt: skip
+
+
+def test_modules_that_star_import_each_other_end(tmp_path: Path) -> None:
+    tree = {"a.py": "from b import *\nimport torch\n", "b.py": "from a import *\ntorch.cuda.empty_cache()\n"}
+    assert [f.rule for f in scanned(tmp_path, tree).findings] == ["PRT110"]
+
+
+def test_dtypes_are_held_against_named_targets_only(tmp_path: Path) -> None:
+    files = {"a.py": "import torch\nx = torch.zeros(1, dtype=torch.float64)\ny = x.double()\nz = math.double\n"}
+    assert scanned(tmp_path, files).findings == []
+    named = scanned(tmp_path, files, targets=[load()["ascend"]]).findings
+    assert [(f.rule, f.line) for f in named] == [("PRT410", 2), ("PRT410", 3)]
+    assert "Huawei Ascend lacks float64" in named[0].why
+
+
+# ---- marks and baselines
+
+
+IGNORES = [
+    ("torch.cuda.empty_cache()  # porting: ignore[PRT110] measured: needed\n", [], 1),
+    ("# porting: ignore[PRT110, PRT201] measured\ntorch.cuda.empty_cache()\n", [], 1),
+    ("torch.cuda.empty_cache()  # porting: ignore[PRT110]\n", ["PRT110", "PRT901"], 0),
+    ("torch.cuda.empty_cache()  # porting: ignore[PRT201] other rule\n", ["PRT110", "PRT901"], 0),
+    ("torch.cuda.empty_cache(); s = '# porting: ignore[PRT110] text'\n", ["PRT110"], 0),
+]
+
+
+@pytest.mark.parametrize(("line", "stand", "ignored"), IGNORES)
+def test_a_mark_sets_aside_what_it_names_for_a_reason(line: str, stand: list[str], ignored: int, tmp_path: Path) -> None:
+    result = scanned(tmp_path, {"a.py": "import torch\n" + line})
+    assert sorted(f.rule for f in result.findings) == stand
+    assert len(result.ignored) == ignored
+
+
+def test_a_baseline_knows_findings_that_moved_and_counts_those_alike(tmp_path: Path) -> None:
+    old = found(tmp_path, "a.py", "import torch\ntorch.cuda.empty_cache()\n")
+    file = tmp_path / "base.json"
+    assert baseline.write(file, old) == 1
+    moved = found(
+        tmp_path, "a.py", "import torch\n\n\ntorch.cuda.empty_cache()\ntorch.cuda.empty_cache()\ntorch.cuda.synchronize()\n"
+    )
+    known = baseline.read(file)
+    assert [f.line for f in baseline.new(moved, known)] == [5, 6]
+    assert baseline.gone([], known) == 1
+
+
+# ---- effort and data
+
+
+def test_the_estimate_is_the_sum_of_what_it_shows(tmp_path: Path) -> None:
+    text = "import torch\nimport apex\nimport apex.amp\ntorch.cuda.empty_cache()\ntorch.cuda.synchronize()\nf(torch.cuda)\n"
+    lines = {line.what: line for line in effort.estimate(found(tmp_path, "a.py", text))}
+    assert {what: line.count for what, line in lines.items()} == {"safe": 2, "care": 1, "package_unguarded": 1}
+    assert lines["safe"].total == 2 * table("effort")["hours"]["safe"]
+
+
+def test_every_rule_says_all_that_it_has_to(tmp_path: Path) -> None:
+    for rule in rules().values():
+        assert all((rule.what, rule.reason, rule.remedy)), rule.id
+        assert rule.kind in ("code", "kernel", "package", "config", "target", "file"), rule.id
+    hours = table("effort")["hours"]
+    assert {"safe", "care", "report", "config", "target", "file", "kernel_small", "kernel_medium", "kernel_large"} <= set(hours)
+
+
+def test_makers_that_bring_something_are_makers_that_there_are() -> None:
+    named = {maker for entry in table("packages").values() for maker in entry.get("by", {})}
+    assert named <= set(load())

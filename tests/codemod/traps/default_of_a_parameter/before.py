@@ -1,0 +1,18 @@
+from dataclasses import dataclass
+
+import torch
+
+
+def run(model, device="cuda", impl='cuda'):
+    return model.to(device)
+
+
+@dataclass
+class Settings:
+    device: str = "cuda:0"
+    backend: str = "nccl"
+
+
+def better(model, device=None):
+    device = device or "cuda"
+    return model.to(device)

@@ -1,0 +1,35 @@
+import torch
+from torch import nn
+
+
+class Batch:
+    """A batch knows how to move itself."""
+
+    def __init__(self, image, label):
+        self.image = image
+        self.label = label
+
+    def cuda(self):
+        self.image = self.image.cuda()
+        return self
+
+
+class Quantised(nn.Module):
+    def cuda(self, device=None):
+        self.table = None
+        return super().cuda(device)
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2).cuda()
+        self.register_buffer("mask", torch.ones(2))
+        self.mask = self.mask.cuda()
+        if torch.cuda.is_available():
+            self.cuda()
+
+
+batch = Batch(torch.ones(1), 2).cuda()
+quantised = Quantised().cuda()
+plain = Plain().cuda(non_blocking=True)
