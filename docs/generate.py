@@ -369,7 +369,9 @@ def rules() -> str:
     """Every rule of a scan of source code."""
     from porting.codemod.finding import rules as known
 
-    return table(("rule", "best class", "what", "why"), ((r.id, f"`{r.safety.value}`", r.what, r.reason) for r in known().values()))
+    return table(
+        ("rule", "best class", "what", "why"), ((r.id, f"`{r.safety.value}`", r.what, r.reason) for r in known().values())
+    )
 
 
 # ---- the parts ----------------------------------------------------------------------------------------------------

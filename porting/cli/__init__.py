@@ -23,6 +23,7 @@ COMMANDS = {
     "run": ("program", "Run a program of yours on a stand-in for an accelerator that is not here."),
     "scan": ("scan", "Find what in source code is written for CUDA."),
     "rewrite": ("rewrite", "Make code that was written for CUDA run on any accelerator."),
+    "verify": ("verify", "Prove that a port does what the original does, on the CPU and on stand-ins."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),

@@ -1,0 +1,107 @@
+"""Proving a port: the original and the port are really run, on the CPU and on a stand-in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_kit import Ended
+
+from porting.codemod.verify import Run, changed, compare
+
+Porting = Callable[..., Ended]
+
+TRAIN = """import torch
+from torch import nn
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+if torch.cuda.is_available():
+    graph = torch.cuda.CUDAGraph()
+net = nn.Linear(4, 2).to(device)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+
+def tidy():
+    torch.cuda.empty_cache()
+
+
+for step in range(2):
+    loss = net(torch.randn(3, 4, device=device)).square().mean()
+    loss.backward()
+    optimizer.step()
+    print("step", step, "loss", float(loss))
+"""
+
+
+@pytest.fixture
+def trees(porting: Porting, setting: Path) -> tuple[Path, Path]:
+    original, ported = setting / "original", setting / "ported"
+    original.mkdir()
+    (original / "train.py").write_text(TRAIN)
+    shutil.copytree(original, ported)
+    assert porting("rewrite", ported, "--write").code == 0
+    return original, ported
+
+
+def test_a_right_port_passes_and_what_it_leaves_is_told(porting: Porting, trees: tuple[Path, Path]) -> None:
+    ended = porting("verify", *trees, "--device", "npu", "--format", "json", "--", "train.py")
+    assert ended.code == 0, ended.err
+    (found,) = ended.json()
+    original, cpu, ascend = found["runs"]
+    assert (original["where"], cpu["where"], ascend["where"]) == ("original", "cpu", "ascend")
+    assert original["noted"] == cpu["noted"] == ascend["noted"] == 6
+    assert [run["differences"] for run in found["runs"]] == [[], [], []]
+    assert (cpu["evidence"], ascend["evidence"]) == ("host", "virtual")
+    assert [(c["what"], c["place"]) for c in ascend["leftovers"]] == [("torch.cuda.is_available", "train.py:6")]
+    assert {w["place"] for w in ascend["waits"]} == {"train.py:20"}
+    assert found["unverified"] == [{"path": "train.py", "first": 13, "last": 13}]
+
+
+def test_a_wrong_port_fails_and_says_where_it_parts(porting: Porting, trees: tuple[Path, Path]) -> None:
+    original, ported = trees
+    (ported / "train.py").write_text((ported / "train.py").read_text().replace("lr=0.1", "lr=0.2"))
+    ended = porting("verify", original, ported, "--cpu-only", "--", "train.py")
+    assert ended.code == 1
+    assert "NOT as expected" in ended.out
+    assert "3. step" in ended.out
+
+
+def test_an_original_that_needs_a_card_proves_nothing(porting: Porting, trees: tuple[Path, Path]) -> None:
+    original, ported = trees
+    for tree in trees:
+        (tree / "train.py").write_text("import torch\nif 'ported' not in __file__:\n    torch.ones(1).cuda()\n")
+    ended = porting("verify", original, ported, "--cpu-only", "--", "train.py")
+    assert ended.code == 3
+    assert "does not run here" in ended.out
+    assert "at train.py:3" in ended.out
+
+
+def test_there_has_to_be_a_program(porting: Porting, trees: tuple[Path, Path]) -> None:
+    ended = porting("verify", *trees, "--", "no.py")
+    assert ended.code == 2
+    assert "no.py" in ended.complaint()
+
+
+ONE = Run("original", 0, output=["loss 1.5"], events=[("loss", [1.5, 1.5]), ("step", [0.0, 10.0])])
+OTHERS = [
+    (Run("cpu", 0, output=["loss 1.7"], events=[("loss", [1.5, 1.5]), ("step", [1e-7, 10.0])]), True),
+    (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [1.5001, 1.5001]), ("step", [0.0, 10.0])]), False),
+    (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [1.5, 1.5])]), False),
+    (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [float("nan"), 1.5]), ("step", [0.0, 10.0])]), False),
+    (Run("cpu", 0, output=["loss on the CPU 1.5"], events=ONE.events), False),
+    (Run("cpu", 1, output=["loss 1.5"], events=ONE.events), False),
+]
+
+
+@pytest.mark.parametrize(("other", "alike"), OTHERS)
+def test_runs_are_alike_by_their_numbers_words_and_end(other: Run, alike: bool) -> None:
+    assert (compare(ONE, other, 1e-6) == []) is alike
+
+
+def test_an_edit_is_the_statement_around_its_lines(setting: Path) -> None:
+    for name, word in (("a", "1"), ("b", "2")):
+        (setting / name).mkdir()
+        (setting / name / "x.py").write_text(f"def f(\n    a={word},\n):\n    b = [\n        {word},\n    ]\n    return b\n")
+    assert [(e.first, e.last) for e in changed(setting / "a", setting / "b")] == [(1, 3), (4, 6)]
