@@ -88,11 +88,15 @@ class Setting:
 
     @contextlib.contextmanager
     def pipeline(
-        self, store: Store | None = None, options: Options | None = None, on_event: Callable[[Event], None] = Silent
+        self,
+        store: Store | None = None,
+        options: Options | None = None,
+        on_event: Callable[[Event], None] = Silent,
+        run_id: str = "",
     ) -> Iterator[Pipeline]:
         from porting.pipeline import Pipeline
 
-        with Pipeline(self.workspace, store, options, self.environments, on_event) as pipeline:
+        with Pipeline(self.workspace, store, options, self.environments, on_event, run_id) as pipeline:
             yield pipeline
 
 

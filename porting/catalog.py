@@ -15,6 +15,7 @@ import porting
 from porting import catalog_file
 from porting.catalog_file import REAL_WEIGHTS, TIERS, Problem
 from porting.errors import UnknownName, UntrustedError, UsageError
+from porting.expect.file import check_files, is_expectations
 from porting.project import FILE, Project, check_project, find_project
 from porting.types import ModelSpec
 
@@ -83,9 +84,12 @@ def load(paths: Sequence[Path] | None = None, project: Project | None = None) ->
 
 
 def validate(paths: Sequence[Path] | None = None) -> list[Problem]:
-    """Return everything that is wrong in these files or folders (`porting.toml` too), or in the catalog that comes with the
-    toolkit, in order of file and line."""
-    specs, problems = _read_all(catalog_files() if paths is None else _files(paths))
+    """Return everything that is wrong in these files or folders (`porting.toml` and expectation files too), or in the catalog
+    that comes with the toolkit, in order of file and line."""
+    files = catalog_files() if paths is None else _files(paths)
+    expectations = [file for file in files if is_expectations(file)]
+    specs, problems = _read_all(file for file in files if file not in expectations)
+    problems += check_files(expectations)
     seen: dict[str, ModelSpec] = {}
     for spec in specs:
         if spec.id in seen:

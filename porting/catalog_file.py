@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from porting import shapes
 from porting.cases import KINDS
 from porting.errors import CatalogError
 from porting.sources import NAMES as SOURCES
+from porting.toml_checks import Check, a, kind_of, list_of, one_of, table_of
 from porting.types import InputSpec, ModelSpec
 
 if sys.version_info >= (3, 11):
@@ -63,12 +64,14 @@ class CatalogFile:
     name: str
     text: str
     root: str
+    table: str = "models"
+    """The array of tables that holds its entries."""
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.lines = self.text.splitlines()
         self.headers = [n for n, line in enumerate(self.lines, 1) if re.match(r"\s*\[+[^\[\],]+\]+\s*(#.*)?$", line)]
-        self.entries = [n for n in self.headers if re.match(r"\s*\[\[\s*models\s*\]\]", self.lines[n - 1])]
+        self.entries = [n for n in self.headers if re.match(rf"\s*\[\[\s*{self.table}\s*\]\]", self.lines[n - 1])]
 
     def complain(self, line: int, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.name, line, message, hint))
@@ -83,7 +86,7 @@ class CatalogFile:
         return 1
 
     def entry(self, number: int) -> int:
-        """Line of the n-th `[[models]]`, or 1 when they are written another way."""
+        """Line of the n-th entry, or 1 when they are written another way."""
         return self.entries[number] if number < len(self.entries) else 1
 
     def find(self, start: int, word: str) -> int:
@@ -266,9 +269,6 @@ def _check_overrides(file: CatalogFile, overrides: Table, used: set[str]) -> Non
 
 # ---- types --------------------------------------------------------------------------------------------------------
 
-Check = Callable[[Any], "str | None"]
-"""Says what a value must be, or None when it is."""
-
 
 def _check_layer(file: CatalogFile, layer: Table, line: int, known: Iterable[str]) -> None:
     """Check the keys and types of one table."""
@@ -279,59 +279,15 @@ def _check_layer(file: CatalogFile, layer: Table, line: int, known: Iterable[str
             file.complain(file.find(line, key), f"{key!r} {wrong}.")
 
 
-def _kind_of(value: Any) -> str:
-    names = {str: "a string", bool: "a boolean", int: "a whole number", float: "a number", list: "an array", dict: "a table"}
-    return names.get(type(value), "a date or time")
-
-
-def _a(kind: type, words: str) -> Check:
-    def check(value: Any) -> str | None:
-        return None if type(value) is kind else f"must be {words}, not {_kind_of(value)}"
-
-    return check
-
-
-def _list_of(kind: type, words: str) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, list):
-            return f"must be an array of {words}, not {_kind_of(value)}"
-        odd = [item for item in value if type(item) is not kind]
-        return f"must be an array of {words}, but holds {_kind_of(odd[0])}" if odd else None
-
-    return check
-
-
-def _table_of(inner: Check, words: str) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, dict):
-            return f"must be a table of {words}, not {_kind_of(value)}"
-        wrong = [(key, found) for key, item in value.items() if (found := inner(item))]
-        return f"is wrong at {wrong[0][0]!r}: it {wrong[0][1]}" if wrong else None
-
-    return check
-
-
-def _one_of(known: Iterable[str]) -> Check:
-    def check(value: Any) -> str | None:
-        if type(value) is not str:
-            return f"must be a string, not {_kind_of(value)}"
-        if value in known:
-            return None
-        near = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
-        return f"is {value!r}, which nobody knows; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
-
-    return check
-
-
 def _tiers(value: Any) -> str | None:
-    wrong = _list_of(str, "strings")(value)
+    wrong = list_of(str, "strings")(value)
     if wrong or not value:
         return wrong or "must name at least one tier"
-    return next((found for tier in value if (found := _one_of(TIERS)(tier))), None)
+    return next((found for tier in value if (found := one_of(TIERS)(tier))), None)
 
 
 def _size(value: Any) -> str | None:
-    wrong = _a(int, "a whole number")(value)
+    wrong = a(int, "a whole number")(value)
     return wrong or (None if value > 0 else "must be positive")
 
 
@@ -346,25 +302,25 @@ def _dims(value: Any) -> str | None:
 
 
 def _value(value: Any) -> str | None:
-    return None if type(value) in (int, float) else f"must be a number, not {_kind_of(value)}"
+    return None if type(value) in (int, float) else f"must be a number, not {kind_of(value)}"
 
 
 _INPUT_CHECKS: dict[str, Check] = {
-    "name": _a(str, "a string"),
-    "dtype": _one_of(DTYPES),
+    "name": a(str, "a string"),
+    "dtype": one_of(DTYPES),
     "shape": _dims,
-    "kind": _one_of(KINDS),
-    "low": _a(int, "a whole number"),
-    "high": _a(int, "a whole number"),
+    "kind": one_of(KINDS),
+    "low": a(int, "a whole number"),
+    "high": a(int, "a whole number"),
     "value": _value,
-    "prefix": _list_of(int, "whole numbers"),
-    "start": _a(str, "a string"),
+    "prefix": list_of(int, "whole numbers"),
+    "start": a(str, "a string"),
 }
 
 
 def _input(value: Any) -> str | None:
     if not isinstance(value, dict):
-        return f"must be an array of tables, but holds {_kind_of(value)}"
+        return f"must be an array of tables, but holds {kind_of(value)}"
     missing = [key for key in ("name", "dtype", "shape", "kind") if key not in value]
     odd = [key for key in value if key not in _INPUT_CHECKS]
     if missing or odd:
@@ -375,22 +331,22 @@ def _input(value: Any) -> str | None:
 
 def _inputs(value: Any) -> str | None:
     if not isinstance(value, list):
-        return f"must be an array of tables, not {_kind_of(value)}"
+        return f"must be an array of tables, not {kind_of(value)}"
     return next((wrong for item in value if (wrong := _input(item))), None)
 
 
-_TEXT, _TEXTS, _SIZES = _a(str, "a string"), _list_of(str, "strings"), _table_of(_size, "whole numbers")
+_TEXT, _TEXTS, _SIZES = a(str, "a string"), list_of(str, "strings"), table_of(_size, "whole numbers")
 
 _CHECKS: dict[str, Check] = {
     **dict.fromkeys(("id", "name", "task", "family", "house", "license", "license_weights"), _TEXT),
     **dict.fromkeys(("names", "configs", "modalities", "requires"), _TEXTS),
-    "source": _one_of(SOURCES),
-    "config": _a(dict, "a table"),
+    "source": one_of(SOURCES),
+    "config": a(dict, "a table"),
     "inputs": _inputs,
-    "axes": _table_of(_dims, "arrays of axis names"),
+    "axes": table_of(_dims, "arrays of axis names"),
     "sizes": _SIZES,
     "steps": _SIZES,
-    "weights": _one_of(("random", "real")),
+    "weights": one_of(("random", "real")),
     "params": _size,
     "tiers": _tiers,
 }

@@ -57,9 +57,11 @@ class Pipeline:
         options: Options | None = None,
         environments: Mapping[str, Mapping[str, Any]] | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
+        run_id: str = "",
     ) -> None:
+        """run_id: of the run that this one goes on with; a new one when not given."""
         self.options = options or Options()
-        self.run_id = uuid.uuid4().hex[:12]
+        self.run_id = run_id or uuid.uuid4().hex[:12]
         self.jobs = Jobs(workspace.prepare(), self.options, environments or {})
         self._store = store
         self._bundler = Bundler(self.jobs, self.options, self.run_id)

@@ -13,7 +13,7 @@ from porting.types import ModelSpec, Target
 
 FILE = "porting.toml"
 
-_KEYS = (*catalog_file.TABLES, "catalog", "environments", "store", "targets")
+_KEYS = (*catalog_file.TABLES, "catalog", "environments", "expect", "store", "targets")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Project:
     """Path or database URL of the result store."""
     targets: tuple[str, ...] = ()
     """Targets that a check runs on when none are named."""
+    expect: Path | None = None
+    """The folder of its expectations, where it names one."""
 
 
 def find_project(start: Path) -> Project | None:
@@ -67,7 +69,15 @@ def check_project(path: Path) -> tuple[Project, list[Problem]]:
         found, problems = catalog_file.read(other, root)
         models += found
         file.problems += problems
-    project = Project(root, path, tuple(models), _environments(file, data, root), _store(file, data, root), _targets(file, data))
+    project = Project(
+        root,
+        path,
+        tuple(models),
+        _environments(file, data, root),
+        _store(file, data, root),
+        _targets(file, data),
+        _expect(file, data, root),
+    )
     return project, file.problems
 
 
@@ -126,6 +136,14 @@ def _store(file: CatalogFile, data: Table, root: Path) -> str | None:
         path = (value or "").removeprefix("sqlite:///")
         return value if "://" in path or path in ("", ":memory:") else str(root / path)
     file.complain(file.find(1, "store"), "'store' must be a string, a path or the URL of a database.")
+    return None
+
+
+def _expect(file: CatalogFile, data: Table, root: Path) -> Path | None:
+    value = data.get("expect")
+    if value is None or isinstance(value, str):
+        return root / Path(value).expanduser() if value else None
+    file.complain(file.find(1, "expect"), "'expect' must be a string, the folder of expectation files.")
     return None
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from porting.api import TargetState
+    from porting.expect import Gate
     from porting.report import Matrix
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +61,9 @@ def _of_the_rig(result: Result) -> bool:
     return result.cause in INFRASTRUCTURE or result.outcome in (Outcome.UNAVAILABLE, Outcome.MISSING)
 
 
-def matrix_of(specs: Sequence[ModelSpec], states: Sequence[TargetState], results: Iterable[Result]) -> Matrix:
+def matrix_of(
+    specs: Sequence[ModelSpec], states: Sequence[TargetState], results: Iterable[Result], gate: Gate | None = None
+) -> Matrix:
     """The input of every report. specs, states: what was planned."""
     from porting._version import VERSION
     from porting.jobs import utc_now
@@ -69,4 +72,4 @@ def matrix_of(specs: Sequence[ModelSpec], states: Sequence[TargetState], results
     found = {(r.model, r.target): r for r in results}
     rows = tuple(ModelRow(s.id, s.family, s.task, "+".join(s.modalities), s.house, s.params) for s in specs)
     columns = tuple(TargetColumn(str(s.target), s.evidence, s.available, s.reason) for s in states)
-    return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION})
+    return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION}, gate=gate)

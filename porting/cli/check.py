@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from porting.cli._gate import Rerun, gate_options, judge_check, open_book, wants_gate
 from porting.cli._shared import console, exit_code, format_option, matrix_of, store_option, trust_option
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=float, default=600.0, help="Wall seconds after which a job is ended.")
 @click.option("--silence", type=float, default=120.0, help="Seconds without CPU use and output after which it counts as hanging.")
 @click.option("--memory", type=float, default=0.0, metavar="GIB", help="Memory of a job; 0 is most of the machine's.")
+@gate_options
+@click.option("--retries", type=click.IntRange(0, 5), default=1, help="How often the gate runs a new failure again.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write the report's folder.")
 @trust_option
 @store_option
@@ -40,7 +43,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
 
     MODEL is a catalog id or glob, a path (.onnx, .pt2, a checkpoint folder) or package.module:factory. Without one, the
     models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
-    contents is not run again.
+    contents is not run again. With --gate the exit status says whether anything is worse than what was accepted.
     """
     from porting.api import Setting, choose_targets, target_state, wrong_input
     from porting.changed import affected
@@ -50,6 +53,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     from porting.report import render
 
     setting = Setting.find(store=given["store"])
+    book = open_book(setting, given["expect"]) if wants_gate(given) else None
     specs = _shard(setting.resolve(models, given["tier"], given["trust"]), given["shard"])
     folder = store_inputs([Path(p) for p in given["inputs"]], setting.workspace) if given["inputs"] else None
     options = _options(given, folder)
@@ -65,14 +69,16 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
             specs, targets = affected(setting, given["changed"], specs, targets)
         results = run.check(specs, targets)
         states = [target_state(target, run.jobs.prober.probe(target.adapter)) for target in targets]
+        gate = judge_check(book, setting, store, results, given, Rerun(setting, store, specs, run)) if book else None
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
-    matrix = matrix_of(specs, states, results)
-    render.write(matrix, form, html)
+    render.write(matrix_of(specs, states, results, gate), form, html)
     for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
         click.echo(f"Error: {text}", err=True)
-    return ModelError.exit_code if wrong else exit_code(results, len(specs) * len(targets))
+    if wrong:
+        return ModelError.exit_code
+    return gate.exit_code if gate else exit_code(results, len(specs) * len(targets))
 
 
 def _options(given: dict[str, Any], inputs: Path | None) -> Any:

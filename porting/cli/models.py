@@ -99,13 +99,16 @@ def build(patterns: tuple[str, ...], out: Path | None, form: str, **given: Any) 
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @format_option()
 def validate(paths: tuple[Path, ...], form: str) -> int:
-    """Check catalog files without building anything; PATHS are files or folders, by default the whole catalog and the
-    porting.toml of this folder."""
+    """Check catalog and expectation files without building anything; PATHS are files or folders, by default the whole catalog,
+    the porting.toml of this folder and its expectations."""
     from porting import catalog
+    from porting.expect.file import folder_of
+    from porting.project import check_project
     from porting.workspace import Workspace
 
     own = Workspace.find().config
-    problems = catalog.validate(list(paths) or [*catalog.catalog_files(), *([own] if own else [])])
+    expectations = sorted(folder_of(check_project(own)[0] if own else None).glob("*.toml"))
+    problems = catalog.validate(list(paths) or [*catalog.catalog_files(), *([own] if own else []), *expectations])
     if form == "json":
         print_json({"file": str(p.file), "line": p.line, "message": p.message, "hint": p.hint} for p in problems)
     else:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from porting.report.counts import CLAIMS, FAULTS, NO_VERDICT, Reason, reasons, tally
+from porting.report.gate import Told, answered, owned, told
 from porting.report.matrix import Matrix
 from porting.report.words import claims, count, explain, glyph, legend, printable, summary, where, word
 from porting.types import Evidence, Result
@@ -16,7 +17,7 @@ REASONS_SHOWN = 100
 
 def render(matrix: Matrix) -> str:
     """Return the whole report, ending in a newline."""
-    parts = [_head(matrix), _evidence(matrix), _cells(matrix), _legend(matrix), _why(matrix)]
+    parts = [_head(matrix), gate_of(matrix), _evidence(matrix), _cells(matrix), _legend(matrix), _why(matrix)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -44,6 +45,24 @@ def _head(matrix: Matrix) -> str:
     lines += [f"Generated {escape(matrix.generated)}."] if matrix.generated else []
     lines += [f"Versions: {escape(versions)}."] if versions else []
     return "\n\n".join(lines)
+
+
+def gate_of(matrix: Matrix, limit: int = REASONS_SHOWN) -> str:
+    """Return what is not as expected, as a table with a heading; nothing where no gate was asked for."""
+    gate = matrix.gate
+    if gate is None:
+        return ""
+    found = list(told(gate))
+    head = f"## {escape(gate.headline)}\n\n{answered(gate)}."
+    if not found:
+        return head
+    rest = f"\n\n{len(found) - limit} more are not shown." if len(found) > limit else ""
+    return f"{head}\n\n" + _table(["", "cell", "what", "accepted"], (_told(item) for item in found[:limit])) + rest
+
+
+def _told(item: Told) -> list[str]:
+    entry = f"{code(item.expected.place)} {escape(owned(item.expected))}".strip() if item.expected else ""
+    return [f"**{item.word}**" if item.breaks else item.word, code(item.subject), escape(item.detail), entry]
 
 
 def _evidence(matrix: Matrix) -> str:

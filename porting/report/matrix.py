@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from porting.expect import Gate
 from porting.types import Evidence, Outcome, Result, Stage
 
 
@@ -49,10 +50,12 @@ class Matrix:
     """UTC, ISO 8601. Given by the caller: the same matrix always renders to the same bytes."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of this toolkit and of the packages that decide results, by distribution name."""
+    gate: Gate | None = None
+    """How it is judged beside what was accepted, where that was asked for."""
 
     def result(self, model: str, target: str) -> Result:
         """Return what happened in a cell; a planned cell without a record is MISSING."""
-        return self.cells.get((model, target)) or _missing(model, target)
+        return self.cells.get((model, target)) or missing(model, target)
 
     def row(self, model: str) -> list[Result]:
         """Return the results of one model, in the order of the targets."""
@@ -68,7 +71,8 @@ class Matrix:
             yield from self.row(row.id)
 
 
-def _missing(model: str, target: str) -> Result:
+def missing(model: str, target: str) -> Result:
+    """What stands for a planned cell without a record."""
     return Result(
         model=model,
         target=target,

@@ -8,7 +8,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from porting.expect import Gate
 from porting.report.counts import Reason, first_line, reasons, tally
+from porting.report.gate import answered, owned, told
 from porting.report.matrix import Matrix
 from porting.report.words import ASCII_GLYPHS, count, explain, glyph, legend, printable, summary, where, word
 from porting.types import Outcome, Result
@@ -39,6 +41,8 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
     for text in _why(matrix):
         console.print(_plain(text, console), soft_wrap=True)
     console.print(_plain(Text(summary(tally(matrix.results())), style="bold"), console), soft_wrap=True)
+    for text in _gate(matrix.gate) if matrix.gate else ():
+        console.print(_plain(text, console), soft_wrap=True)
 
 
 def _plain(text: Text, console: Console) -> Text:
@@ -155,3 +159,17 @@ def _reason_line(reason: Reason) -> Text:
     scope = f"  {count(len(reason.cells), 'cell')} ({count(reason.models, 'model')}, {count(reason.targets, 'target')})"
     text = f"  {where(first)}: {printable(reason.message) or 'no message'}"
     return Text.assemble(_label(first), (scope, "bold"), text, (f"\n    {printable(explain(first))}", "dim"))
+
+
+# ---- the gate -----------------------------------------------------------------------------------------------------
+
+
+def _gate(gate: Gate) -> Iterator[Text]:
+    """What is not as expected, with the entry that it was held against, and the sum."""
+    yield Text()
+    for item in told(gate):
+        style = "bold red" if item.breaks else "yellow"
+        expected = item.expected
+        entry = f"\n    {printable(expected.place)}  {printable(owned(expected))}".rstrip() if expected else ""
+        yield Text.assemble((f"{item.word:<16}", style), printable(item.text), (entry, "dim"))
+    yield Text(f"{gate.headline} ({answered(gate)})", style="bold red" if gate.exit_code == 1 else "bold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -214,6 +215,18 @@ class Store:
         with engine.reading(self._database) as connection:
             rows = connection.execute(select(tables.run).order_by(tables.run.c.started.desc(), tables.run.c.id)).mappings().all()
         return [Run(**row) for row in rows]
+
+    def find_run(self, text: str) -> Run:
+        """The run that an id or its beginning means, or `last`, or `last~2` for the second before it. Raises UsageError."""
+        runs = self.runs()
+        back = re.fullmatch(r"last(?:~(\d+))?", text)
+        found = runs[int(back[1] or 0) :][:1] if back else [run for run in runs if run.id.startswith(text)]
+        if len(found) != 1:
+            there = ", ".join(f"{run.id} ({run.started[:16]})" for run in runs[:5]) or "none"
+            raise UsageError(
+                f"{text!r} means {'several runs' if found else 'no run'} of {self.name}.", f"The latest are: {there}."
+            )
+        return found[0]
 
     def missing(self, run: str) -> list[tuple[str, str]]:
         """The (model, target) that a run planned and that nothing answers, sorted."""

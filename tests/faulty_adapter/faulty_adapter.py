@@ -26,6 +26,9 @@ FAULTS = (
 # Faults that show only where several models are worked in one process, as node cases are.
 AMONG_OTHERS = ("crash_on_sum", "hang_on_sum", "crash_second")
 
+# A fault that comes by chance: the first run in a folder fails, the next does not. And a stack that says that it cannot.
+BY_CHANCE = ("first_fails", "refuses")
+
 # Chips that are compiled for and never run on, by what their compiler says it made.
 CHIPS = {
     "chip-whole": Placement(12, 0, "chip-whole"),
@@ -40,8 +43,8 @@ class FaultyAdapter(Adapter):
     vendor = "nobody"
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
-    devices = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *CHIPS), (Precision.FP32,))
-    evidence = dict.fromkeys((*FAULTS, *AMONG_OTHERS), Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
+    devices = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE, *CHIPS), (Precision.FP32,))
+    evidence = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE), Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
     distributions = ("onnxruntime",)
     install_hint = "pip install onnxruntime"
 
@@ -62,6 +65,8 @@ class FaultyAdapter(Adapter):
             return Artifact(("model.bin",), form.inputs, form.outputs)
         if fault == "no_files":
             return Artifact((), form.inputs, form.outputs)
+        if fault == "refuses":
+            raise RuntimeError("this operator is not supported here")
         if fault == "system_exit":
             sys.exit(0)
         for path in form.path.parent.glob("*"):
@@ -76,8 +81,10 @@ class FaultyAdapter(Adapter):
         return FaultySession(folder / artifact.files[0], target.device)
 
     def classify(self, error: BaseException) -> Any:
-        from porting.types import Outcome
+        from porting.types import Cause, Outcome
 
+        if "not supported here" in str(error):
+            return Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP
         return (Outcome.PASS, None) if "lies_in_classify" in str(error) else None
 
 
@@ -215,6 +222,13 @@ class FaultySession:
     def _flood(self, o: Any) -> Any:
         while True:
             os.write(1, b"x" * (1 << 20))
+
+    def _first_fails(self, o: Any) -> Any:
+        failed = Path("failed_once")
+        if not failed.exists():
+            failed.touch()
+            raise RuntimeError("device lost")
+        return o
 
     def _raises(self, o: Any) -> Any:
         raise RuntimeError("kernel not found")
