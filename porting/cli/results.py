@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,6 +30,7 @@ def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bo
     """Write every result to FILE, or to standard output; the same results always make the same bytes. What ends in .xz is
     compressed."""
     from porting.api import Setting
+    from porting.store.jsonl import opened
     from porting.workspace import disk_errors
 
     setting = Setting.find(store=store)
@@ -41,7 +42,7 @@ def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bo
             return
         part = file.with_name(f".part.{file.name}")
         with disk_errors(file):
-            with _opened(part, "wb") as stream:
+            with opened(part, "wb") as stream:
                 count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest, words=words)
             part.replace(file)
     click.echo(f"{count} results written to {file}", err=True)
@@ -65,34 +66,17 @@ def _recorded_targets(records: Store, patterns: str) -> list[str]:
     return found
 
 
-def _opened(file: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
-    """A file, compressed where its name says so. Raises OSError."""
-    import lzma
-
-    return lzma.open(file, mode) if file.suffix == ".xz" else open(file, mode)
-
-
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
 @store_option
 def import_(file: Path, store: str | None) -> None:
     """Read results from FILE, or from standard input. All of them or, when one is not valid, none."""
-    import lzma
-
     from porting.api import Setting
-    from porting.errors import UsageError
+    from porting.store.jsonl import import_file
 
     with Setting.find(store=store).open_store() as records:
         if str(file) == "-":
             found = records.import_jsonl(sys.stdin.buffer, "standard input")
         else:
-            try:
-                stream = _opened(file, "rb")
-            except OSError as error:
-                raise UsageError(f"cannot read {file}: {error.strerror}.") from error
-            try:
-                with stream:
-                    found = records.import_jsonl(stream, str(file))
-            except (lzma.LZMAError, EOFError) as error:
-                raise UsageError(f"{file} is not compressed by xz, or was cut off: {error}.", "Nothing was imported.") from error
+            found = import_file(records, file)
     click.echo(f"{found.new} new results, {found.known} known already")

@@ -118,7 +118,7 @@ def is_expectations(path: Path) -> bool:
 
 def read(path: Path, text: str) -> tuple[str, list[Expectation], list[Problem]]:
     """Read one file's text: its target, the entries that are sound, and what is wrong with the rest."""
-    file = CatalogFile(_shown(path), text, str(path.parent), TABLE)
+    file = CatalogFile(shown(path), text, str(path.parent), TABLE)
     try:
         target = str(target_of(path.stem))
     except ValueError:
@@ -136,7 +136,7 @@ def read(path: Path, text: str) -> tuple[str, list[Expectation], list[Problem]]:
     return target, found, file.problems
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as a person here would write it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import codecs
 import json
+import lzma
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
 from porting.errors import UsageError
 from porting.store.logs import Log, is_log, log_from
 from porting.store.records import Record, newer_schema, record_from
+
+if TYPE_CHECKING:
+    from porting.store.store import Imported, Store
 
 
 def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Record | Log]:
@@ -60,3 +65,24 @@ def _reason(line: bytes, error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON at character {error.pos + 1}" if line.endswith(b"\n") else "the last line is cut off"
     return f"the record {error}"
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+
+
+def opened(file: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
+    """A file, compressed where its name says so. Raises OSError."""
+    return lzma.open(file, mode) if file.suffix == ".xz" else open(file, mode)
+
+
+def import_file(store: Store, file: Path) -> Imported:
+    """Add the results and logs of a file to a store, all or none. Raises UsageError for one that cannot be read or is damaged."""
+    try:
+        stream = opened(file, "rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}.") from error
+    try:
+        with stream:
+            return store.import_jsonl(stream, str(file))
+    except (lzma.LZMAError, EOFError) as error:
+        raise UsageError(f"{file} is not compressed by xz, or was cut off: {error}.", "Nothing was imported.") from error

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -180,6 +180,24 @@ class Store:
         """What answers the cells that a run planned, made by it or reused, by model and target."""
         query = select(tables.plan.c.model, tables.plan.c.target, tables.result.c.json).join_from(tables.plan, tables.result)
         return self._results(query.where(tables.plan.c.run == run))
+
+    def environments(self) -> list[dict[str, str]]:
+        """Every environment that results were had in."""
+        with engine.reading(self._database) as connection:
+            return [dict(json.loads(text)) for text in connection.scalars(select(tables.environment.c.json))]
+
+    def latest_where(self, holds: Callable[[Mapping[str, str]], bool]) -> list[Result]:
+        """Of every cell the latest result whose environment is as asked for, whole, by model and target."""
+        known, result = tables.environment.c, tables.result.c
+        with engine.reading(self._database) as connection:
+            rows = connection.execute(select(known.digest, known.json))
+            wanted = [digest for digest, text in rows if holds(json.loads(text))]
+            columns = (result.model, result.target, result.moment, result.record, result.json)
+            found: dict[cells.Key, tuple[int, str, str]] = {}
+            for chunk in _chunks(wanted):
+                for model, target, *one in connection.execute(select(*columns).where(result.environment.in_(chunk))):
+                    found[model, target] = max(found.get((model, target), (-1, "", "")), (one[0], one[1], one[2]))
+        return [records.result_of(text) for _, (_, _, text) in sorted(found.items())]
 
     def _results(self, query: Select[str, str, str]) -> list[Result]:
         with engine.reading(self._database) as connection:

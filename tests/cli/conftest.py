@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_kit import Ended
+from gate_kit import ABSENT, ON, TOML
 
 from porting import registry
 from porting.cli import run
@@ -70,3 +72,29 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache that nobody else uses: bundles are made, and processes can be told by it."""
     monkeypatch.setenv("PORTING_CACHE", str(tmp_path / "own-cache"))
     return tmp_path / "own-cache"
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A store with what came of one model on every fault, and on a target that is not here."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "porting.toml").write_text(TOML)
+    path = os.pathsep.join((*MODELS, str(TESTS.parent)))
+    environment = {**os.environ, "PORTING_CACHE": str(cache), "PORTING_HOME": str(folder), "PYTHONPATH": path}
+    line = [sys.executable, "-m", "porting", "check", "--on", f"{ON},{ABSENT}", "--format", "json"]
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1, done.stderr
+    outcomes = {r["target"].split(":")[1]: r["outcome"] for r in json.loads(done.stdout)}
+    assert outcomes == {
+        "none": "pass",
+        "sign": "mismatch",
+        "raises": "fail",
+        "run_segfault": "fail",
+        "refuses": "unsupported",
+        "partial": "degraded",
+        "fallback": "fail",
+        "flood": "fail",
+        "chip-whole": "pass",
+        "cuda": "unavailable",
+    }
+    return folder / "results.db"

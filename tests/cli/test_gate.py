@@ -5,10 +5,6 @@ All results are real: models are run on the adapter whose devices are faults. Mo
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,40 +12,7 @@ from typing import Any
 
 import pytest
 from cli_kit import Run
-from conftest import MODELS, TESTS
-
-MODEL = "mine/narrow"
-FAULTS = ("none", "sign", "raises", "run_segfault", "refuses", "partial", "fallback", "flood", "chip-whole")
-ON = ",".join(f"faulty:{fault}:fp32" for fault in FAULTS)
-TOML = '[[models]]\nid = "mine/narrow"\nsource = "factory"\nname = "small_models:narrow"\n'
-ABSENT = "onnxruntime:cuda:fp32"
-"""A target that is not here."""
-
-
-@pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """A store with what came of one model on every fault, and on a target that is not here."""
-    folder = tmp_path_factory.mktemp("recorded")
-    (folder / "porting.toml").write_text(TOML)
-    path = os.pathsep.join((*MODELS, str(TESTS.parent)))
-    environment = {**os.environ, "PORTING_CACHE": str(cache), "PORTING_HOME": str(folder), "PYTHONPATH": path}
-    line = [sys.executable, "-m", "porting", "check", "--on", f"{ON},{ABSENT}", "--format", "json"]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 1, done.stderr
-    outcomes = {r["target"].split(":")[1]: r["outcome"] for r in json.loads(done.stdout)}
-    assert outcomes == {
-        "none": "pass",
-        "sign": "mismatch",
-        "raises": "fail",
-        "run_segfault": "fail",
-        "refuses": "unsupported",
-        "partial": "degraded",
-        "fallback": "fail",
-        "flood": "fail",
-        "chip-whole": "pass",
-        "cuda": "unavailable",
-    }
-    return folder / "results.db"
+from gate_kit import ABSENT, TOML, entry, write
 
 
 @pytest.fixture
@@ -71,11 +34,6 @@ class Situation:
     strict: int
     """Exit status of a strict gate."""
     says: str = ""
-
-
-def entry(outcome: str, *more: str, models: str = MODEL) -> str:
-    owned = ["reason = 'known'", "owner = 'upstream'"] if outcome != "pass" else []
-    return "\n".join(["[[expect]]", f"models = ['{models}']", f"outcome = '{outcome}'", *owned, *more, ""])
 
 
 SITUATIONS = {
@@ -139,13 +97,6 @@ def test_a_situation_has_the_verdict_that_a_maintainer_wants(
     judged = [r["gate"]["judgement"] for r in porting(*command, "--format", "json").json()]
     assert situation.judgement in judged
     assert situation.judgement in porting(*command, "--format", "markdown").out.replace("matching", "matches")
-
-
-def write(folder: Path, target: str, text: str) -> Path:
-    path = folder / "expect" / f"{target.replace(':', '-')}.toml"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 # ---- a run that is judged at once ---------------------------------------------------------------------------------
