@@ -25,6 +25,7 @@ COMMANDS = {
     "rewrite": ("rewrite", "Make code that was written for CUDA run on any accelerator."),
     "verify": ("verify", "Prove that a port does what the original does, on the CPU and on stand-ins."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
+    "diff": ("diff", "Compare two runs, stores, exported files or versions, cell by cell."),
     "accept": ("accept", "Accept recorded results as expectations, as a patch to review."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),
