@@ -29,6 +29,31 @@ store_option = click.option("--store", metavar="URL", help="Result store: a path
 trust_option = click.option("--trust", is_flag=True, help="Allow pickles and code from the model's own files.")
 
 
+REPORTS = ("markdown", "comment", "github", "junit", "csv", "badge")
+"""Forms of a matrix besides the table and JSON."""
+
+
+def _writes(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Read FORM=FILE."""
+    pairs = []
+    for text in given:
+        form, _, file = text.partition("=")
+        if form not in ("json", *REPORTS) or not file:
+            raise click.BadParameter(f"write it FORM=FILE with one of {', '.join(('json', *REPORTS))}; got {text!r}.")
+        pairs.append((form, file))
+    return pairs
+
+
+writes_option = click.option(
+    "--write",
+    "writes",
+    multiple=True,
+    metavar="FORM=FILE",
+    callback=_writes,
+    help=f"Write a report besides: json, {', '.join(REPORTS)}; - is standard output. May be repeated.",
+)
+
+
 def print_json(objects: Iterable[Any]) -> None:
     """One JSON array on standard output and nothing else there."""
     click.echo(json.dumps([to_json(o) for o in objects], ensure_ascii=False, indent=1))
@@ -70,6 +95,14 @@ def matrix_of(
     from porting.report import Matrix, ModelRow, TargetColumn
 
     found = {(r.model, r.target): r for r in results}
-    rows = tuple(ModelRow(s.id, s.family, s.task, "+".join(s.modalities), s.house, s.params) for s in specs)
+    rows = tuple(ModelRow(s.id, s.family, s.task, "+".join(s.modalities), s.house, s.params, _origin(s)) for s in specs)
     columns = tuple(TargetColumn(str(s.target), s.evidence, s.available, s.reason) for s in states)
     return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION}, gate=gate)
+
+
+def _origin(spec: ModelSpec) -> str:
+    from pathlib import Path
+
+    from porting.expect.file import shown
+
+    return shown(Path(spec.origin)) if spec.origin else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porting.cli._gate import Rerun, gate_options, judge_check, open_book, wants_gate
-from porting.cli._shared import console, exit_code, format_option, matrix_of, store_option, trust_option
+from porting.cli._shared import REPORTS, console, exit_code, format_option, matrix_of, store_option, trust_option, writes_option
 
 if TYPE_CHECKING:
     from porting.pipeline import Event
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 @gate_options
 @click.option("--retries", type=click.IntRange(0, 5), default=1, help="How often the gate runs a new failure again.")
 @click.option("--html", type=click.Path(path_type=Path), help="Also write the report's folder.")
+@writes_option
 @trust_option
 @store_option
-@format_option("markdown")
+@format_option(*REPORTS)
 def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any) -> int:
     """Check models on targets and record what came of it.
 
@@ -73,7 +74,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
-    render.write(matrix_of(specs, states, results, gate), form, html)
+    render.write(matrix_of(specs, states, results, gate), form, html, given["writes"])
     for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
         click.echo(f"Error: {text}", err=True)
     if wrong:

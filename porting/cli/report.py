@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porting.cli._gate import cells_without_record, gate_options, known_models, open_book, wants_gate
-from porting.cli._shared import format_option, matrix_of, store_option
+from porting.cli._shared import REPORTS, format_option, matrix_of, store_option, writes_option
 
 if TYPE_CHECKING:
     from porting.api import Setting, TargetState
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @click.option("--run", help="What one run came to: its id, `last`, or `last~1` for the one before. Missing cells are told.")
 @gate_options
 @click.option("--html", type=click.Path(path_type=Path), help="Write a folder of pages that opens from disk.")
+@writes_option
 @store_option
-@format_option("markdown")
+@format_option(*REPORTS)
 def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path | None, **given: Any) -> int:
     """Show the latest recorded result of every cell.
 
@@ -54,7 +55,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path 
             gate = judge(results, book, known_models(setting, records, book), strict=given["strict"])
     if not results:
         raise UsageError("there are no results to show.", "Make some with porting check.")
-    render.write(matrix_of(_specs(setting, results), _states(results), results, gate), form, html)
+    render.write(matrix_of(_specs(setting, results), _states(results), results, gate), form, html, given["writes"])
     return gate.exit_code if gate else 0
 
 

@@ -17,7 +17,7 @@ REASONS_SHOWN = 100
 
 def render(matrix: Matrix) -> str:
     """Return the whole report, ending in a newline."""
-    parts = [_head(matrix), gate_of(matrix), _evidence(matrix), _cells(matrix), _legend(matrix), _why(matrix)]
+    parts = [_head(matrix), gate_of(matrix), targets(matrix), cells(matrix), legend_of(matrix), why(matrix)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -65,7 +65,8 @@ def _told(item: Told) -> list[str]:
     return [f"**{item.word}**" if item.breaks else item.word, code(item.subject), escape(item.detail), entry]
 
 
-def _evidence(matrix: Matrix) -> str:
+def targets(matrix: Matrix) -> str:
+    """Return what came on each target, as a table with a heading."""
     rows = [_target(matrix, column.id, column.evidence, column.reason) for column in matrix.targets]
     return "## Targets\n\n" + _table(["target", "evidence", "pass", "degraded", "wrong or failed", "no verdict", "note"], rows)
 
@@ -78,7 +79,8 @@ def _target(matrix: Matrix, target: str, evidence: Evidence, note: str) -> list[
     return [code(target), evidence.value, *right, str(faults), str(silent), escape(note)]
 
 
-def _cells(matrix: Matrix) -> str:
+def cells(matrix: Matrix) -> str:
+    """Return models by targets, as a table with a heading."""
     head = ["model", *(code(column.id) for column in matrix.targets)]
     rows = [[code(row.id), *(_cell(result) for result in matrix.row(row.id))] for row in matrix.models]
     return "## Matrix\n\n" + _table(head, rows)
@@ -88,18 +90,20 @@ def _cell(result: Result) -> str:
     return f"{glyph(result.outcome, result.evidence)} {word(result.outcome, result.evidence)}"
 
 
-def _legend(matrix: Matrix) -> str:
+def legend_of(matrix: Matrix) -> str:
+    """Return what the marks mean."""
     lines = [f"- {mark} {name}: {meaning}" for _, mark, name, meaning in legend(matrix.results())]
     return "A pass is named by what it rests on.\n\n" + "\n".join(lines)
 
 
-def _why(matrix: Matrix) -> str:
+def why(matrix: Matrix, limit: int = REASONS_SHOWN) -> str:
+    """Return why cells are no pass, the most frequent reason first, as a table with a heading."""
     found = reasons(matrix.results())
     if not found:
         return ""
     head = ["cells", "outcome", "where", "message", "for instance", "see more"]
-    rest = f"\n\n{len(found) - REASONS_SHOWN} more reasons are not shown." if len(found) > REASONS_SHOWN else ""
-    return "## Why not\n\n" + _table(head, (_reason(r) for r in found[:REASONS_SHOWN])) + rest
+    rest = f"\n\n{len(found) - limit} more reasons are not shown." if len(found) > limit else ""
+    return "## Why not\n\n" + _table(head, (_reason(r) for r in found[:limit])) + rest
 
 
 def _reason(reason: Reason) -> list[str]:

@@ -22,6 +22,8 @@ class ModelRow:
     house: str = ""
     params: int | None = None
     """Number of parameters as built."""
+    origin: str = ""
+    """`file:line` of its entry, as a person here would write it."""
 
 
 @dataclass(frozen=True)
