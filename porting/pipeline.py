@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import cache, keys
+from porting.bundle import Bundle, FormKey
 from porting.bundler import Bundler, Made
 from porting.cell import CellRun, device_state
 from porting.errors import PortingError
-from porting.jobs import Cell, Jobs, Options
+from porting.jobs import Cell, Jobs, Options, Trail
 from porting.schedule import BUNDLE, Schedule, Work
 from porting.types import INFRASTRUCTURE, WRONG_INPUT, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
@@ -129,6 +130,18 @@ class Pipeline:
     def room(self, bundle_keys: Iterable[str]) -> Room:
         """Keeps the cache within its limit while these are worked; a key given twice has to be done twice."""
         return Room(self.jobs.workspace.bundles, self._bundler, bundle_keys)
+
+    def made(self, cell: Cell) -> Made:
+        """The bundle of a cell's model, with the form that its adapter needs; made where it is not there."""
+        return self._make([cell])
+
+    def with_form(self, cell: Cell, bundle: Bundle, form: FormKey, trail: Trail) -> Bundle:
+        """The bundle with a certain form, or with the reason why there is none."""
+        return self._bundler.with_form(cell, bundle, form, trail)
+
+    def with_precision(self, cell: Cell, bundle: Bundle, precision: Precision) -> Bundle:
+        """The bundle with the noise of a precision that a backend chose by itself. Raises Stop when it proves nothing there."""
+        return self._bundler.with_precision(cell, bundle, precision, Trail())
 
     def bundle_key(self, spec: ModelSpec) -> str:
         """Content key of a model's bundle."""

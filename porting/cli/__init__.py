@@ -27,6 +27,8 @@ COMMANDS = {
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "diff": ("diff", "Compare two runs, stores, exported files or versions, cell by cell."),
     "accept": ("accept", "Accept recorded results as expectations, as a patch to review."),
+    "locate": ("locate", "Tell which operators of a model are wrong on a target by themselves."),
+    "reduce": ("reduce", "Find the smallest case of a model's failure, as a folder for a bug report."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),
     "targets": ("targets", "List and show targets."),

@@ -102,3 +102,17 @@ def line(event: Event) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+@contextlib.contextmanager
+def notes(console: Console) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is being done: the latest on a terminal, elsewhere a line each."""
+    if not console.is_terminal:
+        yield console.print
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda line: bar.update(task, description=line[:100])

@@ -1,0 +1,76 @@
+"""`porting reduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from porting.cli._shared import console, format_option, print_json, trust_option
+
+if TYPE_CHECKING:
+    from porting.diagnose.reduce import Reduced
+
+
+@click.command("reduce")
+@click.argument("model")
+@click.argument("target")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Where the case goes; a name in this folder without it."
+)
+@click.option("--timeout", type=float, default=60.0, help="Wall seconds after which a stage of one trial counts as hanging.")
+@click.option("--memory", type=int, default=256, metavar="MIB", help="What the operators of one trial may read and make.")
+@click.option("--rerun", is_flag=True, help="Forget what an earlier run found out.")
+@trust_option
+@format_option()
+def command(model: str, target: str, out: Path | None, timeout: float, memory: int, rerun: bool, trust: bool, form: str) -> int:
+    """Find the smallest case of MODEL's failure on TARGET, as a folder for a bug report.
+
+    What `porting locate` finds is cut out of the model, and made smaller as long as it fails in the same way while a clean
+    runtime takes it: shapes, attributes, values. The folder has the model, inputs, expected outputs and a script that needs the
+    backend alone. An interrupted run goes on where it was.
+
+    Exit status: 0 when a case was written, 1 when there is nothing to reduce, 2 wrong usage, 3 the target is not here, or the
+    rig failed.
+    """
+    from porting.api import Setting
+    from porting.cli._progress import notes
+    from porting.diagnose.locate import Locator, Settings
+    from porting.diagnose.reduce import Reducer
+    from porting.diagnose.subject import one_model, open_subject
+    from porting.registry import target as parse
+    from porting.types import to_json
+
+    setting = Setting.find()
+    spec = one_model(setting.resolve([model], trust=trust))
+    with notes(console(stderr=True)) as tell, setting.pipeline() as pipeline:
+        tell("the model's bundle")
+        locator = Locator(pipeline, open_subject(pipeline, spec, parse(target)), Settings(timeout, memory << 20, rerun), tell)
+        found = Reducer(locator, locator.run(), tell).run(out or default_folder(spec.id, target))
+        locator.close()
+    if form == "json":
+        print_json([to_json(found)])
+    else:
+        _print(found)
+    return 0
+
+
+def default_folder(model: str, target: str) -> Path:
+    """`bert-onnxruntime-cpu-fp32`, in the current folder."""
+    import re
+
+    return Path(re.sub(r"[^\w.-]+", "-", f"{model.rpartition('/')[2]}-{target}"))
+
+
+def _print(found: Reduced) -> None:
+    shapes = ", ".join(f"{name} {shape}" for name, shape in found.shapes.items())
+    click.echo(f"{' + '.join(found.operators)} on {found.located.target}: {found.kind}")
+    for blamed in (*found.located.blamed, *found.located.group)[:1]:
+        if blamed.source.place:
+            click.echo(f"  source line  {blamed.source.place} {blamed.source.text}")
+    click.echo(f"  shapes       {shapes}")
+    click.echo(f"  model        {found.bytes:,} bytes; its data was {found.before:,} bytes in the model it was found in")
+    click.echo(f"  signature    {found.signature}")
+    click.echo(f"  cost         {found.tries} tries, {found.seconds:.1f} s, and {found.located.processes} processes to locate it")
+    click.echo(f"wrote {found.folder}: python {found.folder}/reproduce.py")

@@ -1,0 +1,133 @@
+"""The folder that a reduction writes: model, data, a script that needs the backend alone, and what it shows, in words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porting import environment, registry
+from porting.diagnose.case import Case
+from porting.tensors import write_npz
+from porting.types import Json, Target, TensorSpec, to_json
+from porting.workspace import Workspace, atomic_write, disk_errors
+
+if TYPE_CHECKING:
+    import numpy
+
+    from porting.diagnose.graph import Source
+
+    Array = numpy.ndarray[Any, Any]
+
+MODEL, INPUTS, EXPECTED, CASE, SCRIPT, README, BACKEND = (
+    "model.onnx", "inputs.npz", "expected.npz", "case.json", "reproduce.py", "README.md", "backend",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the folder tells."""
+
+    model: str
+    target: Target
+    kind: str
+    signature: str
+    """Six hex digits over the failure, for grouping."""
+    message: str
+    sources: Sequence[Source]
+    """Of its nodes."""
+    versions: Mapping[str, str]
+    compile_only: bool
+    allowed: Mapping[str, float]
+    """Relative error by output."""
+
+
+def write(folder: Path, case: Case, expected: Mapping[str, Array], story: Story, workspace: Workspace) -> None:
+    """Write the folder; what an earlier reduction left there is replaced."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MODEL).write_bytes(case.piece(expected).alone().SerializeToString())
+        write_npz(folder / INPUTS, {name: _plain(array) for name, array in case.feeds.items()})
+        write_npz(folder / EXPECTED, {name: _plain(array) for name, array in expected.items()})
+        shutil.copyfile(Path(__file__).with_name(SCRIPT), folder / SCRIPT)
+        shutil.rmtree(folder / BACKEND, ignore_errors=True)
+        _write_backend(folder / BACKEND, story.target.adapter, workspace)
+    atomic_write(folder / CASE, json.dumps(_described(case, expected, story), indent=1).encode())
+    atomic_write(folder / README, readme(case, story).encode())
+
+
+def _plain(array: Array) -> Array:
+    return array.view("uint16") if str(array.dtype) == "bfloat16" else array
+
+
+def _write_backend(folder: Path, adapter: str, workspace: Workspace) -> None:
+    """The adapter and the few modules that it stands on, which need the backend, numpy and nothing of ours besides."""
+    staged = environment.stage_worker(workspace.workers, adapter)
+    built_in = registry.folder(adapter)
+    keep = [staged / "porting" / f"{name}.py" for name in ("__init__", "_version", "types", "adapter", "tensors")]
+    keep += (staged / "porting" / "accelerators").glob("*.py")
+    keep += (staged / "porting" / "adapters").glob("*.py")
+    if built_in:
+        keep += (staged / "porting" / "adapters" / built_in.name).rglob("*")
+    else:
+        keep += [path for path in staged.rglob("*") if path.relative_to(staged).parts[0] != "porting"]
+    for path in keep:
+        if path.is_file() and path.suffix != ".pyc":
+            place = folder / path.relative_to(staged)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+
+
+def _described(case: Case, expected: Mapping[str, Array], story: Story) -> Json:
+    arrays = {**case.feeds, **expected}
+    inputs = [TensorSpec(name, str(array.dtype), array.shape) for name, array in case.feeds.items()]
+    outputs = [TensorSpec(name, str(array.dtype), array.shape) for name, array in expected.items()]
+    opset = next((o.version for o in case.like.opset_import if o.domain in ("", "ai.onnx")), None)
+    form = {"kind": "onnx", "precision": "fp32", "inputs": to_json(inputs), "outputs": to_json(outputs), "opset": opset}
+    return {
+        "model": story.model,
+        "target": str(story.target),
+        "failure": story.kind,
+        "signature": story.signature,
+        "message": story.message,
+        "adapter": registry.module_of(story.target.adapter),
+        "compile_only": story.compile_only,
+        "form": form,
+        "allowed": dict(story.allowed),
+        "bfloat16": [name for name, array in arrays.items() if str(array.dtype) == "bfloat16"],
+        "operators": [node.op_type for node in case.nodes],
+        "sources": to_json(list(story.sources)),
+        "versions": dict(story.versions),
+    }
+
+
+def readme(case: Case, story: Story) -> str:
+    """What there is to see, for whoever gets the folder."""
+    operators = ", ".join(node.op_type for node in case.nodes)
+    lines = [f"# {operators} on {story.target}: {story.kind}", ""]
+    lines += [story.message.strip(), ""] if story.message.strip() else []
+    lines += ["| | |", "|---|---|"]
+    lines += [f"| found in | {_cell(story.model)} |"]
+    for source in story.sources:
+        if source.place:
+            lines.append(f"| source line | `{_cell(source.place)}` `{_cell(source.text)}` |")
+    lines += [f"| {_cell(name)} | {_cell(version)} |" for name, version in sorted(story.versions.items())]
+    lines += [f"| signature | `{story.signature}` |", ""]
+    for name, array in (*case.feeds.items(), *case.weights.items()):
+        lines.append(f"- `{name}`: {array.dtype} {list(array.shape)}{'' if name in case.feeds else ', constant'}")
+    hint = registry.adapter(story.target.adapter).install_hint
+    lines += [
+        "",
+        f"`python {SCRIPT}` shows it. It needs Python 3.9 or newer, numpy and the backend ({hint}); `{BACKEND}/` has the code",
+        f"that converts, loads and runs the model. `{MODEL}` has its weights inside, `{INPUTS}` what goes in, `{EXPECTED}` what",
+        "onnxruntime's CPU provider gives without optimisations.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
