@@ -13,6 +13,7 @@ from porting._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from porting.api import check, convert, models, ops, targets
+    from porting.diagnose.verbs import locate, reduce, unlock
     from porting.errors import PortingError
     from porting.types import Cause, Evidence, Outcome, Precision, Result, Stage, Target
 
@@ -23,13 +24,14 @@ if (_CHECKOUT / "adapters" / "__init__.py").is_file() and (_CHECKOUT / "setup.py
 
 _HOMES = {
     **dict.fromkeys(("check", "convert", "models", "ops", "targets"), "api"),
+    **dict.fromkeys(("locate", "reduce", "unlock"), "diagnose.verbs"),
     "PortingError": "errors",
     **dict.fromkeys(("Cause", "Evidence", "Outcome", "Precision", "Result", "Stage", "Target"), "types"),
 }
 
 __all__ = [
     "Cause", "Evidence", "Outcome", "PortingError", "Precision", "Result", "Stage", "Target",
-    "__version__", "check", "convert", "models", "ops", "targets",
+    "__version__", "check", "convert", "locate", "models", "ops", "reduce", "targets", "unlock",
 ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "accept": ("accept", "Accept recorded results as expectations, as a patch to review."),
     "locate": ("locate", "Tell which operators of a model are wrong on a target by themselves."),
     "reduce": ("reduce", "Find the smallest case of a model's failure, as a folder for a bug report."),
+    "unlock": ("unlock", "Tell which remedy would turn most recorded failures to passes."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show and validate the catalog."),
     "targets": ("targets", "List and show targets."),

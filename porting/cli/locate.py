@@ -33,20 +33,14 @@ def command(model: str, target: str, timeout: float, memory: int, rerun: bool, t
 
     Exit status: 0 when all is right, 1 when something is wrong, 2 wrong usage, 3 the target is not here, or the rig failed.
     """
-    from porting.api import Setting
     from porting.cli._progress import notes
-    from porting.diagnose.locate import RIGHT, Locator, Settings
-    from porting.diagnose.subject import one_model, open_subject
-    from porting.registry import target as parse
+    from porting.diagnose import verbs
+    from porting.diagnose.locate import RIGHT, Settings
     from porting.types import to_json
 
-    setting = Setting.find()
-    spec = one_model(setting.resolve([model], trust=trust))
-    with notes(console(stderr=True)) as tell, setting.pipeline() as pipeline:
-        tell("the model's bundle")
-        locator = Locator(pipeline, open_subject(pipeline, spec, parse(target)), Settings(timeout, memory << 20, rerun), tell)
-        found = locator.run()
-        locator.close()
+    with notes(console(stderr=True)) as tell:
+        settings = Settings(timeout, memory << 20, rerun)
+        found = verbs.locate(model, target, settings=settings, trust=trust, on_progress=tell)
     if form == "json":
         print_json([to_json(found)])
     else:

@@ -34,33 +34,19 @@ def command(model: str, target: str, out: Path | None, timeout: float, memory: i
     Exit status: 0 when a case was written, 1 when there is nothing to reduce, 2 wrong usage, 3 the target is not here, or the
     rig failed.
     """
-    from porting.api import Setting
     from porting.cli._progress import notes
-    from porting.diagnose.locate import Locator, Settings
-    from porting.diagnose.reduce import Reducer
-    from porting.diagnose.subject import one_model, open_subject
-    from porting.registry import target as parse
+    from porting.diagnose import verbs
+    from porting.diagnose.locate import Settings
     from porting.types import to_json
 
-    setting = Setting.find()
-    spec = one_model(setting.resolve([model], trust=trust))
-    with notes(console(stderr=True)) as tell, setting.pipeline() as pipeline:
-        tell("the model's bundle")
-        locator = Locator(pipeline, open_subject(pipeline, spec, parse(target)), Settings(timeout, memory << 20, rerun), tell)
-        found = Reducer(locator, locator.run(), tell).run(out or default_folder(spec.id, target))
-        locator.close()
+    with notes(console(stderr=True)) as tell:
+        settings = Settings(timeout, memory << 20, rerun)
+        found = verbs.reduce(model, target, out, settings=settings, trust=trust, on_progress=tell)
     if form == "json":
         print_json([to_json(found)])
     else:
         _print(found)
     return 0
-
-
-def default_folder(model: str, target: str) -> Path:
-    """`bert-onnxruntime-cpu-fp32`, in the current folder."""
-    import re
-
-    return Path(re.sub(r"[^\w.-]+", "-", f"{model.rpartition('/')[2]}-{target}"))
 
 
 def _print(found: Reduced) -> None:
