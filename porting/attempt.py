@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from porting import registry, verdict
+from porting import registry, tokens, verdict
 from porting.adapter import FormNeed
-from porting.bundle import Bundle, Case, FormKey, FormRecord
+from porting.bundle import Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
 from porting.bundler import Bundler
-from porting.compare import Verdict, judge
+from porting.compare import Noise, Verdict, judge
 from porting.errors import PortingError
+from porting.generation import LOGITS, Prompt
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of
 from porting.tensors import read_tensors
 from porting.types import (
@@ -50,6 +51,7 @@ class Attempt:
         self.perf: Perf | None = None
         self.axes: Mapping[str, str] = {}
         self.said: Verdict | None = None
+        self.generated = tokens.Said()
 
     def run(self, jobs: Jobs, bundler: Bundler, options: Options) -> None:
         """Go all the way, and keep the finding; what is at fault in porting itself is raised."""
@@ -79,6 +81,7 @@ class Attempt:
             "route": self.form.route if self.form else (),
             "effective_precision": self.effective.value if self.effective else None,
             "cases": self.said.cases if self.said else (),
+            "generation": self.generated.numbers,
             "axes": self.axes,
             "placement": self.placement,
             "perf": self.perf if self.works else None,
@@ -122,7 +125,11 @@ class Attempt:
         outputs = {case.name: self.folder / "outputs" / f"{number}.npz" for number, case in enumerate(judged)}
         read = self.bundle.folder
         cases = [{"name": c.name, "inputs": str(read / c.inputs), "outputs": str(outputs[c.name])} for c in judged]
-        payload = self._payload("run", artifact=to_json(self.artifact), bench=options.bench_seconds, cases=cases)
+        prompts = [
+            {"prompt": to_json(p), "start": str(read / prompt_start(p.name)), "outputs": str(self._generated(p.name))}
+            for p in self._prompts
+        ]
+        payload = self._payload("run", artifact=to_json(self.artifact), bench=options.bench_seconds, cases=cases, prompts=prompts)
         answer = self._must(jobs, payload)
         self.placement = from_json(Placement, answer["placement"])
         self.effective = Precision(answer["effective_precision"])
@@ -141,10 +148,32 @@ class Attempt:
         truth = {case.name: bundle.read(case.truth) for case in judged}
         noise = bundle.noise.get(precision.value, {})
         said = self.said = judge(actual, truth, self.artifact.outputs, noise, precision)
+        self.generated = self._judge_tokens(precision)
         self.axes = verdict.axes_of(bundle, form, judged, said)
         self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
         share = self.cell.adapter.minimum_target_share
+        said = verdict.with_tokens(said, self.generated)
         return verdict.of_comparison(said, self.placement, share, self.cell.target.precision, self.effective)
+
+    # ---- generation
+
+    @property
+    def _prompts(self) -> Sequence[Prompt]:
+        return self.bundle.prompts_for(self.form) if self.form else ()
+
+    def _generated(self, prompt: str) -> Path:
+        return self.folder / "outputs" / f"{prompt}.generated.npz"
+
+    def _judge_tokens(self, precision: Precision) -> tokens.Said:
+        """Hold the tokens that came back against the truth's. What a form cannot generate is said."""
+        prompts, bundle = self._prompts, self.bundle
+        if not prompts:
+            lacking = f"{self.key} is static along {' and '.join(bundle.prompts[0].axes)}" if bundle.prompts else ""
+            return tokens.Said(notes=(f"nothing was generated: {lacking}",) if lacking else ())
+        actual = {p.name: read_tensors(path) for p in prompts if (path := self._generated(p.name)).exists()}
+        truth = {p.name: bundle.read(prompt_truth(p.name)) for p in prompts}
+        noise = bundle.prompts_noise.get(precision.value) or bundle.noise.get(precision.value, {}).get(LOGITS, Noise())
+        return tokens.judge(actual, truth, noise, precision)
 
     def _payload(self, kind: str, **more: Json) -> Json:
         return {

@@ -5,6 +5,7 @@ Writing, reading, verifying. How its contents are made is porting.build's.
     bundle.json            everything below, with digests and versions
     model.safetensors      the weights, once; exported forms point into it
     cases/NAME.inputs.npz  cases/NAME.truth.npz  cases/NAME.fp32.npz ...
+    prompts/NAME.start.npz  prompts/NAME.truth.npz
     KIND-PRECISION-dynamic|static.onnx, .pt2 ...
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from porting.adapter import ExportedForm, FormNeed
 from porting.compare import Noise
 from porting.errors import BundleError
+from porting.generation import Prompt
 from porting.tensors import read_tensors
 from porting.types import Cause, Json, Outcome, Precision, Stage, Target, TensorSpec, from_json, to_json
 from porting.workspace import atomic_write, digest_file
@@ -54,6 +56,16 @@ class Case:
 
     def eager(self, precision: Precision) -> str:
         return f"cases/{self.name}.{precision.value}.npz"
+
+
+def prompt_start(prompt: str) -> str:
+    """File of what the first call of a generation is made of."""
+    return f"prompts/{prompt}.start.npz"
+
+
+def prompt_truth(prompt: str) -> str:
+    """File of the truth's tokens and scores."""
+    return f"prompts/{prompt}.truth.npz"
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,10 @@ class Bundle:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     cases: tuple[Case, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    """What is continued greedily."""
+    prompts_noise: Mapping[str, Noise] = field(default_factory=dict)
+    """By precision: of eager's scores along the truth's tokens."""
     axes: Mapping[str, str] = field(default_factory=dict)
     """Axis name to `varies` or the reason why the model holds it fixed."""
     noise: Mapping[str, Mapping[str, Noise]] = field(default_factory=dict)
@@ -155,6 +171,10 @@ class Bundle:
         nominal = next(c.sizes for c in self.cases if c.nominal)
         static = [a for a in nominal if a not in form.dynamic_axes]
         return tuple(c for c in self.cases if all(c.sizes.get(a) == nominal[a] for a in static))
+
+    def prompts_for(self, form: FormRecord) -> tuple[Prompt, ...]:
+        """The prompts that a form can continue: those whose calls differ along its dynamic axes alone."""
+        return tuple(prompt for prompt in self.prompts if set(prompt.axes) <= set(form.dynamic_axes))
 
     def form(self, record: FormRecord) -> ExportedForm:
         """A form as an adapter gets it."""

@@ -98,7 +98,7 @@ def _plan(
 ) -> list[tuple[str, str, Mapping[str, int]]]:
     """Name, structure and sizes of every case."""
     plan: list[tuple[str, str, Mapping[str, int]]] = [("nominal", "nominal", sizes), ("contrast", "contrast", sizes)]
-    if any(spec.kind == "mask" for spec in inputs):
+    if any(spec.kind in ("mask", "left_mask") for spec in inputs):
         plan.append(("padded", "padded", sizes))
     plan.append(("edge", "edge", sizes))
     axes = sorted(varying & sizes.keys())
@@ -181,6 +181,19 @@ def _mask(r: _Request) -> Array:
         kept = [max(length - row * max(length // (2 * rows), 1), r.least) for row in range(rows)]
     for row, keep in zip(values if len(r.shape) > 1 else [values], kept, strict=True):
         row[..., keep:] = 0
+    return values
+
+
+def _left_mask(r: _Request) -> Array:
+    """Padding before a text, as batches are generated; at most `start` positions, so that every token of the call counts."""
+    import numpy as np
+
+    values = np.ones(r.shape)
+    if r.structure == "padded" and len(r.shape) == 2:
+        rows, length = r.shape
+        for row, masked in enumerate(values):
+            padding = length // 3 if rows == 1 else row * max(length // (2 * rows), 1)
+            masked[: min(padding, _start(r))] = 0
     return values
 
 
@@ -301,6 +314,7 @@ def _bool(r: _Request) -> Array:
 _DRAW: Mapping[str, Callable[[_Request], Any]] = {
     "ids": _ids,
     "mask": _mask,
+    "left_mask": _left_mask,
     "image": _image,
     "audio": _audio,
     "normal": _normal,

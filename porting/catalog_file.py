@@ -182,6 +182,8 @@ def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]
 
 
 _LISTS = ("names", "configs")
+PLACE = "{name}"
+"""Stands in an `id` for the entry's name."""
 
 
 def _names(entry: Table) -> list[str]:
@@ -195,8 +197,8 @@ def _check_entry(file: CatalogFile, entry: Table, line: int) -> None:
     given = [key for key in ("name", *_LISTS) if key in entry]
     if len(given) != 1:
         file.complain(line, "an entry needs exactly one of 'name', 'names' and 'configs'.")
-    elif "id" in entry and given[0] in _LISTS:
-        file.complain(file.find(line, "id"), f"'id' cannot go with a list of {given[0]!r}.", "Give each its own entry.")
+    elif "id" in entry and given[0] in _LISTS and PLACE not in str(entry["id"]):
+        file.complain(file.find(line, "id"), f"'id' cannot go with a list of {given[0]!r}.", f"Write {PLACE} in it.")
 
 
 def _spec(file: CatalogFile, layers: Iterable[Table], name: str, line: int, family: str) -> ModelSpec | None:
@@ -207,7 +209,7 @@ def _spec(file: CatalogFile, layers: Iterable[Table], name: str, line: int, fami
         file.complain(line, f"{name!r} has no 'source'.", f"Known sources: {', '.join(SOURCES)}.")
         return None
     merged["name"] = name
-    merged.setdefault("id", f"{merged['source']}/{name}")
+    merged["id"] = merged.get("id", f"{merged['source']}/{PLACE}").replace(PLACE, name)
     merged.setdefault("family", family)
     merged.setdefault("weights", "real" if merged["source"] in REAL_WEIGHTS else "random")
     merged["tiers"] = _with_larger_tiers(merged.get("tiers", ["full"]))

@@ -144,6 +144,7 @@ class CellRun:
     def _notes(self) -> tuple[str, ...]:
         said, effective = (self.best.said, self.best.effective) if self.best else (None, None)
         notes = [*(self.bundle.notes if self.bundle else ()), *(said.notes if said else ())]
+        notes += self.best.generated.notes if self.best else ()
         asked = self.cell.target.precision
         if effective and effective is not asked:
             notes.append(f"asked for {asked.value}, computed in {effective.value} by the backend's own word")

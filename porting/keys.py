@@ -16,10 +16,10 @@ from pathlib import Path
 from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
-    "aten", "build", "bundle", "cases", "compare", "eager", "export", "given", "metrics", "onnx_reference", "reference", "shapes",
-    "sources/__init__", "tensors", "weights", "wide",
+    "aten", "build", "bundle", "cases", "compare", "eager", "export", "generation", "given", "metrics", "onnx_reference",
+    "prompts", "reference", "shapes", "sources/__init__", "tensors", "tokens", "weights", "wide",
 )  # fmt: skip
-_CELL_CODE = ("adapter", "attempt", "cell", "compare", "metrics", "tensors", "verdict", "worker")
+_CELL_CODE = ("adapter", "attempt", "cell", "compare", "generation", "metrics", "tensors", "tokens", "verdict", "worker")
 _OPERATOR_CODE = (
     "adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record", "tensors", "verdict",
     "worker",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import shapes, weights
+from porting import prompts, shapes, weights
 from porting.bundle import WEIGHTS, Bundle, Case, Failure, write_bundle
 from porting.cases import CaseInputs, cases, draw, other_size
 from porting.compare import Noise, noise_of, reference_problem
@@ -80,7 +80,9 @@ class Reference:
         self._give_weights()
         drawn, axes = self._take(given) if given else self._explore()
         bundle = self._bundle(drawn, axes)
+        bundle, generated = self._continue(bundle)
         files = [name for case in bundle.cases for name in (case.inputs, case.truth, case.eager(Precision.FP32))]
+        files += generated
         if self.built.module is not None:
             save_weights(self.built.module, self.folder / WEIGHTS)
             files.append(WEIGHTS)
@@ -244,6 +246,18 @@ class Reference:
             notes=tuple(self.notes),
         )
 
+    def _continue(self, bundle: Bundle) -> tuple[Bundle, list[str]]:
+        """The bundle with greedy generation, and the files of it. What eager refuses is left out, and said."""
+        asked, sizes, seed = self.built.prompts, self.built.sizes, self.spec.id
+        if not asked or "model" in bundle.failures:
+            return bundle, []
+        starts = {prompt.name: prompts.start(self.inputs, sizes, prompt, seed) for prompt in asked}
+        try:
+            noise, files = prompts.write(self.folder, asked, starts, self.engine.run)
+        except Exception as error:  # noqa: BLE001 -- whatever a model raises at such a call, it does not take it
+            return replace(bundle, notes=(*bundle.notes, f"nothing was generated: eager refuses it: {short(error)}")), []
+        return replace(bundle, prompts=asked, prompts_noise=_by_precision(Precision.FP32, noise)), files
+
     def _write_case(self, case: CaseInputs, arrays: Arrays, truth: Arrays) -> None:
         record = Case(case.name, case.sizes, case.nominal)
         write_tensors(self.folder / record.inputs, arrays)
@@ -267,6 +281,9 @@ class Reference:
         except Exception as error:  # noqa: BLE001 -- eager lacks kernels at low precision for some models
             return self._with_noise(bundle, wanted, self._estimate(bundle, wanted, error), [])
         noise = noise_of(eager, _truth(bundle))
+        if bundle.prompts:
+            of_prompts = _by_precision(wanted, prompts.noise_at(bundle, wanted, self.engine.run))
+            bundle = replace(bundle, prompts_noise={**bundle.prompts_noise, **of_prompts})
         return self._with_noise(bundle, wanted, noise, [case.eager(wanted) for case in bundle.cases])
 
     def _run_at(self, bundle: Bundle, wanted: Precision) -> ByCase:
@@ -314,6 +331,10 @@ def _differs(a: Any, b: Any) -> bool:
     if a.dtype.kind != "f":
         return bool((a != b).any())
     return not measure(a, b).rel <= MOVED
+
+
+def _by_precision(precision: Precision, noise: Noise) -> dict[str, Noise]:
+    return {precision.value: noise} if _storable({"logits": noise}) else {}
 
 
 def _storable(noise: Mapping[str, Noise]) -> bool:

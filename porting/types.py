@@ -58,6 +58,7 @@ class Cause(str, enum.Enum):
     OPSET = "opset"
     SHAPE_INFERENCE = "shape_inference"
     TOLERANCE = "tolerance"
+    TOKENS = "tokens"  # each call is right, and greedy generation comes to others than eager's
     NONFINITE = "nonfinite"
     OUTPUT_STRUCTURE = "output_structure"
     FALLBACK = "fallback"
@@ -165,7 +166,8 @@ class InputSpec:
     """A number where the axis has one size only, else the axis' name (`batch`, `sequence`, `height`, `samples` ...), or how it
     follows from other axes (`2*frames`, `sequence+past_sequence`; see porting.shapes)."""
     kind: str
-    """How values are drawn: `ids`, `mask`, `image`, `audio`, `normal`, `positions`, `timestep`, `constant`, `boxes`, `bool`."""
+    """How values are drawn: `ids`, `mask`, `left_mask` (padding comes first), `image`, `audio`, `normal`, `positions`,
+    `timestep`, `constant`, `boxes`, `bool`."""
     low: int = 0
     """Smallest integer drawn (kinds `ids`, `timestep`)."""
     high: int = 2
@@ -175,8 +177,8 @@ class InputSpec:
     prefix: Tuple[int, ...] = ()
     """Kind `ids`: literal ids that open every row, for instance the image tokens of a multimodal model; the rest is drawn."""
     start: str = ""
-    """Kind `positions`: the first position; kind `constant` without `value`: the value. A number or an expression of axis names
-    (`past_sequence`)."""
+    """Kind `positions`: the first position; kind `left_mask`: the most that is padded; kind `constant` without `value`: the
+    value. A number or an expression of axis names (`past_sequence`)."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,34 @@ class CaseNumbers:
 
 
 @dataclass(frozen=True)
+class GenerationNumbers:
+    """Tokens that a target generated greedily from one prompt, beside those of eager; see porting.tokens."""
+
+    name: str
+    rows: int
+    """Of the batch."""
+    tokens: int
+    """Generated, a row."""
+    equal: int
+    """Tokens before the first that differs, in the row that differs first; `tokens` when all are equal."""
+    distinct: int
+    """Different tokens that eager generated: a model that repeats one proves little."""
+    max_abs: Optional[float] = None
+    """Largest error of a score where all tokens before were equal, in its own unit; None when not finite."""
+    row: Optional[int] = None
+    """Row of the difference that is furthest from a tie; None, as all below, where all tokens are equal."""
+    step: Optional[int] = None
+    """Counted from 0."""
+    expected: Optional[int] = None
+    got: Optional[int] = None
+    gap: Optional[float] = None
+    """By how much the truth prefers its own token, in the scores' unit; None when not finite."""
+    allowed_gap: Optional[float] = None
+    """By how much it may, for the difference to be a tie."""
+    tie: bool = False
+
+
+@dataclass(frozen=True)
 class Perf:
     """Latency of one case, measured only after it passed."""
 
@@ -349,6 +379,8 @@ class Result:
     effective_precision: Optional[str] = None
     """What the backend says it computed in; judged by this, not by the request."""
     cases: Tuple[CaseNumbers, ...] = ()
+    generation: Tuple[GenerationNumbers, ...] = ()
+    """Of a language model in its served form, a prompt each."""
     axes: Mapping[str, str] = field(default_factory=dict)
     """`dynamic` (the target was right at two more sizes), `static`, or `unproven`."""
     placement: Optional[Placement] = None

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from porting.bundle import Bundle, Case, Failure, FormRecord
 from porting.compare import Verdict
 from porting.runner import JobEnd
+from porting.tokens import Said
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Stage
 from porting.worker import DISK_STATUS
 
@@ -88,6 +89,15 @@ def _of_ending(end: JobEnd) -> tuple[Outcome, Cause, str]:
 def of_failure(failure: Failure) -> Finding:
     """A failure that the bundle recorded."""
     return Finding(failure.stage, failure.outcome, failure.cause, failure.message, _more(failure.cause))
+
+
+def with_tokens(verdict: Verdict, said: Said) -> Verdict:
+    """Add what greedy generation came to: where every call is right, other tokens than eager's are a mismatch all the same."""
+    if verdict.outcome is not Outcome.PASS:
+        return verdict
+    if said.complaint:
+        return replace(verdict, outcome=Outcome.MISMATCH, cause=Cause.TOKENS, message=said.complaint)
+    return replace(verdict, message=f"{verdict.message}; {said.message}") if said.message else verdict
 
 
 def of_comparison(

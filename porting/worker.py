@@ -145,6 +145,7 @@ def _run(job: Json, clock: Clock, adapter: Adapter) -> Json:
         clock.enter(Stage.RUN, case["name"])
         outputs = session.run(as_declared(read_tensors(Path(case["inputs"])), artifact.inputs))
         write_tensors(Path(case["outputs"]), outputs)
+    _generate(job.get("prompts", ()), session, artifact, clock)
     placement = session.placement()
     if not isinstance(placement, Placement):
         raise TypeError(f"the adapter's placement() returned {type(placement).__name__} instead of a Placement")
@@ -154,6 +155,18 @@ def _run(job: Json, clock: Clock, adapter: Adapter) -> Json:
         inputs = as_declared(read_tensors(Path(job["cases"][0]["inputs"])), artifact.inputs)
         answer["perf"] = _bench(session, inputs, job["bench"])
     return answer
+
+
+def _generate(prompts: Any, session: Any, artifact: Artifact, clock: Clock) -> None:
+    """Continue prompts greedily, handing each call's cache to the next; tokens and scores go back as files."""
+    from porting.generation import Prompt, greedy
+    from porting.tensors import as_declared, read_tensors, write_tensors
+
+    for prompt in prompts:
+        clock.enter(Stage.RUN, prompt["prompt"]["name"])
+        start = read_tensors(Path(prompt["start"]))
+        made = greedy(lambda call: session.run(as_declared(call, artifact.inputs)), start, from_json(Prompt, prompt["prompt"]))
+        write_tensors(Path(prompt["outputs"]), made)
 
 
 def _bench(session: Any, inputs: Any, seconds: float) -> Json:

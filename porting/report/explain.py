@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porting.report.numerics import worst
+from porting.report.words import generation
 from porting.types import Result
 
 
@@ -28,6 +29,8 @@ def _lines(result: Result, records: int) -> Iterator[str]:
     yield from _field("axes", ", ".join(f"{name}: {state}" for name, state in result.axes.items()))
     yield from _placement(result)
     yield from _numbers(result)
+    for generated in result.generation:
+        yield from _field("generated", generation(generated))
     for note in result.notes:
         yield from _field("note", note)
     for stage in result.stages:

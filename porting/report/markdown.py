@@ -9,7 +9,7 @@ from porting.report.counts import CLAIMS, FAULTS, NO_VERDICT, Reason, reasons, t
 from porting.report.gate import Told, answered, owned, told
 from porting.report.matrix import Matrix
 from porting.report.words import claims, count, explain, glyph, legend, printable, summary, where, word
-from porting.types import Evidence, Result
+from porting.types import Evidence, GenerationNumbers, Result
 
 REASONS_SHOWN = 100
 """A job summary may have one megabyte."""
@@ -17,7 +17,7 @@ REASONS_SHOWN = 100
 
 def render(matrix: Matrix) -> str:
     """Return the whole report, ending in a newline."""
-    parts = [_head(matrix), gate_of(matrix), targets(matrix), cells(matrix), legend_of(matrix), why(matrix)]
+    parts = [_head(matrix), gate_of(matrix), targets(matrix), cells(matrix), legend_of(matrix), _generation(matrix), why(matrix)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -94,6 +94,21 @@ def legend_of(matrix: Matrix) -> str:
     """Return what the marks mean."""
     lines = [f"- {mark} {name}: {meaning}" for _, mark, name, meaning in legend(matrix.results())]
     return "A pass is named by what it rests on.\n\n" + "\n".join(lines)
+
+
+def _generation(matrix: Matrix) -> str:
+    """Greedy generation, where a target did any: tokens equal to eager's before the first that differs, of those asked for."""
+    rows = [
+        [code(r.model), code(r.target), code(n.name), f"{n.equal} of {n.tokens}", "yes" if n.tie else "", _leads(n)]
+        for r in matrix.results()
+        for n in r.generation
+    ]
+    head = ["model", "target", "prompt", "tokens equal", "tie", "eager's token leads by"]
+    return "## Greedy generation\n\n" + _table(head, rows) if rows else ""
+
+
+def _leads(n: GenerationNumbers) -> str:
+    return "" if n.row is None else "more than can be said" if n.gap is None else f"{n.gap:.1e}"
 
 
 def why(matrix: Matrix, limit: int = REASONS_SHOWN) -> str:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from porting.report.counts import Tally
-from porting.types import Evidence, Outcome, Result
+from porting.types import Evidence, GenerationNumbers, Outcome, Result
 
 GLYPHS = {
     Outcome.PASS: "✓",
@@ -101,6 +101,18 @@ def explain(result: Result) -> str:
     if result.outcome is Outcome.MISSING:
         return result.reproduce
     return f"porting explain {shlex.quote(result.model)} {shlex.quote(result.target)}"
+
+
+def generation(n: GenerationNumbers) -> str:
+    """Say in one line what greedy generation from one prompt came to."""
+    what = f"{n.name}: {n.tokens} tokens, {count(n.rows, 'row')}"
+    off = "" if n.max_abs is None else f"; scores off by at most {n.max_abs:.1e}"
+    if n.row is None:
+        return f"{what}, equal to eager's{off}"
+    gap = "more than can be said" if n.gap is None else f"{n.gap:.1e}"
+    limit = "" if n.allowed_gap is None else f", a tie up to {n.allowed_gap:.1e}"
+    where = f"token {(n.step or 0) + 1} of row {n.row} is {n.got}, eager's {n.expected}"
+    return f"{what}, {'equal up to a tie' if n.tie else 'DIFFERENT'}: {where}, which leads by {gap}{limit}{off}"
 
 
 # Characters that reorder what is shown: an error message could use them to read as something else.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from porting.errors import UnknownName
+from porting.generation import Prompt
 from porting.types import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class BuiltModel:
     fixed: frozenset[str] = frozenset()
     """Axis names that this model does not let vary, known beforehand (the position table of a ViT)."""
     notes: tuple[str, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    """Continued greedily, on the reference and on every target; of a language model in its served form."""
 
 
 class Source(Protocol):

@@ -97,7 +97,7 @@ def _text(wants: frozenset[str], config: Config) -> Iterator[InputSpec]:
     if "input_ids" not in wants:
         return
     text = config.get_text_config()
-    low, high = _id_range(text)
+    low, high = id_range(text)
     rows = ("batch", "sequence")
     yield InputSpec("input_ids", "int64", rows, "ids", low, high)
     if "bbox" in wants:
@@ -108,14 +108,15 @@ def _text(wants: frozenset[str], config: Config) -> Iterator[InputSpec]:
         yield InputSpec("token_type_ids", "int64", rows, "ids", 0, text.type_vocab_size)
 
 
-def _id_range(config: Config) -> tuple[int, int]:
+def id_range(config: Config) -> tuple[int, int]:
+    """Ordinary token ids: the lowest, and one above the highest."""
     size = first_integer(find(config, "vocab_size"), 512)
     return (LOWEST_ID, size - RESERVED) if size > 2 * RESERVED else (min(4, size - 1), size)
 
 
 def _decoder(wants: frozenset[str], config: Config) -> Iterator[InputSpec]:
     if "decoder_input_ids" in wants:
-        low, high = _id_range(config)
+        low, high = id_range(config)
         yield InputSpec("decoder_input_ids", "int64", ("batch", "decoder_sequence"), "ids", low, high)
 
 

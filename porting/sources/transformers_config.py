@@ -16,6 +16,7 @@ from porting.errors import EnvironmentMissing, ModelError
 from porting.sources import BuiltModel, _files
 from porting.types import ModelSpec
 
+from . import _served
 from . import _transformers_inputs as calls
 from ._torchvision import make_importable
 from ._transformers_shrink import CLASSES, EXTENTS, WIDTHS, shrink
@@ -32,9 +33,9 @@ TASKS = (
 )  # fmt: skip
 
 # Entries of `config` that speak of the way it is built, not of the config itself.
-TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS = "_task", "_class", "_full_size", "_shrink", "_outputs"
+TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, SERVED = "_task", "_class", "_full_size", "_shrink", "_outputs", "_served"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
-OPTIONS = (TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, *_INTERNAL)
+OPTIONS = (TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, SERVED, *_INTERNAL)
 
 # Switches off the library's checks of tensor values, which it makes at every call: they end in an exported graph as operators
 # that ONNX has no word for (aten._is_all_true).
@@ -48,7 +49,8 @@ def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
     `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_full_size` (true:
     nothing is made small), `_shrink` (`depth`: widths stay), `_outputs` (names of the outputs that are kept; some models answer
-    with a list as long as the batch), `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
+    with a list as long as the batch), `_served` (the form in which a language model is served, see `_served.KINDS`),
+    `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
     config_class = _config_class(spec.name)
     _check_options(spec)
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
@@ -62,7 +64,19 @@ def build(spec: ModelSpec) -> BuiltModel:
         raise ModelError(f"transformers cannot build {spec.name!r}: {_line(error)}.", "See the entry's `config`.") from error
     if OUTPUTS in spec.config:
         _keep_outputs(model, [str(name) for name in spec.config[OUTPUTS]])
-    return with_inputs(spec, model, config)
+    return _serve(spec, model, config) if SERVED in spec.config else with_inputs(spec, model, config)
+
+
+def _serve(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
+    os.environ[NO_CHECKS] = "1"
+    try:
+        return _served.serve(spec, model, config, str(spec.config[SERVED]))
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # whatever a model says to being called with a cache
+        raise ModelError(
+            f"transformers' {spec.name!r} does not run with a cache: {_line(error)}.", "Leave `_served` out."
+        ) from error
 
 
 def full_params(spec: ModelSpec) -> int:

@@ -28,6 +28,8 @@ AMONG_OTHERS = ("crash_on_sum", "hang_on_sum", "crash_second")
 
 # A fault that comes by chance: the first run in a folder fails, the next does not. And a stack that says that it cannot.
 BY_CHANCE = ("first_fails", "refuses")
+# Faults that show only where a call goes on from the one before, as in generation: no single call is wrong.
+WHILE_GENERATING = ("cache_off_by_one", "token_dropped")
 
 # Chips that are compiled for and never run on, by what their compiler says it made.
 CHIPS = {
@@ -43,8 +45,10 @@ class FaultyAdapter(Adapter):
     vendor = "nobody"
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
-    devices = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE, *CHIPS), (Precision.FP32,))
-    evidence = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE), Evidence.HOST) | dict.fromkeys(CHIPS, Evidence.COMPILED)
+    devices = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE, *WHILE_GENERATING, *CHIPS), (Precision.FP32,))
+    evidence = dict.fromkeys((*FAULTS, *AMONG_OTHERS, *BY_CHANCE, *WHILE_GENERATING), Evidence.HOST) | dict.fromkeys(
+        CHIPS, Evidence.COMPILED
+    )
     distributions = ("onnxruntime",)
     install_hint = "pip install onnxruntime"
 
@@ -102,13 +106,16 @@ class FaultySession:
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.fault = fault
         self.first: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
 
     def run(self, inputs: Any) -> dict[str, Any]:
         names = [o.name for o in self.session.get_outputs()]
         misbehave = getattr(self, f"_{self.fault}", None)
         if self.fault == "batch_one" and next(iter(inputs.values())).shape[0] != 2:
             raise RuntimeError("batch is fixed at 2")
-        outputs = dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+        inputs = self._continued(dict(inputs))
+        outputs = dict(zip(names, self.session.run(names, inputs), strict=True))
+        self.last = outputs
         self.first = self.first or outputs
         return misbehave(outputs) if misbehave else outputs
 
@@ -121,6 +128,22 @@ class FaultySession:
 
     def effective_precision(self) -> Precision:
         return {"low_precision": Precision.BF16, "admits_tf32": Precision.TF32}.get(self.fault, Precision.FP32)
+
+    # ---- wrong where a call takes up the cache of the one before
+
+    def _continued(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np
+
+        past = [name for name in inputs if name.startswith("past_key_values.") and inputs[name].size]
+        if self.fault not in WHILE_GENERATING or not past:
+            return inputs
+        if not all(np.array_equal(inputs[n], self.last.get(n.replace("past_key_values", "present"))) for n in past):
+            return inputs
+        for name in past if self.fault == "cache_off_by_one" else ():
+            inputs[name] = np.roll(inputs[name], 1, -2)
+        for name in past if self.fault == "token_dropped" else ():
+            inputs[name][..., -1, :] = inputs[name][..., -2, :]
+        return inputs
 
     # ---- wrong answers
 

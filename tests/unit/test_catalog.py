@@ -28,6 +28,11 @@ def one(folder: Path, text: str) -> ModelSpec:
 # ---- what a file means --------------------------------------------------------------------------------------------
 
 
+def test_an_id_with_a_place_for_the_name_goes_with_a_list(tmp_path: Path) -> None:
+    file = write(tmp_path, '[defaults]\nsource = "timm"\nid = "ours/{name}-b"\n\n[[models]]\nnames = ["a", "c"]\n')
+    assert load([file]).ids() == ["ours/a-b", "ours/c-b"]
+
+
 def test_a_list_of_configs_is_one_entry_each_with_the_shared_keys(tmp_path: Path) -> None:
     file = write(
         tmp_path,

@@ -50,7 +50,7 @@ def inputs_that_matter(spec: ModelSpec, built: BuiltModel) -> set[str]:
         built.module, [lambda: outputs(built, nominal), lambda: outputs(built, contrast)], lambda: weights.GOOD_MARGIN
     )
     before = outputs(built, nominal)
-    others = {i.name: (padded if i.kind == "mask" else contrast)[i.name] for i in built.inputs}
+    others = {i.name: (padded if i.kind in ("mask", "left_mask") else contrast)[i.name] for i in built.inputs}
     return {name for name, other in others.items() if changed(before, outputs(built, {**nominal, name: other}))}
 
 
@@ -79,7 +79,7 @@ def test_every_entry_has_the_stated_size_takes_another_batch_and_minds_all_its_i
     built = build(spec)
     assert built.module is not None
     assert sum(p.numel() for p in built.module.parameters()) == spec.params
-    if "batch" not in built.fixed:
+    if "batch" in built.sizes and "batch" not in built.fixed:
         larger = draw(built.inputs, {**built.sizes, "batch": built.sizes["batch"] + 1}, "nominal", spec.id)
         assert outputs(built, larger)
     assert inputs_that_matter(spec, built) == {i.name for i in built.inputs}

@@ -18,7 +18,7 @@ BACKENDS = (
     "openvino", "inductor", "aotinductor", "iree", "tvm", "executorch", "ncnn", "MNN", "rknn", "tpu_mlir", "litert", "torch_npu",
     "torch_mlu", "onnxruntime_openvino", "tinygrad", "jax", "torchax",
 )  # fmt: skip
-WORKER_SIDE = ("types", "adapter", "tensors", "worker", "forkserver", "warm", "_version")
+WORKER_SIDE = ("types", "adapter", "generation", "tensors", "worker", "forkserver", "warm", "_version")
 LIGHT = (
     "porting", "porting.types", "porting.errors", "porting.adapter", "porting.catalog", "porting.registry", "porting.store",
     "porting.workspace", "porting.shapes", "porting.compare", "porting.signature", "porting.verdict", "porting.jobs",

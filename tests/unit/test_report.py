@@ -24,7 +24,7 @@ from porting.report.html import PAGE, index, write_site
 from porting.report.numerics import worst
 from porting.report.static_table import render as render_table
 from porting.report.table import print_matrix
-from porting.types import CaseNumbers, Cause, Evidence, Outcome, Placement, Result, Stage, from_json
+from porting.types import CaseNumbers, Cause, Evidence, GenerationNumbers, Outcome, Placement, Result, Stage, from_json
 
 
 def printed(matrix: Matrix, width: int = 300, **console: Any) -> str:
@@ -482,3 +482,21 @@ def test_a_cell_tells_what_ran_where_and_which_share_of_the_arithmetic() -> None
 def test_a_backend_that_cannot_tell_is_quoted_so() -> None:
     text = explain.text_of(dataclasses.replace(next(iter(sample.plausible().results())), placement=Placement(None, None, "?")), 1)
     assert "an unknown number of operators on ?" in text
+
+
+def test_generation_is_told_a_prompt_each_in_the_terminal_and_in_markdown() -> None:
+    equal = GenerationNumbers("greedy", 2, 16, 16, 9, 1e-6)
+    tie = GenerationNumbers("chunked", 1, 16, 3, 9, 1e-6, 0, 3, 7, 8, 1e-7, 1e-6, True)
+    other = dataclasses.replace(tie, name="other", gap=None, tie=False)
+    matrix = sample.plausible()
+    first = next(result for result in matrix.results() if result.outcome is Outcome.PASS)
+    result = dataclasses.replace(first, generation=(equal, tie, other))
+    told = explain.text_of(result, 1)
+    assert "greedy: 16 tokens, 2 rows, equal to eager's; scores off by at most 1.0e-06" in told
+    assert "chunked: 16 tokens, 1 row, equal up to a tie: token 4 of row 0 is 8, eager's 7, which leads by 1.0e-07" in told
+    assert "other: 16 tokens, 1 row, DIFFERENT" in told
+    assert "leads by more than can be said" in told
+    cells = {**matrix.cells, (result.model, result.target): result}
+    text = markdown.render(dataclasses.replace(matrix, cells=cells))
+    assert f"| `{result.model}` | `{result.target}` | `chunked` | 3 of 16 | yes | 1.0e-07 |" in text
+    assert "## Greedy generation" not in markdown.render(matrix)

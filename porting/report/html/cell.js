@@ -36,6 +36,7 @@ const CellPage = (() => {
       ${why(cell, known)}
       ${reproduce(known)}
       ${numbers(known)}
+      ${generation(known)}
       ${costs(known)}
       <div class="columns">${placement(known)}${axes(known)}${notes(known)}${environment(known)}</div>
       ${log(known)}
@@ -141,6 +142,25 @@ const CellPage = (() => {
     if (!record.cases.length) return null;
     return html`<section><h2>${t("numbers")}</h2><p class="lead">${t("numbers.lead")}</p>
       ${Numbers.picture(Numbers.entries(record))}${Numbers.table(record)}</section>`;
+  }
+
+  /** Of a language model in its served form; records of older versions have none. */
+  function generation({ generation: prompts }) {
+    if (!prompts?.length) return null;
+    return html`<section><h2>${t("generation")}</h2><p class="lead">${t("generation.lead")}</p><table class="list generation"><thead><tr>
+      <th scope="col">${t("generation.prompt")}</th><th scope="col" class="numeric">${t("generation.tokens")}</th>
+      <th scope="col">${t("generation.verdict")}</th><th scope="col" class="numeric">${t("generation.scores")}</th></tr></thead>
+      <tbody>${prompts.map(prompt)}</tbody></table></section>`;
+  }
+
+  function prompt(one) {
+    const number = (value) => (typeof value === "number" ? scientific(value) : t("numbers.infinite"));
+    const same = one.row === null;
+    const verdict = same ? "equal" : one.tie ? "tie" : "other";
+    const values = { ...one, step: one.step + 1, gap: number(one.gap), limit: number(one.allowed_gap) };
+    return html`<tr><th scope="row"><span class="id">${one.name}</span></th><td class="numeric">${integer(one.rows * one.tokens)}</td>
+      <td>${t(`generation.${verdict}`)}${same ? null : html`: ${t("generation.where", values)}`}</td>
+      <td class="numeric">${number(one.max_abs)}</td></tr>`;
   }
 
   function costs(record) {

@@ -140,6 +140,7 @@ const MESSAGES = {
   "cause.opset": ["opset", "算子集版本"],
   "cause.shape_inference": ["shape inference", "形状推导"],
   "cause.tolerance": ["over tolerance", "超出容差"],
+  "cause.tokens": ["other tokens", "生成的 token 不同"],
   "cause.nonfinite": ["not finite", "出现非有限值"],
   "cause.output_structure": ["output structure", "输出结构"],
   "cause.fallback": ["fallback", "回退执行"],
@@ -253,6 +254,22 @@ const MESSAGES = {
   "placement.unknown": ["the backend does not say", "后端未说明"],
   "route": ["route", "路径"],
   "attempt": ["also tried", "也尝试过"],
+  "generation": ["Greedy generation", "贪心生成"],
+  "generation.lead": [
+    "Continued on the target itself, each call's cache handed to the next, and held against eager token by token.",
+    "在目标上自行续写，每次调用的缓存传给下一次，并与 eager 逐个 token 对比。"
+  ],
+  "generation.prompt": ["prompt", "提示"],
+  "generation.tokens": ["tokens", "token 数"],
+  "generation.verdict": ["verdict", "结论"],
+  "generation.scores": ["largest error of a score", "分数的最大误差"],
+  "generation.equal": ["equal", "完全一致"],
+  "generation.tie": ["equal up to a tie", "除并列外一致"],
+  "generation.other": ["different", "不同"],
+  "generation.where": [
+    "token {step} of row {row} is {got}, eager's {expected}, which leads by {gap}; a tie up to {limit}",
+    "第 {row} 行第 {step} 个 token 为 {got}，eager 为 {expected}，领先 {gap}；不超过 {limit} 视为并列"
+  ],
   "axes": ["Axes", "维度"],
   "axis.dynamic": ["dynamic: right at two more sizes", "动态：另外两种尺寸下也正确"],
   "axis.static": ["static", "静态"],
