@@ -56,6 +56,8 @@ def test_the_wheel_carries_adapters_catalog_report_and_types(wheel: Path) -> Non
         "porting/adapters/onnxruntime/requirements.txt",
         "porting/adapters/onnxruntime/deploy.py",
         "porting/models/text/qwen.toml",
+        "porting/models/layers.py",
+        "porting/models/world/latent.py",
         "porting/report/html/app.js",
         "porting/conformance/__init__.py",
     ):
@@ -75,6 +77,8 @@ def test_an_installed_wheel_checks_a_model_from_another_folder(python: Path, tmp
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["outcome"] == "pass"
     assert (tmp_path / "page" / "index.html").is_file()
+    own = run([*porting, "check", "world/planet", "--on", "onnxruntime:cpu:fp32", "--format", "json"], tmp_path, **home)
+    assert own.returncode == 0, own.stderr
 
 
 def test_a_checkout_works_without_being_installed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import porting
 from porting.errors import ModelError, PortingError
 from porting.sources import BuiltModel, _files, _inputs, _tables
 from porting.sources._torchvision import make_importable
@@ -168,8 +169,8 @@ _DATA = frozenset(
 
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
-    """Digest of the factory's file, of the Python files beside it (its package, if it is in one) and, by size and time, of the
-    data files there; and the version of torch. Nothing is imported."""
+    """Digest of the factory's file, of the Python files beside it (its package, if it is in one; of a net of the catalog, its
+    shared blocks, too) and, by size and time, of the data files there; and the version of torch. Nothing is imported."""
     place = spec.name.rpartition(":")[0]
     file = _source_file(spec, place)
     found = _files.versions("torch")
@@ -177,7 +178,7 @@ def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
         return {**found, "factory": "not found"}
     total = hashlib.sha256()
     for path in sorted(_neighbours(file)):
-        total.update(f"{path.relative_to(file.parent).as_posix()}\0".encode())
+        total.update(f"{Path(os.path.relpath(path, file.parent)).as_posix()}\0".encode())
         state = path.stat()
         total.update(path.read_bytes() if path.suffix == ".py" else f"{state.st_size} {state.st_mtime_ns}".encode())
     return {**found, "factory": f"sha256:{total.hexdigest()}"}
@@ -188,6 +189,8 @@ def _neighbours(file: Path) -> Iterator[Path]:
     for path in file.parent.rglob("*") if package else file.parent.glob("*"):
         if path.suffix in ({".py"} | _DATA) and path.is_file():
             yield path
+    if file.parent.parent in [Path(folder) / "models" for folder in porting.__path__]:  # the catalog's own nets share blocks
+        yield from file.parent.parent.glob("*.py")
 
 
 def _found_otherwise(name: str) -> importlib.machinery.ModuleSpec | None:

@@ -169,3 +169,19 @@ def test_the_code_of_an_editable_install_counts_though_a_finder_of_its_own_bring
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
     found = source("factory").fingerprint(spec("factory", "editable_net:make", tmp_path / "nowhere"))
     assert found["factory"].startswith("sha256:")
+
+
+def test_the_fingerprint_of_a_net_of_the_catalog_follows_the_blocks_that_these_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("porting.__path__", [str(tmp_path)])
+    (tmp_path / "models" / "domain").mkdir(parents=True)
+    (tmp_path / "models" / "domain" / "net.py").write_text("first = 1")
+    (tmp_path / "models" / "layers.py").write_text("first = 1")
+
+    def mark() -> Any:
+        return source("factory").fingerprint(spec("factory", "net.py:make", tmp_path / "models" / "domain"))
+
+    before = mark()
+    (tmp_path / "models" / "layers.py").write_text("second = 2")
+    assert mark() != before
