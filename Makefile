@@ -12,7 +12,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all backends backends-test domestic domestic-test check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -p no:randomly -m "not slow" tests/unit/test_layers.py tests/unit/test_docs.py
+
+catalog: $(READY)  ## Build every model of the catalog with its reference, and write what that shows to models/ and docs/; hours
+	$(BIN)/porting models build --tier full --out models/measured.jsonl || [ $$? -eq 1 ]
+	$(BIN)/python docs/generate.py
 
 fix: $(READY)  ## Format and mend what ruff can mend
 	$(BIN)/ruff check --fix .

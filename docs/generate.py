@@ -248,6 +248,67 @@ def _domain(spec: Any) -> str:
     return Path(spec.origin.rpartition(":")[0]).parent.name
 
 
+def measured() -> str:
+    """What `make catalog` found: sound references by domain and modality, and every model without one, with the reason."""
+    from porting.catalog import load
+    from porting.measured import FILE, read
+
+    specs, records = list(load()), read(ROOT / "models" / FILE)
+    found = {spec.id: records[spec.id].status if spec.id in records else "not built" for spec in specs}
+    states = sorted(set(found.values()), key=lambda status: (status != "sound", status))
+    built = {records[spec.id].architecture for spec in specs if spec.id in records} - {""}
+
+    def counted(title: str, groups: dict[str, list[Any]]) -> str:
+        lines = [(name, len(own), *_counts(found[s.id] for s in own)(states)) for name, own in sorted(groups.items())]
+        return table((title, "models", *states), lines)
+
+    days = sorted({record.date for record in records.values()})
+    whole = _counts(found.values())
+    said = ", ".join(f"{count} {state}" for state, count in zip(states, whole(states), strict=True))
+    seconds = sum(record.cpu_seconds or 0.0 for record in records.values())
+    cost = f"Built {days[0]} to {days[-1]} in {seconds / 3600:.1f} CPU hours."
+    head = f"{len(specs)} models, {len(built)} classes of modules: {said}. {cost}\n"
+    unsound = [
+        (f"`{s.id}`", found[s.id], records[s.id].message[:200]) for s in specs if found[s.id] not in ("sound", "not built")
+    ]
+    parts = [
+        head,
+        counted("domain", _grouped(specs, lambda spec: [_domain(spec)])),
+        counted("modality", _grouped(specs, lambda spec: spec.modalities or ["other"])),
+        table(("model", "reference", "why"), unsound) if unsound else "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _counts(states: Iterable[str]) -> Callable[[Sequence[str]], list[int]]:
+    counter = Counter(states)
+    return lambda names: [counter[name] for name in names]
+
+
+def _grouped(specs: Iterable[Any], groups_of: Callable[[Any], Iterable[str]]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for spec in specs:
+        for name in groups_of(spec):
+            groups.setdefault(name, []).append(spec)
+    return groups
+
+
+def families() -> str:
+    """Passes by family and executed target, of the models that have a record there."""
+    from porting.catalog import load
+    from porting.types import Outcome
+
+    latest = {(r.model, r.target): r for r in sorted(_records(), key=lambda r: r.started)}
+    ran = {key: r for key, r in latest.items() if r.evidence is not None and r.evidence.ran}
+    targets = sorted({target for _, target in ran})
+    rows = []
+    for family, own in sorted(_grouped(load(), lambda spec: [spec.family]).items()):
+        row = [[ran[spec.id, target] for spec in own if (spec.id, target) in ran] for target in targets]
+        cells = [f"{sum(r.outcome is Outcome.PASS for r in cell)}/{len(cell)}" if cell else "" for cell in row]
+        rows.append((family, len(own), *cells))
+    return table(("family", "models", *(f"`{target}`" for target in targets)), rows)
+
+
 # ---- operators ----------------------------------------------------------------------------------------------------
 
 
@@ -377,8 +438,8 @@ def rules() -> str:
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
-    "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "known": known,
-    "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
+    "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
+    "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
 }  # fmt: skip
 
 
