@@ -262,6 +262,8 @@ def measured() -> str:
         lines = [(name, len(own), *_counts(found[s.id] for s in own)(states)) for name, own in sorted(groups.items())]
         return table((title, "models", *states), lines)
 
+    if not records:
+        return "Nothing was built yet.\n"
     days = sorted({record.date for record in records.values()})
     whole = _counts(found.values())
     said = ", ".join(f"{count} {state}" for state, count in zip(states, whole(states), strict=True))
