@@ -135,6 +135,13 @@ def test_an_output_that_is_not_finite_is_said_to_be_so(open_report: Any) -> None
     assert "Output logits of case nominal is not comparable (not finite)." in page.locator(".verdict").inner_text()
 
 
+def test_a_cell_page_tells_of_generation_a_prompt_each(open_report: Any) -> None:
+    page = open_report("plausible", "cell", "transformers/llama", "openvino:cpu:bf16")
+    tie, equal = page.locator("table.generation tbody tr").all_inner_texts()
+    assert "equal up to a tie: token 4 of row 1 is 8, eager's 7, which leads by 3.1e-4; a tie up to 5.2e-4" in tie
+    assert equal.split("\t")[2].strip() == "equal"
+
+
 def test_a_compiled_cell_says_that_nothing_ran(open_report: Any) -> None:
     page = open_report("plausible", "cell", "transformers/bert", "iree:rocm-gfx942:fp16")
     assert "Nothing ran: whether the numbers are right is not known." in page.locator(".verdict").inner_text()

@@ -11,6 +11,7 @@ from porting.types import (
     CaseNumbers,
     Cause,
     Evidence,
+    GenerationNumbers,
     Outcome,
     OutputNumbers,
     Perf,
@@ -240,6 +241,14 @@ FAULTS: dict[tuple[str, str], dict[str, Any]] = {
         "message": "2 of 371 operators ran on the CPU: Where, NonZero",
         "signature": "e10c5d",
         "placement": Placement(369, 2, "NVIDIA H100", {"cuda": 369, "cpu": 2}),
+    },
+    ("transformers/llama", "openvino:cpu:bf16"): {
+        "outcome": Outcome.PASS,
+        "cases": numbers(),
+        "generation": (
+            GenerationNumbers("greedy", 2, 16, 3, 9, 4e-4, 1, 3, 7, 8, 3.1e-4, 5.2e-4, True),
+            GenerationNumbers("greedy-chunked", 2, 16, 16, 11, 3e-4),
+        ),
     },
     ("silero/vad", "inductor:cpu:fp32"): {
         "outcome": Outcome.INVALID,
