@@ -161,12 +161,14 @@ class ResBlock(nn.Module):
 class Quantizer(nn.Module):
     """The nearest of `codes` vectors (van den Oord et al. 2017, "Neural Discrete Representation Learning", arXiv:1711.00937).
 
-    x: [..., width]. Returns the code vectors and their numbers. The losses and the straight-through gradient are training's.
+    x: [..., width]. scale: of the code vectors, about that of what they stand for. Returns the code vectors and their numbers.
+    The losses and the straight-through gradient are training's.
     """
 
-    def __init__(self, codes: int, width: int) -> None:
+    def __init__(self, codes: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
         self.table = nn.Embedding(codes, width)
+        nn.init.normal_(self.table.weight, std=scale)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         table = self.table.weight

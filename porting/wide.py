@@ -48,12 +48,12 @@ def widened() -> Iterator[None]:
 
 
 def _functions() -> contextlib.AbstractContextManager[Any]:
-    """Convolutions compare the dtypes of their operands before any operator is dispatched."""
+    """Convolutions, and a few more, compare the dtypes of their operands before any operator is dispatched."""
     import torch
     from torch.overrides import TorchFunctionMode
 
     low = _low()
-    strict = {getattr(torch, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)} | {torch.bilinear}
+    strict = {getattr(torch, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)} | {torch.bilinear, torch.prelu}
 
     class WidenStrict(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -97,6 +97,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
     "transformer encoder": (lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (randn(2, 7, 16),)),
     "attention": (lambda: nn.MultiheadAttention(16, 4, batch_first=True), (randn(2, 7, 16),) * 3),
     "text": (Text, (torch.arange(18).reshape(2, 9) + 11,)),
+    "PReLU": (lambda: nn.Sequential(nn.Linear(8, 4), nn.PReLU(4)), (randn(3, 8),)),
     "bilinear": (lambda: nn.Bilinear(4, 5, 3), (randn(2, 4), randn(2, 5, seed=1))),
 }
 
