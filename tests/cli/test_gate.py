@@ -5,6 +5,8 @@ All results are real: models are run on the adapter whose devices are faults. Mo
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +153,29 @@ def test_a_regression_that_stays_says_so(porting: Run, project: Path) -> None:
     assert "run again, it came to the same" in ended.out
     assert "expect/faulty-raises-fp32.toml:1" in ended.out
     assert "gate fails: 1 regression (1 of 1 cell answered)" in ended.out
+
+
+def test_a_model_that_cannot_be_built_any_more_is_a_regression(porting: Run, project: Path) -> None:
+    (project / "porting.toml").write_text(TOML.replace("narrow", "weights").replace(":weights", ":needs_a_file"))
+    write(project, "faulty:none:fp32", entry("pass", models="mine/weights"))
+    ended = porting("check", "--on", "faulty:none:fp32", "--gate", "--format", "json")
+    assert (ended.code, gate_of(ended)["judgement"], ended.json()[0]["outcome"]) == (1, "regression", "invalid")
+
+
+def test_a_run_that_was_killed_has_missing_cells(porting: Run, project: Path) -> None:
+    for fault in ("none", "hang"):
+        write(project, f"faulty:{fault}:fp32", entry("pass"))
+    line = [sys.executable, "-m", "porting", "check", "--on", "faulty:none:fp32,faulty:hang:fp32", "--workers", "1"]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    while not process.stderr.readline().startswith("[1/2"):
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    ended = porting("report", "--run", "last", "--gate")
+    assert ended.code == 3
+    assert "missing         mine/narrow on faulty:hang:fp32: planned, and there is no record" in ended.out
+    assert "gate incomplete: 1 missing · 1 as expected (1 of 2 cells answered)" in ended.out
 
 
 def test_no_target_at_all_is_no_result_of_zero(porting: Run, project: Path) -> None:

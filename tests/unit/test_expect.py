@@ -214,3 +214,18 @@ def test_a_cell_that_rarely_fails_is_run_less_often(tmp_path: Path) -> None:
         text = f'[[expect]]\nmodels = ["a/b"]\nflaky = {{{rate}}}\n{FAIL}'
         gate = judge([result(O.FAIL)], read_folder(folder(tmp_path, text)), ())
         assert list(candidates(gate, 0).values()) == [times]
+
+
+# ---- those of the toolkit's own catalog ---------------------------------------------------------------------------
+
+
+def test_the_catalogs_own_expectations_name_models_and_targets_that_there_are() -> None:
+    from porting import catalog, registry
+    from porting.expect.file import folder_of
+
+    book = read_folder(folder_of(None))
+    known = catalog.load().ids()
+    assert book.by_target
+    assert [target for target in book.by_target if str(registry.target(target)) != target] == []
+    named = {model for entries in book.by_target.values() for entry in entries for model in entry.models}
+    assert sorted(named - set(known)) == []
