@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from porting import registry, tokens, verdict
 from porting.adapter import FormNeed
-from porting.bundle import Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
+from porting.bundle import BATCH, STATIC, Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
 from porting.bundler import Bundler
 from porting.compare import Noise, Verdict, judge
 from porting.errors import PortingError
@@ -37,9 +38,11 @@ from porting.workspace import disk_errors
 class Attempt:
     """Works a cell along the form that one need of its adapter means. What is found out on the way is kept in attributes."""
 
-    def __init__(self, need: FormNeed, cell: Cell, bundle: Bundle, trail: Trail, folder: Path) -> None:
+    def __init__(self, need: FormNeed, cell: Cell, bundle: Bundle, trail: Trail, folder: Path, axes: str | None = None) -> None:
+        """axes: which axes the form leaves dynamic, where they are fewer than the need means."""
         self.need, self.cell, self.bundle, self.trail = need, cell, bundle, trail
-        self.key = FormKey.of(need, cell.target)
+        key = FormKey.of(need, cell.target)
+        self.key = replace(key, axes=axes) if axes else key
         self.folder = folder / str(self.key)
         """Holds the artifact and the outputs."""
         self.finding = Finding(trail.stage, Outcome.FAIL, Cause.HARNESS)
@@ -66,6 +69,14 @@ class Attempt:
     def works(self) -> bool:
         """Whether it came to right numbers, or to an artifact where nothing runs."""
         return self.finding.outcome in (Outcome.PASS, Outcome.DEGRADED)
+
+    def fewer_axes(self) -> str | None:
+        """The axes of another attempt, where the stack refused sizes that vary; None where that is not what went wrong, or would
+        leave nothing to generate with. Numbers that are wrong at other sizes without a word are never passed over so."""
+        dynamic = self.form.dynamic_axes if self.form and not self.form.failure else ()
+        if self.finding.cause is not Cause.DYNAMIC_SHAPE or not dynamic or self.bundle.prompts:
+            return None
+        return BATCH if "batch" in dynamic and len(dynamic) > 1 else STATIC
 
     @property
     def line(self) -> str:

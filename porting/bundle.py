@@ -78,31 +78,35 @@ class Failure:
     message: str
 
 
+DYNAMIC, BATCH, STATIC = "dynamic", "batch", "static"
+
+
 @dataclass(frozen=True)
 class FormKey:
     """Names an exported form."""
 
     kind: str
     precision: Precision
-    dynamic: bool
+    axes: str
+    """Which of the axes that vary are asked for: DYNAMIC all, BATCH that one alone, STATIC none."""
     opset: int | None = None
     """Highest ONNX opset that serves; None leaves it to the exporter."""
 
     def __str__(self) -> str:
-        words = [self.kind, self.precision.value, "dynamic" if self.dynamic else "static"]
+        words = [self.kind, self.precision.value, self.axes]
         return "-".join(words if self.opset is None else [*words, f"opset{self.opset}"])
 
     @classmethod
     def parse(cls, text: str) -> FormKey:
-        kind, precision, shape, *opset = text.split("-")
-        return cls(kind, Precision(precision), shape == "dynamic", int(opset[0].removeprefix("opset")) if opset else None)
+        kind, precision, axes, *opset = text.split("-")
+        return cls(kind, Precision(precision), axes, int(opset[0].removeprefix("opset")) if opset else None)
 
     @classmethod
     def of(cls, need: FormNeed, target: Target) -> FormKey:
         """The form an adapter's need means for `target`."""
         asked = Precision.FP32 if target.precision is Precision.INT8 else target.precision  # quantised by the adapter
         precision = asked if need.at_target_precision else Precision.FP32
-        return cls(need.kind, precision, need.dynamic, need.opset)
+        return cls(need.kind, precision, DYNAMIC if need.dynamic else STATIC, need.opset)
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,17 @@ class CellRun:
         self._available()
         bundle = self._reference()
         for need in self.cell.adapter.needs():
-            attempt = Attempt(need, self.cell, bundle, self.trail, self.folder)
-            self.attempts.append(attempt)
-            attempt.run(self._jobs, self._bundler, self._options)
-            bundle = self.bundle = attempt.bundle
-            if attempt.works or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT:
-                return attempt.finding
+            axes: str | None = None
+            while True:
+                attempt = Attempt(need, self.cell, bundle, self.trail, self.folder, axes)
+                self.attempts.append(attempt)
+                attempt.run(self._jobs, self._bundler, self._options)
+                bundle = self.bundle = attempt.bundle
+                if attempt.works or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT:
+                    return attempt.finding
+                axes = attempt.fewer_axes()
+                if axes is None:
+                    break
         assert self.best
         return self.best.finding
 
@@ -128,6 +133,16 @@ class CellRun:
             **(best.found() if best else {}),
         )
 
+    def _fixed_axes(self) -> Sequence[str]:
+        """What was given up for a form that works: axes that eager lets vary, and that were fixed at their nominal size."""
+        best = self.best
+        if best is None or not best.works or best.form is None or best.key.axes == self.attempts[0].key.axes:
+            return ()
+        before = next(a for a in self.attempts if a.need == best.need and a.form)
+        kept = best.form.dynamic_axes
+        fixed = [axis for axis in (before.form.dynamic_axes if before.form else ()) if axis not in kept]
+        return (f"fixed at the nominal size, because the form with more axes fails at others: {', '.join(fixed)}",)
+
     def _reproduce(self) -> str:
         """The command that does it again, in the same folder."""
         spec, given = self.cell.spec, self._options.given
@@ -145,6 +160,7 @@ class CellRun:
         said, effective = (self.best.said, self.best.effective) if self.best else (None, None)
         notes = [*(self.bundle.notes if self.bundle else ()), *(said.notes if said else ())]
         notes += self.best.generated.notes if self.best else ()
+        notes += self._fixed_axes()
         asked = self.cell.target.precision
         if effective and effective is not asked:
             notes.append(f"asked for {asked.value}, computed in {effective.value} by the backend's own word")

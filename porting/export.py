@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import aten, shapes
-from porting.bundle import WEIGHTS, FormKey, FormRecord
+from porting.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
 from porting.types import TensorSpec
 from porting.worker import root_cause
 
@@ -63,6 +63,10 @@ OLD_ONNX_ROUTES = tuple(sorted(ONNX_ROUTES, key=lambda route: route.exporter == 
 PT2_ROUTES = (Route("dynamo", "all"), Route("dynamo", "batch"), Route("dynamo", "none"))
 
 
+_AXES_OF = {DYNAMIC: ("all", "batch", "none"), BATCH: ("batch", "none"), STATIC: ("none",)}
+"""What a route may leave dynamic, by what the form asks for."""
+
+
 class OpsetError(RuntimeError):
     """The exporter wrote a newer opset than it was asked for."""
 
@@ -87,7 +91,7 @@ class Exporter:
 
     def export(self, key: FormKey) -> FormRecord:
         """Export along the first route that works. Raises the first route's error when none does."""
-        routes = [route for route in _routes(key) if key.dynamic or route.axes == "none"]
+        routes = [route for route in _routes(key) if route.axes in _AXES_OF[key.axes]]
         write = {"onnx": self._write_onnx, "pt2": self._write_pt2, "aten": self._write_aten}[key.kind]
         attempts: list[str] = []
         first: Exception | None = None

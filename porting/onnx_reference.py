@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting.bundle import Bundle, FormKey, FormRecord
+from porting.bundle import BATCH, DYNAMIC, STATIC, Bundle, FormKey, FormRecord
 from porting.errors import ModelError
 from porting.types import Cause, Outcome, Precision, TensorSpec
 
@@ -172,8 +172,11 @@ class OnnxForms:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.path.parent / name, folder / name)
         shutil.copyfile(self.path, copied)
-        dynamic = tuple(sorted(a for a, state in self.bundle.axes.items() if state == "varies")) if key.dynamic else ()
-        if not key.dynamic:
+        if key.axes == BATCH:
+            raise NoForm("of a bare ONNX file all axes are fixed, or none.")
+        varying = [axis for axis, state in self.bundle.axes.items() if state == "varies"]
+        dynamic = tuple(sorted(varying)) if key.axes == DYNAMIC else ()
+        if key.axes == STATIC:
             _fix_axes(copied, self.bundle)
         session = _session(str(copied))
         inputs = {i.name: _spec(i) for i in session.get_inputs()}

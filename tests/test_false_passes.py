@@ -54,10 +54,14 @@ EXPECTED = {
     "raises": ("run", "fail", "exception"),
     "lies_in_classify": ("run", "fail", "exception"),
     "other_sizes": ("compare", "mismatch", "tolerance"),
-    "batch_one": ("run", "fail", "dynamic_shape"),
+    "batch_one": ("compare", "pass", None),  # with its axes fixed, and that is said
     "crash_on_sum": ("compare", "pass", None),  # these three show among node cases alone: tests/cli/test_ops.py
     "hang_on_sum": ("compare", "pass", None),
     "crash_second": ("compare", "pass", None),
+    "first_fails": ("run", "fail", "exception"),  # the second time it would pass: tests/cli/test_gate.py
+    "refuses": ("convert", "unsupported", "unsupported_op"),
+    "cache_off_by_one": ("compare", "pass", None),  # these two show in generation alone: tests/cli/test_served.py
+    "token_dropped": ("compare", "pass", None),
     "chip-whole": ("convert", "pass", None),
     "chip-part": ("convert", "degraded", "fallback"),
     "chip-nothing": ("convert", "fail", "nothing_executed"),
@@ -117,6 +121,15 @@ def test_messages_stay_short_and_printable_whatever_was_thrown(results: dict[str
 def test_wrong_at_other_sizes_is_said_axis_by_axis(results: dict[str, Result]) -> None:
     assert results["none"].axes == {"batch": "dynamic", "sequence": "dynamic"}
     assert results["other_sizes"].axes == {"batch": "wrong at other sizes", "sequence": "wrong at other sizes"}
+
+
+def test_a_stack_that_refuses_other_sizes_passes_with_fixed_axes_alone_and_says_so(results: dict[str, Result]) -> None:
+    result = results["batch_one"]
+    assert result.axes == {"batch": "static", "sequence": "static"}
+    assert len(result.attempts) == 2
+    assert all("dynamic_shape" in attempt for attempt in result.attempts)
+    fixed = "fixed at the nominal size, because the form with more axes fails at others: batch, sequence"
+    assert fixed in result.notes
 
 
 def test_what_was_compiled_only_claims_no_more(results: dict[str, Result]) -> None:

@@ -36,7 +36,7 @@ def exporter(folder: Path, module: torch.nn.Module) -> Exporter:
 @pytest.mark.parametrize("opset", [None, 19, 18, 17, 13])
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_a_form_is_written_in_an_opset_that_serves(tmp_path: Path, opset: int | None, dynamic: bool) -> None:
-    key = FormKey("onnx", Precision.FP32, dynamic, opset)
+    key = FormKey("onnx", Precision.FP32, "dynamic" if dynamic else "static", opset)
     record = exporter(tmp_path, Normal()).export(key)
     model = onnx.load(tmp_path / record.path)
     (found,) = (imported.version for imported in model.opset_import if imported.domain in ("", "ai.onnx"))
@@ -53,7 +53,7 @@ def test_an_operator_that_came_later_has_no_form_at_an_old_opset(tmp_path: Path)
             return (torch.nn.functional.grid_sample(x.reshape(1, 1, 2, 6), x.reshape(1, 3, 2, 2), align_corners=False),)
 
     with pytest.raises((OpsetError, torch.onnx.errors.OnnxExporterError)):
-        exporter(tmp_path, Grid()).export(FormKey("onnx", Precision.FP32, False, 13))
+        exporter(tmp_path, Grid()).export(FormKey("onnx", Precision.FP32, "static", 13))
 
 
 def test_a_need_is_part_of_the_name_of_a_form() -> None:
