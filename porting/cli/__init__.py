@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": ("verify", "Prove that a port does what the original does, on the CPU and on stand-ins."),
     "report": ("report", "Show recorded results as a table, Markdown, JSON or a web page."),
     "diff": ("diff", "Compare two runs, stores, exported files or versions, cell by cell."),
+    "history": ("history", "Tell since when cells pass or fail, and what moved when that changed."),
     "accept": ("accept", "Accept recorded results as expectations, as a patch to review."),
     "locate": ("locate", "Tell which operators of a model are wrong on a target by themselves."),
     "reduce": ("reduce", "Find the smallest case of a model's failure, as a folder for a bug report."),

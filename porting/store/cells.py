@@ -51,6 +51,22 @@ def states(connection: Connection, model: str, target: str) -> list[Columns]:
     return found
 
 
+def all_states(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[Columns]]:
+    """The same for several cells. Where they are many, all results are read at once."""
+    if len(keys) <= _FEW:
+        return {key: states(connection, *key) for key in keys}
+    result = tables.result.c
+    found: dict[Key, list[Columns]] = {key: [] for key in keys}
+    for row in connection.execute(select(*_LIGHT).order_by(result.moment, result.record)).mappings():
+        line = found.get((row["model"], row["target"]))
+        if line is not None:
+            line.append(_follow(line[-1] if line else None, dict(row)))
+    return found
+
+
+_FEW = 50
+
+
 def _order(row: Columns) -> tuple[int, str]:
     return row["moment"], row["record"]
 

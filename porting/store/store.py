@@ -216,6 +216,16 @@ class Store:
             states = cells.states(connection, clean(model), clean(target))
         return [records.row_of(state[name] for name in Row._fields) for state in reversed(states)]
 
+    def histories(self, wanted: Callable[[str, str], bool]) -> list[list[Row]]:
+        """The same of every cell that is wanted, by model and target; of each the oldest first."""
+        with engine.reading(self._database) as connection:
+            keys = sorted(
+                (model, target) for model, target in connection.execute(select(tables.cell.c.model, tables.cell.c.target))
+            )
+            chosen = [key for key in keys if wanted(*key)]
+            found = cells.all_states(connection, chosen)
+        return [[records.row_of(state[name] for name in Row._fields) for state in found[key]] for key in chosen]
+
     def log_text(self, digest: str) -> str | None:
         """The log of a result, its middle left out when it is long; None when it is not in this store."""
         with engine.reading(self._database) as connection:

@@ -1,0 +1,190 @@
+"""Since when a cell passes or fails, and what moved when that changed. Renders nothing.
+
+A cell's results are an unbroken line of intervals. What has no answer (the target was not there, the rig failed) ends none.
+At a change the environments on both sides are compared, so that it is told by versions, not by days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from porting.report.numerics import worst
+from porting.store.records import moment, utc_now
+from porting.types import INFRASTRUCTURE, Outcome
+
+if TYPE_CHECKING:
+    from porting.store import Row, Store
+
+WORKS = (Outcome.PASS, Outcome.DEGRADED)
+_SILENT = (Outcome.UNAVAILABLE, Outcome.SKIPPED)
+_DAY = 86_400_000_000
+"""Microseconds."""
+DRIFT_FACTOR, DRIFT_SHARE = 1.5, 0.1
+"""The worst error of a pass drifts when it is that many times what it was when the cell began to pass, and that share of what is
+allowed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Results of a cell that say the same, one after the other."""
+
+    rows: tuple[Row, ...]
+    """The oldest first."""
+    moved: Mapping[str, tuple[str, str]]
+    """Versions that are others than at the end of the interval before, by name."""
+    because: tuple[str, ...] = ()
+    """What else is other than before, in words; for the first interval nothing."""
+
+    @property
+    def first(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def last(self) -> Row:
+        return self.rows[-1]
+
+    @property
+    def works(self) -> bool:
+        return self.last.outcome in WORKS
+
+    @property
+    def says(self) -> str:
+        """The verdict, in few words."""
+        row = self.last
+        if self.works:
+            return f"{row.outcome.value} on {row.evidence.value} evidence" if row.evidence else row.outcome.value
+        more = ", ".join(filter(None, (row.cause and row.cause.value, row.signature)))
+        return f"{row.outcome.value} at {row.stage.value}{f' ({more})' if more else ''}"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A cell that a query found."""
+
+    model: str
+    target: str
+    detail: str
+    since: str
+    """When what it tells of began; UTC, ISO 8601."""
+    moved: Mapping[str, tuple[str, str]]
+    because: tuple[str, ...] = ()
+
+
+def intervals(rows: Sequence[Row], store: Store) -> list[Interval]:
+    """The intervals of one cell. rows: all its results, the oldest first."""
+    said = [row for row in rows if not _silent(row)] or rows
+    groups: list[list[Row]] = []
+    for row in said:
+        if groups and _verdict(groups[-1][-1]) == _verdict(row):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    before = [None, *groups[:-1]]
+    return [_interval(group, old[-1] if old else None, store) for group, old in zip(groups, before, strict=True)]
+
+
+def _interval(group: Sequence[Row], before: Row | None, store: Store) -> Interval:
+    if before is None:
+        return Interval(tuple(group), {})
+    return Interval(tuple(group), *_moved(before, group[0], store))
+
+
+def _moved(a: Row, b: Row, store: Store) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+    """What differs between the work behind two results."""
+    if a.key and a.key == b.key:
+        return {}, ("nothing: the same contents came to another result",)
+    old, new = store.environment(a.environment), store.environment(b.environment)
+    moved = {
+        name: (old.get(name, ""), new.get(name, "")) for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)
+    }
+    ends = [store.get(row.record) for row in (a, b)]
+    bundles = [result.bundle if result else "" for result in ends]
+    because = ["the bundle: model, inputs, reference or export"] if all(bundles) and bundles[0] != bundles[1] else []
+    if not moved and not because:
+        because = ["the adapter, or the code that judges"]
+    return moved, tuple(because)
+
+
+def _verdict(row: Row) -> tuple[object, ...]:
+    return (row.outcome, row.evidence) if row.outcome in WORKS else (row.outcome, row.stage, row.cause, row.signature)
+
+
+def _silent(row: Row) -> bool:
+    return row.outcome in _SILENT or row.cause in INFRASTRUCTURE
+
+
+# ---- queries ------------------------------------------------------------------------------------------------------
+
+
+def flaky(rows: Sequence[Row], _: Store, __: int) -> Hit | None:
+    """Cells that passed and failed with the same contents."""
+    alike = [row for row in rows if row.key and row.key == rows[-1].key and not _silent(row)]
+    failed = [row for row in alike if row.outcome in (Outcome.FAIL, Outcome.MISMATCH)]
+    if not failed or len(failed) == len(alike):
+        return None
+    detail = f"failed {len(failed)} of {len(alike)} times with the same contents"
+    return Hit(rows[-1].model, rows[-1].target, detail, alike[0].started, {})
+
+
+def regressed(rows: Sequence[Row], store: Store, since: int) -> Hit | None:
+    """Cells that stopped working within the days."""
+    return _turned(rows, store, since, works=False)
+
+
+def newly_passing(rows: Sequence[Row], store: Store, since: int) -> Hit | None:
+    """Cells that began to work within the days, having failed before."""
+    return _turned(rows, store, since, works=True)
+
+
+def drifting(rows: Sequence[Row], store: Store, _: int) -> Hit | None:
+    """Cells whose worst error grew towards the tolerance while they passed."""
+    if rows[-1].outcome is not Outcome.PASS or len(rows) < 2:
+        return None
+    line = intervals(rows, store)[-1]
+    shares = [
+        found.ratio if (result := store.get(row.record)) and (found := worst(result)) else None for row in (line.first, line.last)
+    ]
+    old, new = shares
+    if old is None or new is None or new < DRIFT_SHARE or new < old * DRIFT_FACTOR:
+        return None
+    detail = f"the worst error was {old:.1%} of what is allowed, and is {new:.1%}"
+    return Hit(line.last.model, line.last.target, detail, line.first.started, *_moved(line.first, line.last, store))
+
+
+def _share(row: Row, store: Store) -> float | None:
+    """The largest share of the allowed error that a recorded result used."""
+    result = store.get(row.record)
+    found = worst(result) if result else None
+    return found.ratio if found else None
+
+
+def _turned(rows: Sequence[Row], store: Store, since: int, works: bool) -> Hit | None:
+    """A cell that works now and did not, or the other way round, when it turned at or after `since`."""
+    if (rows[-1].outcome in WORKS) is not works and not _silent(rows[-1]):
+        return None  # most cells: no need to look at the past
+    line = intervals(rows, store)
+    turn = next((n for n in range(len(line) - 1, 0, -1) if line[n].works is not line[n - 1].works), None)
+    if turn is None or line[-1].works is not works or _silent(line[-1].last) or moment(line[turn].first.started) < since:
+        return None
+    now, before = line[turn], line[turn - 1]
+    detail = f"{before.says} -> {line[-1].says}"
+    return Hit(now.last.model, now.last.target, detail, now.first.started, now.moved, now.because)
+
+
+QUERIES: dict[str, Callable[[Sequence[Row], Store, int], Hit | None]] = {
+    "flaky": flaky,
+    "regressed": regressed,
+    "newly-passing": newly_passing,
+    "drifting": drifting,
+}
+
+
+def query(name: str, cells: Iterable[Sequence[Row]], store: Store, days: float) -> Iterator[Hit]:
+    """The cells that a query finds. cells: of each all results, the oldest first; days: back from now, for queries on turns."""
+    since = moment(utc_now()) - round(days * _DAY)
+    for rows in cells:
+        found = QUERIES[name](rows, store, since)
+        if found:
+            yield found
