@@ -148,7 +148,7 @@ def _serve_decoder(spec: ModelSpec, model: Model, config: Any, static: bool) -> 
     inputs = [InputSpec("input_ids", "int64", (batch, tokens), "ids", low, high)]
     if layout.attends:
         inputs.append(InputSpec("attention_mask", "int64", (batch, total), "left_mask", start=str(past)))
-    if layout.attends and "position_ids" in takes:
+    if layout.attends and "position_ids" in takes and _minds_positions(model):
         inputs.append(InputSpec("position_ids", "int64", (batch, tokens), "positions", 0, POSITIONS, start=str(past)))
     inputs += [_slot_input(slot, batch, past) for slot in layout.slots]
     sizes = {"batch": BATCH, "sequence": SEQUENCE, "past_sequence": PAST}
@@ -200,6 +200,16 @@ def _probe(model: Model) -> Layout:
     if not layers:
         raise ModelError(f"{type(model).__name__} keeps no cache that is known here.", "Leave `_served` out.")
     return Layout(keyword, tuple(layers), tuple(_slots(layers, "")))
+
+
+def _minds_positions(model: Model) -> bool:
+    """Whether positions change what the model answers: hybrids without rotary embeddings take them for nothing. A shift shows by
+    rounding alone where only differences count; a gap would be taken for several texts in one row."""
+    import torch
+
+    ids, positions = torch.full((BATCH, PROBED), calls.LOWEST_ID), torch.arange(PROBED).expand(BATCH, -1)
+    one, other = (model(input_ids=ids, position_ids=each, use_cache=False).logits for each in (positions, positions + 7))
+    return bool(one.is_meta or not torch.equal(one, other))
 
 
 def _slots(layers: Sequence[Layer], part: str) -> Iterator[Slot]:
@@ -349,6 +359,20 @@ def _encoder_class() -> type[Any]:
     return Encoder
 
 
+def _encoded_class() -> type[Any]:
+    from transformers.modeling_outputs import BaseModelOutput
+
+    @dataclass
+    class Encoded(BaseModelOutput):  # type: ignore[misc]
+        """What an encoder returns, with all that some decoders ask it for."""
+
+        attention_mask: Any = None
+        router_logits: Any = None
+        router_probs: Any = None
+
+    return Encoded
+
+
 def _pair_class() -> type[Any]:
     from torch import nn
 
@@ -359,11 +383,11 @@ def _pair_class() -> type[Any]:
             super().__init__()
             self.model = model
             self.own, self.cross = own, cross
+            self.encoded = _encoded_class()
             self.width = model.config.get_text_config(encoder=True).hidden_size
 
         def forward(self, input_ids: Any, encoder_attention_mask: Any = None, **past: Any) -> dict[str, Any]:
             from transformers import EncoderDecoderCache
-            from transformers.modeling_outputs import BaseModelOutput
 
             cache = EncoderDecoderCache(self.own.fill(past), self.cross.fill(past))
             cache.is_updated = dict.fromkeys(range(len(self.cross.layers)), True)
@@ -373,7 +397,7 @@ def _pair_class() -> type[Any]:
             more = {} if encoder_attention_mask is None else {"attention_mask": encoder_attention_mask}
             answer = self.model(
                 decoder_input_ids=input_ids,
-                encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+                encoder_outputs=self.encoded(last_hidden_state=hidden),
                 past_key_values=cache,
                 use_cache=True,
                 return_dict=True,
