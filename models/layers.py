@@ -182,7 +182,18 @@ def one_hot_sample(logits: Tensor, noise: Tensor) -> Tensor:
     return F.one_hot((logits + noise).argmax(-1), logits.shape[-1]).to(logits.dtype)
 
 
-# ---- graphs -------------------------------------------------------------------------------------------------------
+# ---- geometry and graphs --------------------------------------------------------------------------------------------
+
+
+def rotation(quaternion: Tensor) -> Tensor:
+    """Rotation matrices, [..., 3, 3], of quaternions, [..., 4], that need not have length one."""
+    w, x, y, z = (quaternion / (quaternion.square().sum(-1, keepdim=True) + 1e-8).sqrt()).unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def segment_sum(values: Tensor, index: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from porting.models.layers import Attention, Built, mlp
+from porting.models.layers import Attention, Built, mlp, rotation
 from torch import Tensor, nn
 
 
@@ -159,17 +159,6 @@ class PointAttention(nn.Module):
     def _points(self, x: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
         local = x.unflatten(-1, (self.heads, self.points, 3))
         return torch.einsum("bixy,bihpy->bihpx", turn, local) + shift[:, :, None, None]
-
-
-def rotation(quaternion: Tensor) -> Tensor:
-    """Rotation matrices, [..., 3, 3], of quaternions, [..., 4], that need not have length one."""
-    w, x, y, z = (quaternion / (quaternion.square().sum(-1, keepdim=True) + 1e-8).sqrt()).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 class ProteinMPNN(nn.Module):
