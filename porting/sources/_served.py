@@ -20,6 +20,7 @@ from porting.sources import BuiltModel
 from porting.types import InputSpec, ModelSpec
 
 from . import _transformers_inputs as calls
+from ._transformers_call import Call, unfed
 
 if TYPE_CHECKING:
     import torch
@@ -307,7 +308,7 @@ def _serve_pair(spec: ModelSpec, model: Model, config: Any, kind: str) -> BuiltM
     return _built(spec, _pair_class()(model, own, cross), inputs, sizes, prompts)
 
 
-def _probe_pair(spec: ModelSpec, model: Model, config: Any) -> tuple[calls.Call, Layout, Layout]:
+def _probe_pair(spec: ModelSpec, model: Model, config: Any) -> tuple[Call, Layout, Layout]:
     """The first call that the model takes, and what it leaves in the two caches."""
     import torch
 
@@ -316,7 +317,7 @@ def _probe_pair(spec: ModelSpec, model: Model, config: Any) -> tuple[calls.Call,
     where = torch.get_default_device()
     reason: Exception | None = None
     for call in calls.candidates(model, config):
-        if call.placeholder or calls.unfed(call, spec.modalities):
+        if call.placeholders or unfed(call, spec.modalities):
             continue
         drawn = draw(call.inputs, call.sizes, "nominal", "fit")
         given = {n: torch.from_numpy(array).to(where) for n, array in drawn.items()}

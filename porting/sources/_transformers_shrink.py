@@ -77,6 +77,7 @@ MISSING: tuple[tuple[str, int], ...] = (
     (r"(num_experts_per_tok|moe_topk|moe_k)", 2),
     (r"(n_group|topk_group)", 1),
     (r"prediction_length", 4),
+    (r"vocab_size", VOCABULARY),
 )
 
 _SPECIAL_LISTS = r".*(token_id|token_ids|_token_indices)s?"
@@ -188,7 +189,7 @@ def _texts(value: object) -> bool:
 
 def _value(name: str, old: Any, config: Config, layers: int, how: Shrinking) -> Any:
     if hasattr(old, "model_type"):
-        return {**_unusual(old), **_arguments(old, how), "model_type": old.model_type}
+        return {**_unusual(old), **_arguments(old, how), **_outlets(old), "model_type": old.model_type}
     if old is None:
         return next((value for pattern, value in MISSING if re.fullmatch(pattern, name)), None)
     if isinstance(old, int) and not isinstance(old, bool):
@@ -200,6 +201,17 @@ def _value(name: str, old: Any, config: Config, layers: int, how: Shrinking) -> 
     if isinstance(old, dict) and "rope" in name and how.widths:
         return _rope(old, "mrope_section" in getattr(type(config), "ignore_keys_at_rope_validation", ()))
     return old
+
+
+def _outlets(config: Config) -> dict[str, Any]:
+    """The layers or stages a backbone hands on: as many as before. Stages stay; of plain layers no more are kept than needed."""
+    given = getattr(config, "out_indices", None)
+    if not isinstance(given, (list, tuple)) or not given:
+        return {}
+    if isinstance(_own(config, "num_hidden_layers"), int) and isinstance(_own(config, "hidden_size"), int):
+        layers = max(LAYERS, len(given))
+        return {"num_hidden_layers": layers, "out_indices": list(range(layers + 1 - len(given), layers + 1))}
+    return {"out_indices": list(given)}
 
 
 def _unusual(config: Config) -> dict[str, Any]:
@@ -223,7 +235,10 @@ def _integer(name: str, old: int, config: Config, layers: int, how: Shrinking) -
 
 
 def _vocabulary(config: Config) -> int:
-    size = getattr(config.get_text_config(), "vocab_size", None)
+    try:
+        size = getattr(config.get_text_config(), "vocab_size", None)
+    except ValueError:  # two parts have text, each a vocabulary of its own
+        size = None
     return min(size, VOCABULARY) if isinstance(size, int) and size > 0 else VOCABULARY
 
 

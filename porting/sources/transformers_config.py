@@ -19,6 +19,7 @@ from porting.types import ModelSpec
 from . import _served
 from . import _transformers_inputs as calls
 from ._torchvision import make_importable
+from ._transformers_call import Call, left_out, unfed
 from ._transformers_shrink import CLASSES, EXTENTS, WIDTHS, shrink
 
 # Tasks whose heads a model is built with, best first: the ones that bring every modality to an output.
@@ -33,9 +34,10 @@ TASKS = (
 )  # fmt: skip
 
 # Entries of `config` that speak of the way it is built, not of the config itself.
-TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, SERVED = "_task", "_class", "_full_size", "_shrink", "_outputs", "_served"
+TASK, CLASS, PART, FULL_SIZE, SHRINK = "_task", "_class", "_part", "_full_size", "_shrink"
+OUTPUTS, CONSTANTS, WITHOUT, SERVED = "_outputs", "_constants", "_without", "_served"
 _INTERNAL = ("_attn_implementation", "_experts_implementation")
-OPTIONS = (TASK, CLASS, FULL_SIZE, SHRINK, OUTPUTS, SERVED, *_INTERNAL)
+OPTIONS = (TASK, CLASS, PART, FULL_SIZE, SHRINK, OUTPUTS, CONSTANTS, WITHOUT, SERVED, *_INTERNAL)
 
 # Switches off the library's checks of tensor values, which it makes at every call: they end in an exported graph as operators
 # that ONNX has no word for (aten._is_all_true).
@@ -47,15 +49,18 @@ EXPERTS = "batched_mm"
 
 def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
-    `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_full_size` (true:
+    `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_part` (the field whose
+    config that class is built from: one net of several that are run in turns), `_full_size` (true:
     nothing is made small), `_shrink` (`depth`: widths stay), `_outputs` (names of the outputs that are kept; some models answer
-    with a list as long as the batch), `_served` (the form in which a language model is served, see `_served.KINDS`),
+    with a list as long as the batch), `_constants` (what `forward` gets besides, the same at every call; lists become tensors),
+    `_without` (names of inputs that are not fed), `_served` (the form in which a language model is served, see `_served.KINDS`),
     `_attn_implementation` and `_experts_implementation`. Raises ModelError."""
     config_class = _config_class(spec.name)
     _check_options(spec)
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
     try:
         config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields, _extent(spec))
+        config = getattr(config, str(spec.config[PART])) if PART in spec.config else config
         _set_up(config, spec.config, fields)
         model = _model_class(spec)(config).eval()
     except (ModelError, MemoryError):
@@ -182,9 +187,9 @@ def with_inputs(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
     """
     reasons = []
     os.environ.pop(NO_CHECKS, None)  # a wrong number of placeholder tokens has to be refused here
-    for call in calls.candidates(model, config):
+    for call in calls.candidates(model, config, spec.modalities, spec.sizes):
         call = _as_given(call, spec)
-        if lacking := calls.unfed(call, spec.modalities):
+        if lacking := unfed(call, spec.modalities):
             reasons.append(f"nothing brings in {' or '.join(lacking)}")
             continue
         try:
@@ -200,28 +205,36 @@ def with_inputs(spec: ModelSpec, model: Any, config: Any) -> BuiltModel:
     raise ModelError(f"no inputs were found that transformers' {spec.name!r} accepts. {tried}", "Give the entry `inputs`.")
 
 
-def _built(spec: ModelSpec, model: Any, call: calls.Call) -> BuiltModel:
-    left = calls.left_out(model, call)
+def _built(spec: ModelSpec, model: Any, call: Call) -> BuiltModel:
+    left = left_out(model, call)
     notes = (f"not fed: {', '.join(left)}; the model was run without",) if left else ()
     return BuiltModel(call.inputs, call.sizes, spec.steps, module=model, constants=call.constants, fixed=call.fixed, notes=notes)
 
 
-def _fit(spec: ModelSpec, model: Any, config: Any, call: calls.Call) -> calls.Call:
-    if call.placeholder:
+def _fit(spec: ModelSpec, model: Any, config: Any, call: Call) -> Call:
+    if call.placeholders:
         call = _as_given(calls.with_placeholders(call, model, config, _draw(call)), spec)
     model(**_draw(call), **call.constants)
     return call
 
 
-def _as_given(call: calls.Call, spec: ModelSpec) -> calls.Call:
+def _as_given(call: Call, spec: ModelSpec) -> Call:
     """Put the entry's own inputs and sizes in place of what was worked out."""
     given = {i.name: i for i in spec.inputs}
-    known = [given.pop(i.name, i) for i in call.inputs]
-    sizes = {**call.sizes, **spec.sizes}
-    return calls.Call((*known, *given.values()), sizes, call.constants, call.fixed, call.placeholder)
+    known = [given.pop(i.name, i) for i in call.inputs if i.name not in spec.config.get(WITHOUT, ())]
+    sizes, added = {**call.sizes, **spec.sizes}, {n: _tensor(v) for n, v in spec.config.get(CONSTANTS, {}).items()}
+    fixed = call.fixed | {"batch"} if any(hasattr(value, "shape") for value in added.values()) else call.fixed
+    return Call((*known, *given.values()), sizes, {**call.constants, **added}, fixed, call.placeholders)
 
 
-def _draw(call: calls.Call) -> dict[str, Any]:
+def _tensor(value: Any) -> Any:
+    """A list as a tensor; anything else as it is."""
+    import torch
+
+    return torch.tensor(value) if isinstance(value, list) else value
+
+
+def _draw(call: Call) -> dict[str, Any]:
     import torch
 
     from porting.cases import draw
