@@ -57,7 +57,7 @@ FUSED = (
     ("encoder", "fused-MatMul-Add"), ("encoder", "fused-Add-LayerNormalization"), ("encoder", "fused-MatMul-Add-Gelu"),
     ("encoder", "fused_abort-MatMul-Add"), ("residual", "fused-Conv-Relu"), ("residual", "fused-Conv-Add-Relu"),
     ("residual", "fused_refuse-Conv-Relu"), ("recurrent", "fused-MatMul-Add"), ("gated", "fused-MatMul-Add"),
-    ("gated", "fused-Sigmoid-Mul"), ("perceptron", "fused-Gemm-Relu"),
+    ("gated", "fused-Sigmoid-Mul"), ("perceptron", "fused-Gemm-Relu"), ("residual", "fused_free-Conv-Relu"),
 )  # fmt: skip
 RIGHT = ("planted:none:fp32", "onnxruntime:cpu:fp32", "openvino:cpu:fp32", "onnxruntime:cpu:fp16", "openvino:cpu:bf16")
 QUICK = (
@@ -153,6 +153,7 @@ def test_operators_that_are_wrong_together_are_found_as_exactly_that_group(
     assert found.verdict == "wrong_together"
     assert tuple(blamed.operator for blamed in found.group) == planted.FUSED[device]
     assert found.blamed == ()
+    assert any("axes may have any size" in note for note in found.notes) == ("free" in device)
     assert found.processes <= OTHER_PROCESSES
 
 
@@ -161,6 +162,8 @@ def test_operators_that_are_wrong_together_are_found_as_exactly_that_group(
 def test_a_right_target_is_blamed_for_nothing(look: Look, model: str, target: str) -> None:
     if target.startswith("openvino"):
         pytest.importorskip("openvino")
+    if (model, target) == ("recurrent", "onnxruntime:cpu:fp16"):
+        pytest.skip("onnxruntime 1.32 dies (SIGSEGV) of Transpose and MatMul at fp16 where axes may have any size")
     _, found = look(model, target)
     assert (found.verdict, found.blamed, found.group) == ("right", (), ())
 
@@ -233,6 +236,7 @@ def reproduce(folder: Path) -> int | str:
         pytest.param("encoder", "axis-Softmax", ("Softmax",), 150, 1, marks=pytest.mark.slow),
         pytest.param("encoder", "fused-MatMul-Add-Gelu", ("MatMul", "Add", "Gelu"), 250, 1, marks=pytest.mark.slow),
         pytest.param("residual", "fused-Conv-Add-Relu", ("Conv", "Add", "Relu"), 400, 1, marks=pytest.mark.slow),
+        pytest.param("residual", "fused_free-Conv-Relu", ("Conv", "Relu"), 400, 1, marks=pytest.mark.slow),
         pytest.param("perceptron", "hang-Softmax", ("Softmax",), 150, "hangs", marks=pytest.mark.slow),
     ],
 )

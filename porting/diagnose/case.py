@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from porting.diagnose.cut import SHAPE_LIKE, Piece
+from porting.diagnose.cut import SHAPE_LIKE, Dims, Piece
 from porting.diagnose.graph import captured
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Case:
     outputs: tuple[str, ...]
     like: Any
     """The model it came from, for opsets and functions."""
+    free: Mapping[str, Dims] = field(default_factory=dict)
+    """Shapes of feeds with axes of any size, by name; others are declared as they are."""
 
     @classmethod
     def of(cls, piece: Piece) -> Case:
@@ -39,12 +41,25 @@ class Case:
         nodes = tuple(_renamed(node, names) for node in piece.nodes)
         feeds = {names.get(name, name): np.array(array) for name, array in piece.feeds.items()}
         weights = {names.get(name, name): np.array(array) for name, array in piece.weights.items()}
-        return cls(nodes, feeds, weights, tuple(names.get(name, name) for name in piece.outputs), piece.like)
+        free = {names.get(name, name): dims for name, dims in piece.axes.items()}
+        return cls(nodes, feeds, weights, tuple(names.get(name, name) for name in piece.outputs), piece.like, free)
 
-    def piece(self, shapes: Mapping[str, Array] | None = None) -> Piece:
-        """As something to be run. shapes: right outputs, where they are known."""
-        dtypes = {name: (str(array.dtype), array.shape) for name, array in (shapes or {}).items()}
-        return Piece(self.nodes, self.feeds, self.weights, {name: name for name in self.outputs}, self.like, dtypes=dtypes)
+    def piece(self, right: Mapping[str, Array] | None = None) -> Piece:
+        """As something to be run. right: outputs, where they are known."""
+        axes = {name: self.dims(name) for name in self.free}
+        outputs = {name: name for name in self.outputs}
+        known = right or {}
+        dtypes = {name: (str(array.dtype), self._of_output(name, array)) for name, array in known.items()}
+        return Piece(self.nodes, self.feeds, self.weights, outputs, self.like, dtypes=dtypes, axes=axes)
+
+    def dims(self, feed: str) -> Dims:
+        """The shape that a feed is declared with."""
+        shape = self.feeds[feed].shape
+        free = self.free.get(feed, shape)
+        return tuple(dim if isinstance(dim, str) else size for dim, size in zip(free, shape, strict=True))
+
+    def _of_output(self, name: str, array: Array) -> Dims:
+        return tuple(f"{name}_{axis}" for axis in range(array.ndim)) if self.free else array.shape
 
     @property
     def digest(self) -> str:
@@ -52,7 +67,7 @@ class Case:
         for kind in (self.feeds, self.weights):
             for name, array in sorted(kind.items()):
                 digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-        digest.update(repr(self.outputs).encode())
+        digest.update(repr((self.outputs, sorted(self.free.items()))).encode())
         return digest.hexdigest()[:32]
 
     @property
@@ -61,22 +76,23 @@ class Case:
 
     # ---- smaller ones
 
-    def dims(self) -> list[int]:
+    def sizes(self) -> list[int]:
         """Sizes of axes that could be smaller, the largest first."""
         sizes = {size for array in (*self.feeds.values(), *self.weights.values()) for size in array.shape if size > 1}
         return sorted(sizes, reverse=True)
 
     def at_size(self, size: int, to: int) -> Case:
         """Every axis of one size at another, also where integers speak of it."""
-        return replace(self, feeds=_resized(self.feeds, size, to), weights=_resized(self.weights, size, to))
+        return self._with_sizes({size: to})
+
+    def _with_sizes(self, sizes: Mapping[int, int]) -> Case:
+        return replace(self, feeds=_resized(self.feeds, sizes), weights=_resized(self.weights, sizes))
 
     def scaled(self, size: int, to: int) -> Case:
         """The same for axes, integers and attributes that are a multiple of a size, such as the gates of an LSTM."""
-        feeds, weights = self.feeds, self.weights
-        largest = max((s for array in (*feeds.values(), *weights.values()) for s in array.shape), default=0)
-        for times in range(largest // size, 0, -1):
-            feeds, weights = _resized(feeds, times * size, times * to), _resized(weights, times * size, times * to)
-        return replace(self, feeds=feeds, weights=weights, nodes=tuple(_attributes_at(node, size, to) for node in self.nodes))
+        largest = max((s for array in (*self.feeds.values(), *self.weights.values()) for s in array.shape), default=0)
+        scaled = self._with_sizes({times * size: times * to for times in range(1, largest // size + 1)})
+        return replace(scaled, nodes=tuple(_attributes_at(node, size, to) for node in self.nodes))
 
     def axes(self) -> Iterator[tuple[str, int, int]]:
         """Axes that could be smaller: array, axis, size."""
@@ -128,16 +144,16 @@ class Case:
         return replace(self, nodes=(*self.nodes[:place], node, *self.nodes[place + 1 :]))
 
 
-def _resized(arrays: Mapping[str, Array], size: int, to: int) -> dict[str, Array]:
+def _resized(arrays: Mapping[str, Array], sizes: Mapping[int, int]) -> dict[str, Array]:
+    """Arrays with their axes shortened, and small integers that are such a size changed with them. sizes: new by old."""
     import numpy as np
 
     found = {}
     for name, array in arrays.items():
         if array.dtype.kind in "iu" and array.ndim <= 1 and array.size <= SHAPE_LIKE:
-            array = np.where(array == size, to, array).astype(array.dtype)
-        found[name] = np.ascontiguousarray(array[tuple(slice(to) if s == size else slice(None) for s in array.shape)]).reshape(
-            [to if s == size else s for s in array.shape]
-        )
+            array = np.array([sizes.get(int(value), int(value)) for value in array.ravel()], array.dtype).reshape(array.shape)
+        shape = [sizes.get(size, size) for size in array.shape]
+        found[name] = np.array(array[tuple(slice(size) for size in shape)]).reshape(shape)
     return found
 
 

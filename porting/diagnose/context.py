@@ -40,7 +40,9 @@ class Context:
     """Looks for a group. wanted: sign of the whole model's failure; empty where it ran, and its numbers are wrong."""
 
     def __init__(self, cutter: Cutter, bench: Bench, noise: Noise, wanted: str, clean: Lab, tell: Callable[[str], None]) -> None:
-        self._cutter, self._bench, self._noise, self._wanted = cutter, bench, noise, wanted
+        self._bench, self._noise, self._wanted = bench, noise, wanted
+        self.cutter = cutter
+        """Cuts the parts in which the group shows."""
         self._clean, self._tell = clean, tell
         self._slack = SLACKS[0]
         self._tries = 0
@@ -49,13 +51,29 @@ class Context:
         """Whether each node of the group is right on what the target itself feeds it."""
 
     def find(self, nodes: Sequence[int]) -> None:
-        """Find the smallest group among nodes; none where they are right together."""
-        if not nodes or not self._wrong_at_all(nodes):
+        """Find the smallest group among nodes; none where they are right together, at fixed sizes and at any."""
+        if not nodes or not (self._wrong_at_all(nodes) or self._wrong_with_free_axes(nodes)):
             return
         self.group = window.smallest(nodes, self.wrong)
         if len(self.group) > 1 and not self._wanted:
             self._tell("each of the group on what the target itself feeds it")
             self.amplified = self._is_amplified()
+
+    @property
+    def free(self) -> bool:
+        """Whether it shows only where axes may have any size."""
+        return self.cutter.free
+
+    def _wrong_with_free_axes(self, nodes: Sequence[int]) -> bool:
+        self.cutter = Cutter(self.cutter.graph, self.cutter.values, free=True)
+        return self._wrong_at_all(nodes)
+
+    def adds_up(self, nodes: Sequence[int], off: float) -> bool:
+        """Whether the model cut out as a whole, at fixed sizes, is about as far off as `off`: then each operator's own error adds
+        up to it, and nothing is wrong."""
+        cutter = Cutter(self.cutter.graph, self.cutter.values)
+        trial = self._bench.try_one(cutter.together(nodes))
+        return trial.ok and max(map(trial.distance, trial.off), default=0.0) >= off / 2
 
     def _wrong_at_all(self, nodes: Sequence[int]) -> bool:
         for slack in SLACKS:
@@ -68,7 +86,7 @@ class Context:
 
     def wrong(self, nodes: Sequence[int]) -> bool:
         """Whether a set of nodes fails as the whole does, or is off at a value that leaves it."""
-        piece = self._cutter.together(nodes)
+        piece = self.cutter.together(nodes)
         if not piece.outputs:
             return False
         self._tries += 1
@@ -84,7 +102,7 @@ class Context:
         A fault of operators that are joined goes away when their values are looked at; one that stays although each node is
         right on what it is fed is no fault.
         """
-        graph, cutter = self._cutter.graph, self._cutter
+        graph, cutter = self.cutter.graph, self.cutter
         marks = [value for node in self.group for value in graph.used(node)]
         piece = cutter.together(self.group, marks)
         (ending,) = self._bench.lab.run([self._bench.lab.piece(piece)], patient=True)
@@ -99,7 +117,7 @@ class Context:
 
     def _all_right_on(self, got: Mapping[str, Array]) -> bool:
         """Whether each node of the group gives what the clean runtime does, on the inputs that it had on the target."""
-        fed = Cutter(self._cutter.graph, _Over(got, self._cutter.values))
+        fed = Cutter(self.cutter.graph, _Over(got, self.cutter.values))
         pieces = [fed.alone([node]) for node in self.group]
         endings = self._clean.run([self._clean.piece(piece) for piece in pieces], patient=True)
         self._noise.learn(got)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
+Dims = tuple[int | str, ...]
+"""A number where an axis is fixed, a name where it may have any size."""
 MODEL, WEIGHTS, INPUTS = "model.onnx", "weights.bin", "inputs.npz"
 ALONE = "__alone"
 """Ends the name of an output of a node that stands by itself: the value of that name may be fed to another."""
@@ -42,8 +44,10 @@ class Piece:
     """Its nodes' numbers in the graph."""
     key: str = ""
     """Names it in a journal."""
-    dtypes: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    dtypes: Mapping[str, tuple[str, Dims]] = field(default_factory=dict)
     """Dtype and shape of outputs, where they are known."""
+    axes: Mapping[str, Dims] = field(default_factory=dict)
+    """Shapes of feeds that are not declared as they are, but with axes of any size."""
 
     def write(self, folder: Path, precision: Precision) -> ExportedForm:
         """Write model, weights and inputs into a new folder. Returns it as a form for an adapter."""
@@ -53,13 +57,16 @@ class Piece:
         model = self._proto(folder)
         (folder / MODEL).write_bytes(model.SerializeToString())
         write_tensors(folder / INPUTS, self.feeds)
-        inputs = tuple(TensorSpec(name, str(array.dtype), array.shape) for name, array in self.feeds.items())
+        inputs = tuple(TensorSpec(name, str(array.dtype), self._dims(name)) for name, array in self.feeds.items())
         outputs = tuple(
             TensorSpec(name, *self.dtypes[name]) if name in self.dtypes else TensorSpec(name, "float32", ())
             for name in self.outputs
         )
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), onnx.defs.onnx_opset_version())
         return ExportedForm("onnx", precision, folder / MODEL, inputs, outputs, opset, (folder / INPUTS,))
+
+    def _dims(self, feed: str) -> Dims:
+        return self.axes.get(feed, self.feeds[feed].shape)
 
     def alone(self) -> Any:
         """The model with its weights inside."""
@@ -76,7 +83,7 @@ class Piece:
             if file:
                 file.close()
         made = [_info(name, *self.dtypes[name]) if name in self.dtypes else ValueInfoProto(name=name) for name in self.outputs]
-        given = [_info(name, str(array.dtype), array.shape) for name, array in self.feeds.items()]
+        given = [_info(name, str(array.dtype), self._dims(name)) for name, array in self.feeds.items()]
         graph = helper.make_graph(list(self.nodes), "cut", given, made, initializers)
         return helper.make_model(
             graph,
@@ -87,7 +94,7 @@ class Piece:
         )
 
 
-def _info(name: str, dtype: str, shape: Sequence[int]) -> Any:
+def _info(name: str, dtype: str, shape: Dims) -> Any:
     from onnx import helper
 
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(_dtype(dtype)), list(shape))
@@ -121,10 +128,11 @@ def _tensor(name: str, array: Array, file: Any) -> Any:
 
 
 class Cutter:
-    """Cuts pieces out of a graph. values: its reference tensors."""
+    """Cuts pieces out of a graph. values: its reference tensors. free: axes are declared as the file has them, of any size where
+    it says so, and shapes that the model works out are no constants."""
 
-    def __init__(self, graph: Graph, values: Values) -> None:
-        self.graph, self.values = graph, values
+    def __init__(self, graph: Graph, values: Values, free: bool = False) -> None:
+        self.graph, self.values, self.free = graph, values, free
 
     def alone(self, nodes: Collection[int]) -> Piece:
         """Nodes side by side, none fed by another."""
@@ -161,13 +169,25 @@ class Cutter:
             feeds = {name: array for name, array in weights.items() if name not in graph.constants}
             weights = {name: array for name, array in weights.items() if name not in feeds}
         known = {name: self.values[of] for name, of in outputs.items()}
-        dtypes = {name: (str(array.dtype), array.shape) for name, array in known.items()}
-        key = hashlib.sha256(f"{'alone' if alone else 'together'} {numbers} {sorted(marks)}".encode()).hexdigest()[:24]
-        return Piece(new, feeds, weights, outputs, graph.model, numbers, key, dtypes)
+        dtypes = {name: (str(array.dtype), self._axes(outputs[name]) or array.shape) for name, array in known.items()}
+        axes = {name: dims for name in feeds if (dims := self._axes(name))}
+        words = f"{'alone' if alone else 'together'} {'free' if self.free else ''} {numbers} {sorted(marks)}"
+        key = hashlib.sha256(words.encode()).hexdigest()[:24]
+        return Piece(new, feeds, weights, outputs, graph.model, numbers, key, dtypes, axes)
+
+    def _axes(self, name: str) -> Dims | None:
+        """The shape of a value as the file declares it, where that counts."""
+        if not self.free:
+            return None
+        shape = self.values[name].shape
+        declared = self.graph.declared.get(name, ())
+        return declared if len(declared) == len(shape) else tuple(f"{name}_{axis}" for axis in range(len(shape)))
 
     def _fixed(self, name: str) -> bool:
         """Whether a value enters as a constant."""
         if name in self.graph.constants:
             return True
+        if self.free:
+            return False
         array = self.values[name]
         return array.dtype.kind in "iu" and array.ndim <= 1 and array.size <= SHAPE_LIKE and name not in self.graph.inputs

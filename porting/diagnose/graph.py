@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FRAME = re.compile(r'File "([^"]+)", line (\d+), in \S+\n\s*(.*)')
 STACK, SCOPES, FX_NODE = (f"pkg.torch.onnx.{name}" for name in ("stack_trace", "name_scopes", "fx_node"))
 """Metadata that PyTorch's exporter writes into every node."""
+KEPT = 3
+"""Parts of a path that are named, of a file that lies elsewhere."""
 ASSUMED_DIM = 64
 """Of an axis whose size nobody knows before the model has run."""
 
@@ -76,6 +78,17 @@ class Graph:
         self.constants = self._constants()
         """Values that follow from weights alone."""
         self.names = self._names()
+        self.declared = self._declared()
+        """Shapes by value, with a name for an axis of any size; nothing for values that the file does not describe."""
+
+    def _declared(self) -> dict[str, tuple[int | str, ...]]:
+        graph = self.model.graph
+        found = {}
+        for info in (*graph.value_info, *graph.input, *graph.output):
+            dims = info.type.tensor_type.shape.dim
+            named = [d.dim_value if d.HasField("dim_value") else d.dim_param or f"{info.name}_{n}" for n, d in enumerate(dims)]
+            found[info.name] = tuple(named)
+        return found
 
     def _constants(self) -> frozenset[str]:
         found = set(self.weights)
@@ -149,8 +162,12 @@ class Graph:
 
 
 def _short(file: str) -> str:
-    """A source file without the place of its installation."""
-    return re.split(r"(?:site|dist)-packages/", file)[-1] if "-packages/" in file else file
+    """A source file without the place of its installation, or of a person's folders."""
+    if "-packages/" in file:
+        return re.split(r"(?:site|dist)-packages/", file)[-1]
+    path = Path(file)
+    near = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if near else "/".join(path.parts[-KEPT:])
 
 
 def captured(node: Any) -> list[str]:

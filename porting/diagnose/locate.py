@@ -21,7 +21,7 @@ from porting.diagnose.noise import Noise
 from porting.diagnose.probe import Lab, Spent
 from porting.diagnose.subject import Subject, Whole, drop_tensors, run_whole, working_folder
 from porting.diagnose.trial import Bench, Journal
-from porting.types import Cause, Outcome, from_json, to_json
+from porting.types import Outcome, from_json, to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +34,10 @@ VERDICTS = {
     RIGHT: "the model is right, and so is every operator by itself",
     WRONG: "operators are wrong by themselves",
     TOGETHER: "operators are right by themselves, and wrong together",
-    AMPLIFIED: "no operator is wrong: each is within its own error, which the model amplifies",
+    AMPLIFIED: "no operator is wrong: each is within its own error, which the model adds up or amplifies",
     UNSTEADY: "the target does not answer alike twice, so nothing can be told from single answers",
     EXPORT: "the exported model is wrong on a clean runtime, too: the fault is in the export, not in the target",
-    WHOLE: "the failure goes away when the model is cut, or its sizes are fixed",
+    WHOLE: "the failure goes away when the model is cut out of its file",
 }
 
 
@@ -186,9 +186,9 @@ class Locator:
         self.context.find(rest)
         if self.isolated.wrong:
             return WRONG
-        if not self.context.group:
-            return WHOLE
-        return AMPLIFIED if self.context.amplified else TOGETHER
+        if self.context.group:
+            return AMPLIFIED if self.context.amplified else TOGETHER
+        return AMPLIFIED if whole.off and self.context.adds_up(range(len(self.graph)), whole.off) else WHOLE
 
     def case_of(self, whole: Whole) -> str:
         """The case whose values are looked at: the first that fails."""
@@ -280,6 +280,6 @@ class Locator:
         if found == WRONG and not whole.right and self.context:
             rest = "without them the rest of the model is right"
             notes.append(f"besides, a group of {len(self.context.group)} is wrong" if self.context.group else rest)
-        if whole.ending.cause is Cause.DYNAMIC_SHAPE and found == WHOLE:
-            notes.append("the target fails at other sizes than the nominal ones; cuts have fixed sizes")
+        if self.context and self.context.group and self.context.free:
+            notes.append("it shows only where axes may have any size: with fixed sizes the target is right")
         return notes

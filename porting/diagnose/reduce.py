@@ -57,7 +57,8 @@ class Reducer:
         locator = self._locator
         assert locator.cutter
         assert locator.bench
-        piece = locator.cutter.alone(nodes) if len(nodes) == 1 else locator.cutter.together(nodes)
+        cutter = locator.context.cutter if locator.context and not locator.isolated.wrong else locator.cutter
+        piece = cutter.alone(nodes) if len(nodes) == 1 else cutter.together(nodes)
         case, precision = Case.of(piece), locator.bench.precision
         before = case.bytes
         scratch = self._jobs.cells / "reduce"

@@ -83,7 +83,7 @@ def _write_backend(folder: Path, adapter: str, workspace: Workspace) -> None:
 
 def _described(case: Case, expected: Mapping[str, Array], story: Story) -> Json:
     arrays = {**case.feeds, **expected}
-    inputs = [TensorSpec(name, str(array.dtype), array.shape) for name, array in case.feeds.items()]
+    inputs = [TensorSpec(name, str(array.dtype), case.dims(name)) for name, array in case.feeds.items()]
     outputs = [TensorSpec(name, str(array.dtype), array.shape) for name, array in expected.items()]
     opset = next((o.version for o in case.like.opset_import if o.domain in ("", "ai.onnx")), None)
     form = {"kind": "onnx", "precision": "fp32", "inputs": to_json(inputs), "outputs": to_json(outputs), "opset": opset}
@@ -117,7 +117,7 @@ def readme(case: Case, story: Story) -> str:
     lines += [f"| {_cell(name)} | {_cell(version)} |" for name, version in sorted(story.versions.items())]
     lines += [f"| signature | `{story.signature}` |", ""]
     for name, array in (*case.feeds.items(), *case.weights.items()):
-        lines.append(f"- `{name}`: {array.dtype} {list(array.shape)}{'' if name in case.feeds else ', constant'}")
+        lines.append(f"- `{name}`: {array.dtype} {list(array.shape)}{_kind(case, name)}")
     hint = registry.adapter(story.target.adapter).install_hint
     lines += [
         "",
@@ -127,6 +127,12 @@ def readme(case: Case, story: Story) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _kind(case: Case, name: str) -> str:
+    if name not in case.feeds:
+        return ", constant"
+    return f", declared as {list(case.dims(name))}" if name in case.free else ""
 
 
 def _cell(text: str) -> str:

@@ -119,7 +119,7 @@ def shrink(case: Case, court: Court, tell: Callable[[str], None]) -> Case:
 def _smaller(case: Case, court: Court) -> Case:
     """Axes of one size together, the largest size first."""
     done: set[int] = set()
-    while sizes := [size for size in case.dims() if size not in done]:
+    while sizes := [size for size in case.sizes() if size not in done]:
         size = sizes[0]
         done.add(size)
         cases = [smaller for to in SIZES if to < size for smaller in (case.at_size(size, to), case.scaled(size, to))]

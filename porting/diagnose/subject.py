@@ -135,6 +135,12 @@ class Whole:
         return self.ending.ok and (self.said is None or self.said.outcome is Outcome.PASS)
 
     @property
+    def off(self) -> float:
+        """How far the worst output is off, where that is a matter of numbers."""
+        numbers = [output for case in self.said.cases for output in case.outputs] if self.said and not self.right else []
+        return max((output.rel_norm or 0.0 for output in numbers), default=0.0)
+
+    @property
     def words(self) -> str:
         if not self.ending.ok:
             return f"{self.ending.kind} at {self.ending.stage.value}: {self.ending.message}"

@@ -29,8 +29,10 @@ FUSED = {
     "fused-Conv-Add-Relu": ("Conv", "Add", "Relu"),
     "fused_abort-MatMul-Add": ("MatMul", "Add"),
     "fused_refuse-Conv-Relu": ("Conv", "Relu"),
+    "fused_free-Conv-Relu": ("Conv", "Relu"),
 }
-"""Chains of operators that are wrong where each is the only reader of the one before."""
+"""Chains of operators that are wrong where each is the only reader of the one before; `fused_free` where an axis may
+also have any size."""
 DEVICES = ("none", "unsteady", *(f"{kind}-{operator}" for kind in KINDS for operator in OPERATORS), *FUSED)
 FACTORS = {"scale": 1.01, "slightly": 1.0001, "ulps": 1 + 8e-7}
 BELOW = -0.5
@@ -93,7 +95,8 @@ class PlantedSession:
 def spoil(model: Any, device: str) -> None:
     """Plant the fault of a device."""
     kind, _, operator = device.partition("-")
-    if device in FUSED:
+    free = any(dim.dim_param for value in model.graph.input for dim in value.type.tensor_type.shape.dim)
+    if device in FUSED and (free or kind != "fused_free"):
         _spoil_chains(model.graph, FUSED[device], kind)
         return
     new = []
@@ -121,7 +124,7 @@ def _spoil_chains(graph: Any, chain: tuple[str, ...], kind: str) -> None:
 
     new = []
     for node in graph.node:
-        fault = {"fused": "sign", "fused_abort": "abort", "fused_refuse": "refuse"}[kind]
+        fault = {"fused": "sign", "fused_free": "sign", "fused_abort": "abort", "fused_refuse": "refuse"}[kind]
         new += _spoilt(graph, node, fault) if ends_chain(node, chain) else [node]
     del graph.node[:]
     graph.node.extend(new)
