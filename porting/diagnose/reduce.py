@@ -14,7 +14,7 @@ from porting.diagnose.locate import Located, Locator
 from porting.diagnose.measure import EPSILON, FACTOR
 from porting.diagnose.probe import own_errors
 from porting.diagnose.shrink import NUMERIC, SECONDS, Court, Wanted, shrink
-from porting.errors import ModelError
+from porting.errors import PortingError
 from porting.signature import signature
 from porting.types import Cause, Precision, Stage
 
@@ -51,7 +51,7 @@ class Reducer:
         self._court: Court | None = None
 
     def run(self, folder: Path) -> Reduced:
-        """Write the smallest case into a folder. Raises ModelError where nothing fails by itself."""
+        """Write the smallest case into a folder. Raises PortingError where nothing fails by itself."""
         start = time.monotonic()
         nodes, wanted, message = self._seed()
         locator = self._locator
@@ -64,7 +64,7 @@ class Reducer:
         scratch = self._jobs.cells / "reduce"
         court = Court(locator.lab, locator.clean, self._jobs, wanted, precision, locator.journal, scratch)
         if court.first_alike([case]) is None:
-            raise ModelError(
+            raise PortingError(
                 f"the failure of {self._located.model} does not show in a case of its own, or the clean runtime fails, too.",
                 "porting locate tells what was seen.",
             )
@@ -79,7 +79,7 @@ class Reducer:
             fault = next((each for each in wrong if each.sign == found.sign), wrong[0])
             return [fault.node], Wanted(fault.kind, fault.sign), _words(fault)
         if not found.group or found.verdict != "wrong_together":
-            raise ModelError(f"there is nothing to reduce: {found.said}.", f"The whole model on {found.target}: {found.whole}.")
+            raise PortingError(f"there is nothing to reduce: {found.said}.", f"The whole model on {found.target}: {found.whole}.")
         first = found.group[0]
         kind = first.kind
         sign = found.sign if kind not in NUMERIC else kind

@@ -48,7 +48,7 @@ def reduce(
 ) -> Reduced:
     """Write the smallest case of a model's failure on a target into a folder, one of its own name by default.
 
-    Raises as `locate` does, and ModelError where nothing fails by itself.
+    Raises as `locate` does, and PortingError where nothing fails by itself.
     """
     from porting.diagnose.reduce import Reducer
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
+from porting.report.counts import FAULTS
 from porting.report.numerics import worst
 from porting.report.words import generation
-from porting.types import Result
+from porting.types import Result, Stage
 
 
-def text_of(result: Result, records: int) -> str:
-    """Tell about a result. records: how many results the cell has."""
-    return "\n".join(_lines(result, records))
+def text_of(result: Result, records: int, takes_onnx: bool = False) -> str:
+    """Tell about a result. records: how many results the cell has. takes_onnx: whether its target takes ONNX models, so that
+    operators can be told apart."""
+    return "\n".join(_lines(result, records, takes_onnx))
 
 
-def _lines(result: Result, records: int) -> Iterator[str]:
+def next_steps(result: Result, takes_onnx: bool) -> list[str]:
+    """Commands that tell more of why a cell does not pass."""
+    if result.outcome not in FAULTS or result.target.endswith(":int8") or result.stage not in _OF_TARGET:
+        return []
+    where = f"{shlex.quote(_named(result))} {result.target}"
+    steps = [f"porting locate {where}", f"porting reduce {where}"] if takes_onnx else []
+    return [*steps, f"porting unlock {result.target}"]
+
+
+_OF_TARGET = (Stage.CONVERT, Stage.LOAD, Stage.RUN, Stage.COMPARE)
+
+
+def _named(result: Result) -> str:
+    """What the command that made a result calls its model."""
+    words = shlex.split(result.reproduce)
+    return words[2] if len(words) > 2 else result.model
+
+
+def _lines(result: Result, records: int, takes_onnx: bool) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -41,6 +62,8 @@ def _lines(result: Result, records: int) -> Iterator[str]:
         yield from (f"    {line}" for line in result.log_tail.strip().splitlines()[-15:])
     yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
     yield from _field("again", result.reproduce + " --rerun")
+    for command in next_steps(result, takes_onnx):
+        yield from _field("look into", command)
 
 
 def _field(name: str, text: str) -> Iterator[str]:
