@@ -178,6 +178,21 @@ def test_a_run_that_was_killed_has_missing_cells(porting: Run, project: Path) ->
     assert "gate incomplete: 1 missing · 1 as expected (1 of 2 cells answered)" in ended.out
 
 
+def test_a_target_that_sent_nothing_is_missing_whole(porting: Run, project: Path, recorded: Path) -> None:
+    write(project, "faulty:none:fp32", entry("pass"))
+    write(project, "openvino:cpu:fp32", entry("pass"))
+    ended = porting("report", "--gate", "--store", recorded, "--on", "faulty:none:fp32,openvino:*")
+    assert ended.code == 3
+    assert "gate incomplete: 1 missing · 1 as expected" in ended.out
+    assert porting("report", "--gate", "--store", recorded, "--on", "faulty:none:fp32").code == 0
+
+
+def test_the_catalogs_own_expectations_ask_for_no_results(porting: Run, setting: Path, recorded: Path) -> None:
+    ended = porting("report", "--gate", "--store", recorded, "--on", "faulty:none:fp32,onnxruntime:cpu:fp32")
+    assert "missing" not in ended.out
+    assert "1 new cell" in ended.out
+
+
 def test_no_target_at_all_is_no_result_of_zero(porting: Run, project: Path) -> None:
     write(project, ABSENT, entry("pass"))
     ended = porting("check", "--on", ABSENT, "--gate")
