@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from porting._version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from porting.api import check, convert, models, ops, targets
+    from porting.api import check, convert, gate, models, ops, targets
     from porting.diagnose.verbs import locate, reduce, unlock
     from porting.errors import PortingError
     from porting.types import Cause, Evidence, Outcome, Precision, Result, Stage, Target
@@ -23,7 +23,7 @@ if (_CHECKOUT / "adapters" / "__init__.py").is_file() and (_CHECKOUT / "setup.py
     __path__.append(str(_CHECKOUT))
 
 _HOMES = {
-    **dict.fromkeys(("check", "convert", "models", "ops", "targets"), "api"),
+    **dict.fromkeys(("check", "convert", "gate", "models", "ops", "targets"), "api"),
     **dict.fromkeys(("locate", "reduce", "unlock"), "diagnose.verbs"),
     "PortingError": "errors",
     **dict.fromkeys(("Cause", "Evidence", "Outcome", "Precision", "Result", "Stage", "Target"), "types"),
@@ -31,7 +31,7 @@ _HOMES = {
 
 __all__ = [
     "Cause", "Evidence", "Outcome", "PortingError", "Precision", "Result", "Stage", "Target",
-    "__version__", "check", "convert", "locate", "models", "ops", "reduce", "targets", "unlock",
+    "__version__", "check", "convert", "gate", "locate", "models", "ops", "reduce", "targets", "unlock",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The verbs as Python functions: check, convert, ops, models, targets. The command line is a thin layer over these."""
+"""The verbs as Python functions: check, gate, convert, ops, models, targets. The command line is a thin layer over these."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from porting.adapter import Probe
     from porting.catalog import Catalog
+    from porting.expect import Gate
     from porting.pipeline import Event, Pipeline
     from porting.project import Project
     from porting.store import Store
@@ -241,6 +242,20 @@ def ops(
             raise EnvironmentMissing(f"{target} is not here: {reason}.")
         suite = open_suite(pipeline.jobs)
         return OperatorRun(pipeline, records, suite).check(suite.choose((), operators, cases), wanted)
+
+
+def gate(results: Sequence[Result], expect: Path | str | None = None, *, strict: bool = False) -> Gate:
+    """Judge results by what was accepted. Nothing is run again.
+
+    expect: folder of expectation files; by default that of the project, else that of the toolkit's catalog. Returns cells with
+    judgements, a headline and an exit code. Raises CatalogError for a file that is not sound.
+    """
+    from porting.expect.file import folder_of, read_folder
+    from porting.expect.judge import judge
+
+    setting = Setting.find()
+    book = read_folder(folder_of(setting.project, Path(expect) if expect is not None else None))
+    return judge(results, book, {*setting.catalog.ids(), *book.unlisted(setting.workspace.root)}, strict=strict)
 
 
 def wrong_input(specs: Sequence[ModelSpec], results: Sequence[Result], options: Options) -> list[Result]:

@@ -44,10 +44,7 @@ def open_book(setting: Setting, folder: Path | None) -> Book:
 
 def known_models(setting: Setting, store: Store, book: Book) -> Collection[str]:
     """Ids of all models there are: of the catalog, with results, or files and factories that need no entry."""
-    known = {*setting.catalog.ids(), *(row.model for row in store.matrix())}
-    named = {pattern for entries in book.by_target.values() for entry in entries for pattern in entry.models} - known
-    root = setting.workspace.root
-    return known | {name for name in named if ":" in name or (not set(name) & set("*?[") and (root / name).exists())}
+    return {*setting.catalog.ids(), *(row.model for row in store.matrix()), *book.unlisted(setting.workspace.root)}
 
 
 class Rerun:

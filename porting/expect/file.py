@@ -48,6 +48,11 @@ class Book:
         found = [(n, e) for n, e in enumerate(self.of(target)) if e.covers(model) and e.applies(environment)]
         return max(found, key=lambda pair: (pair[1].names(model), bool(pair[1].when), pair[0]), default=(0, None))[1]
 
+    def unlisted(self, root: Path) -> set[str]:
+        """Models that are named and need no entry of a catalog: factories, and files that are there below `root`."""
+        named = {name for entries in self.by_target.values() for entry in entries for name in entry.models}
+        return {name for name in named if ":" in name or (not set(name) & set("*?[") and (root / name).exists())}
+
 
 def file_name(target: str) -> str:
     """What the file of a target is called."""

@@ -173,14 +173,17 @@ def _flake(result: Result, expected: Expectation | None, again: tuple[Outcome, .
     observed = expected.flaky if expected else None
     if result.outcome not in WORTH_RUNNING_AGAIN or not (observed or again):
         return None
-    rate = f"; accepted: it fails {observed} times" if observed else "; nobody has accepted it as flaky"
+    known = expected is not None and result.outcome is expected.outcome and not _other_failure(result, expected)
+    rate = f"accepted: it fails {observed} times" if observed else "nobody has accepted it as flaky"
+    other = ", but by another failure" if observed and not known else ""
     if Outcome.PASS in again:
-        return Said(Judgement.FLAKY, f"failed, then {', '.join(outcome.value for outcome in again)}{rate}", observed is not None)
+        tried = ", ".join(outcome.value for outcome in again)
+        return Said(Judgement.FLAKY, f"failed, then {tried}; {rate}{other}", bool(observed) and known)
     if not observed:
         return None
     if again:
-        return Said(Judgement.REGRESSION, f"failed {len(again) + 1} times in a row{rate}")
-    return Said(Judgement.FLAKY, f"failed, and was not run again{rate}", True)
+        return Said(Judgement.REGRESSION, f"failed {len(again) + 1} times in a row; {rate}{other}")
+    return Said(Judgement.FLAKY, f"failed, and was not run again; {rate}{other}", known)
 
 
 # ---- entries ------------------------------------------------------------------------------------------------------

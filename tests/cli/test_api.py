@@ -110,3 +110,13 @@ def test_models_and_targets_are_lists_of_what_there_is() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'chek'"):
         porting.chek  # noqa: B018
+
+
+def test_results_are_judged_by_what_was_accepted(setting: Path) -> None:
+    from gate_kit import entry, write
+
+    write(setting, "faulty:sign:fp32", entry("mismatch", models="small_models:narrow"))
+    results = porting.check("small_models:narrow", targets=["faulty:sign:fp32"])
+    judged = porting.gate(results, "expect", strict=True)
+    assert (judged.exit_code, judged.headline) == (0, "gate as expected: 1 as expected")
+    assert porting.gate(results).exit_code == 1, "the toolkit's own say nothing of it"

@@ -136,6 +136,13 @@ def test_a_flaky_cell_is_run_again_as_often_as_its_rate_asks(porting: Run, proje
     assert (ended.code, gate_of(ended)["judgement"]) == (0, "as expected"), "it passed this time"
 
 
+def test_a_flaky_cell_that_fails_another_way_is_a_finding(porting: Run, project: Path) -> None:
+    write(project, "faulty:first_fails:fp32", entry("fail", "flaky = {failed = 1, of = 4}", "signature = 'abcdef'"))
+    ended = porting("check", "--on", "faulty:first_fails:fp32", "--strict", "--format", "json")
+    assert (ended.code, gate_of(ended)["judgement"]) == (1, "flaky")
+    assert "but by another failure" in gate_of(ended)["detail"]
+
+
 def test_a_flaky_cell_that_fails_every_time_is_a_regression(porting: Run, project: Path) -> None:
     write(project, "faulty:raises:fp32", entry("fail", "flaky = {failed = 1, of = 4}"))
     ended = porting("check", "--on", "faulty:raises:fp32", "--gate", "--format", "json")
