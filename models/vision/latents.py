@@ -114,7 +114,7 @@ class RealNVP(nn.Module):
 
 class Glow(nn.Module):
     """Kingma and Dhariwal 2018, "Glow: Generative Flow with Invertible 1x1 Convolutions", arXiv:1807.03039: actnorm, 1x1
-    convolution, affine coupling. image: [batch, 3, 8, 12]."""
+    convolution, affine coupling. The 1x1 matrices are turns, whose determinant is one. image: [batch, 3, 8, 12]."""
 
     def __init__(self, channels: int = 12, width: int = 16, depth: int = 3) -> None:
         super().__init__()

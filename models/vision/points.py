@@ -82,7 +82,7 @@ class PointNetPlusPlus(nn.Module):
 
 class DGCNN(nn.Module):
     """Wang et al. 2018, "Dynamic Graph CNN for Learning on Point Clouds", arXiv:1801.07829: edges to the nearest points, found
-    anew among the features of each layer."""
+    anew among the features of each layer. Which of two points at the same distance counts is left to topk."""
 
     def __init__(self, width: int = 16, near: int = 5, classes: int = 6) -> None:
         super().__init__()
