@@ -122,3 +122,13 @@ def test_what_runs_in_a_backends_interpreter_keeps_to_python_3_9(path: Path) -> 
     if path.name == "deploy.py":
         return  # a script of its own: it starts with the backend, and says so when that is missing
     assert used <= set(sys.stdlib_module_names) | {"porting", "adapters"}, "heavy imports belong inside functions"
+
+
+def test_another_interpreter_gets_every_module_that_its_worker_imports() -> None:
+    from porting.environment import WORKER_MODULES
+
+    sent = {f"porting.{name.replace('/', '.').removesuffix('.__init__')}" for name in WORKER_MODULES} | {"porting"}
+    # warm imports for building models, too, which is never asked of it there.
+    files = [ROOT / "porting" / f"{name}.py" for name in WORKER_MODULES if name != "warm"]
+    wanted = {module for path in files for name in imports(path) if (module := module_of(name))}
+    assert wanted - sent == set()
