@@ -76,9 +76,10 @@ class Said(NamedTuple):
 
 def _said(result: Result, expected: Expectation | None, day: date, again: tuple[Outcome, ...]) -> Said:
     silent = silence(result)
-    if silent:
-        return _as_accepted(expected, day) if expected and expected.outcome is result.outcome else silent
-    flake = _flake(result, expected, again)
+    if silent:  # that a failure was accepted says nothing of a rig that failed
+        known = expected is not None and result.outcome in SILENT and expected.outcome is result.outcome
+        return _as_accepted(expected, day) if expected and known else silent
+    flake = _flake(result, expected, day, again)
     if flake:
         return flake
     if expected is None:
@@ -114,9 +115,8 @@ def _compare(result: Result, expected: Expectation, day: date) -> Said:
     accepted = Outcome.PASS if expected.flaky else expected.outcome  # what is flaky should pass
     if result.outcome is accepted:
         if _weaker(result, expected):
-            return Said(
-                Judgement.REGRESSION, f"{was}, it now rests on {result.evidence.value if result.evidence else 'no'} evidence"
-            )
+            now = result.evidence.value if result.evidence else "no"
+            return Said(Judgement.REGRESSION, f"{was}, it now rests on {now} evidence")
         if accepted is not Outcome.PASS and _other_failure(result, expected):
             return Said(Judgement.FAILURE_CHANGED, was)
         return Said(Judgement.AS_EXPECTED, "", True) if expected.flaky else _as_accepted(expected, day)
@@ -127,9 +127,13 @@ def _compare(result: Result, expected: Expectation, day: date) -> Said:
 
 
 def _as_accepted(expected: Expectation, day: date) -> Said:
-    if expected.expires and expected.expires < day:
+    if expected.expires and _expired(expected, day):
         return Said(Judgement.EXPIRED, f"accepted until {expected.expires.isoformat()}")
     return Said(Judgement.AS_EXPECTED, expected.reason, True)
+
+
+def _expired(expected: Expectation, day: date) -> bool:
+    return expected.expires is not None and expected.expires < day
 
 
 def _weaker(result: Result, expected: Expectation) -> bool:
@@ -168,7 +172,7 @@ def candidates(gate: Gate, retries: int) -> dict[Key, int]:
     return found
 
 
-def _flake(result: Result, expected: Expectation | None, again: tuple[Outcome, ...]) -> Said | None:
+def _flake(result: Result, expected: Expectation | None, day: date, again: tuple[Outcome, ...]) -> Said | None:
     """What is said of a failure that may have come by chance; None for one that is to be judged as it stands."""
     observed = expected.flaky if expected else None
     if result.outcome not in WORTH_RUNNING_AGAIN or not (observed or again):
@@ -176,6 +180,8 @@ def _flake(result: Result, expected: Expectation | None, again: tuple[Outcome, .
     known = expected is not None and result.outcome is expected.outcome and not _other_failure(result, expected)
     rate = f"accepted: it fails {observed} times" if observed else "nobody has accepted it as flaky"
     other = ", but by another failure" if observed and not known else ""
+    if expected and observed and _expired(expected, day):
+        known, other = False, f"{other}, until {expected.expires}"
     if Outcome.PASS in again:
         tried = ", ".join(outcome.value for outcome in again)
         return Said(Judgement.FLAKY, f"failed, then {tried}; {rate}{other}", bool(observed) and known)

@@ -71,6 +71,7 @@ SITUATIONS = {
     "an unavailable target": Situation("cuda", entry("pass"), "no answer", 3, 3, "the target is not here"),
     "an unavailable target that was known to be": Situation("cuda", entry("unavailable"), "as expected", 0, 0),
     "a broken rig": Situation("flood", entry("pass"), "no answer", 3, 3, "the rig failed"),
+    "a broken rig where a failure was accepted": Situation("flood", entry("fail"), "no answer", 3, 3, "the rig failed"),
     "a missing cell": Situation("none", entry("pass") + entry("pass", models="mine/other"), "missing", 3, 3, "mine/other"),
     "an expectation that matches nothing": Situation(
         "none", entry("pass") + entry("fail", models="mine/gone*"), "matches nothing", 0, 1, "mine/gone*: no model is called so"

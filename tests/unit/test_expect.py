@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from porting.expect.entry import Expectation, Gate, Judgement
+from porting.expect.entry import Expectation, Gate, Judgement, Observed
 from porting.expect.file import check_folder, file_name, read_folder, target_of
 from porting.expect.judge import candidates, judge, judge_cell
 from porting.expect.versions import holds, misfit
@@ -193,6 +193,13 @@ def test_a_pass_on_weaker_evidence_is_none() -> None:
 def test_an_expectation_counts_until_the_end_of_its_last_day() -> None:
     assert judge_cell(result(O.FAIL), expectation(expires=DAY), DAY).judgement is Judgement.AS_EXPECTED
     assert judge_cell(result(O.FAIL), expectation(expires=date(2026, 11, 27)), DAY).judgement is Judgement.EXPIRED
+
+
+def test_a_flaky_entry_expires_too() -> None:
+    entry = expectation(flaky=Observed(1, 4), expires=date(2026, 11, 27))
+    for day, accepted in ((DAY, False), (date(2026, 11, 27), True)):
+        judged = judge_cell(result(O.FAIL), entry, day, (O.PASS,))
+        assert (judged.judgement, judged.accepted) == (Judgement.FLAKY, accepted)
 
 
 def test_nothing_planned_is_not_as_expected() -> None:
