@@ -47,6 +47,7 @@ def _takes_onnx(target: str) -> bool:
 def command(model: str, target: str, log: bool, store: str | None, form: str) -> int:
     """Tell what happened to MODEL on TARGET: stages, numbers, placement, log and the command that does it again."""
     from porting.api import Setting
+    from porting.diagnose.notes import recall
     from porting.errors import UsageError
     from porting.report.explain import text_of
     from porting.report.json_ import record
@@ -60,10 +61,11 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
             raise UsageError(f"no result for {model} on {target}.", _advice(records, model, target))
         history = records.history(model, target)
         whole = records.log_text(found[0].log) if log and found[0].log else None
+    located = recall(setting.workspace, found[0].key)
     if form == "json":
-        print_json([record(found[0])])
+        print_json([{**record(found[0]), "located": located}])
     elif log:
         click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
     else:
-        click.echo(printable_lines(text_of(found[0], len(history), _takes_onnx(target))))
+        click.echo(printable_lines(text_of(found[0], len(history), _takes_onnx(target), located)))
     return 0

@@ -20,7 +20,7 @@ SHOWN = 24
 @click.argument("model")
 @click.argument("target")
 @click.option("--timeout", type=float, default=60.0, help="Wall seconds after which a stage of one trial counts as hanging.")
-@click.option("--memory", type=int, default=256, metavar="MIB", help="What the operators of one trial may read and make.")
+@click.option("--memory", type=int, default=128, metavar="MIB", help="What the operators of one trial may read and make.")
 @click.option("--rerun", is_flag=True, help="Forget what an earlier run found out.")
 @trust_option
 @format_option()

@@ -15,7 +15,7 @@ from porting.diagnose.noise import Noise
 from porting.diagnose.trial import MISMATCH, Bench, Trial
 from porting.operators.suite import RANDOM
 
-BUDGET = 256 << 20
+BUDGET = 128 << 20
 """Bytes of what the operators of one model read and make."""
 AT_ONCE = 1 << 30
 """Bytes of the models of one process; they lie on disk at the same time."""

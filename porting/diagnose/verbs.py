@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from porting import registry
 from porting.api import Setting
+from porting.diagnose.notes import keep
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def locate(
     for one that is not here, ModelError where there is no sound reference.
     """
     with _locator(model, target, settings, trust, on_progress) as locator:
-        return locator.run()
+        return _located(locator)
 
 
 def reduce(
@@ -54,7 +55,14 @@ def reduce(
 
     with _locator(model, target, settings, trust, on_progress) as locator:
         place = Path(folder) if folder else default_folder(locator.subject.cell.spec.id, target)
-        return Reducer(locator, locator.run(), on_progress).run(place)
+        return Reducer(locator, _located(locator), on_progress).run(place)
+
+
+def _located(locator: Locator) -> Located:
+    """Look, and note what was found for `porting explain`."""
+    found = locator.run()
+    keep(locator.pipeline.jobs.workspace, locator.subject.cell.key, found)
+    return found
 
 
 @contextlib.contextmanager

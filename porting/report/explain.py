@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from porting.report.counts import FAULTS
 from porting.report.numerics import worst
 from porting.report.words import generation
-from porting.types import Result, Stage
+from porting.types import Json, Result, Stage
+
+OPERATORS = 8
+"""Located operators that are named."""
 
 
-def text_of(result: Result, records: int, takes_onnx: bool = False) -> str:
+def text_of(result: Result, records: int, takes_onnx: bool = False, located: Json = None) -> str:
     """Tell about a result. records: how many results the cell has. takes_onnx: whether its target takes ONNX models, so that
-    operators can be told apart."""
-    return "\n".join(_lines(result, records, takes_onnx))
+    operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON)."""
+    return "\n".join(_lines(result, records, takes_onnx, located))
 
 
 def next_steps(result: Result, takes_onnx: bool) -> list[str]:
@@ -35,7 +38,23 @@ def _named(result: Result) -> str:
     return words[2] if len(words) > 2 else result.model
 
 
-def _lines(result: Result, records: int, takes_onnx: bool) -> Iterator[str]:
+def _operators(located: Json) -> Iterator[str]:
+    """What was located: a line for each operator and source line."""
+    if not located:
+        return
+    yield from _field("located", str(located["said"]))
+    seen: dict[str, int] = {}
+    for blamed in (*located["blamed"], *located["group"]):
+        where = f"{blamed['source']['place']} {blamed['source']['text']}".strip()
+        line = f"{blamed['operator']} ({blamed['kind']}){f' at {where}' if where else ''}"
+        seen[line] = seen.get(line, 0) + 1
+    for line, times in list(seen.items())[:OPERATORS]:
+        yield f"              {line}{f', {times} nodes' if times > 1 else ''}"
+    if len(seen) > OPERATORS:
+        yield f"              and {len(seen) - OPERATORS} more: porting locate"
+
+
+def _lines(result: Result, records: int, takes_onnx: bool, located: Json) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -52,6 +71,7 @@ def _lines(result: Result, records: int, takes_onnx: bool) -> Iterator[str]:
     yield from _numbers(result)
     for generated in result.generation:
         yield from _field("generated", generation(generated))
+    yield from _operators(located)
     for note in result.notes:
         yield from _field("note", note)
     for stage in result.stages:

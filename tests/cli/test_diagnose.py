@@ -86,6 +86,18 @@ def test_explain_names_the_commands_that_look_into_a_failure(porting: Run) -> No
     assert "porting locate" not in porting("explain", MODEL, "planted:none:fp32").out
 
 
+def test_explain_tells_which_operators_were_located(porting: Run) -> None:
+    target = "planted:scale-Softmax:fp32"
+    porting("check", MODEL, "--on", target)
+    assert "located" not in porting("explain", MODEL, target).out
+    porting("locate", MODEL, target)
+    text = porting("explain", MODEL, target).out
+    assert "located     operators are wrong by themselves" in text
+    assert "Softmax (mismatch) at " in text
+    (found,) = porting("explain", MODEL, target, "--format", "json").json()
+    assert [blamed["operator"] for blamed in found["located"]["blamed"]] == ["Softmax"]
+
+
 @pytest.mark.slow
 def test_a_reduction_that_was_killed_goes_on(cache: Path, porting: Run) -> None:
     arguments = ["reduce", f"{MODELS}:gated", "planted:scale-Sigmoid:fp32", "--out", "case"]
