@@ -241,7 +241,10 @@ def catalog() -> str:
     rows.append(("all", len({s.family for s in specs}), *(sum(tier in s.tiers for s in specs) for tier in TIERS)))
     sources = Counter(spec.source for spec in specs)
     built = ", ".join(f"{number} `{source}`" for source, number in sources.most_common())
-    return f"{table(('domain', 'families', *TIERS), rows)}\nBy source: {built}.\n"
+    idle = sum(bool(spec.cannot) for spec in specs)
+    return (
+        f"{table(('domain', 'families', *TIERS), rows)}\nBy source: {built}. Of these, {idle} are listed only, with the reason.\n"
+    )
 
 
 def _domain(spec: Any) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from porting import keys, sources
 from porting.bundle import Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.eager import as_tensor, torch_dtype
+from porting.errors import ModelError
 from porting.reference import Reference
 from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, from_json
 from porting.worker import Clock, describe
@@ -57,7 +58,9 @@ def precision(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, An
 
 
 def build(spec: ModelSpec) -> BuiltModel:
-    """Build a model with a seed fixed by its id. Raises whatever the source raises."""
+    """Build a model with a seed fixed by its id. Raises ModelError for one that is listed only; whatever the source raises."""
+    if spec.cannot:
+        raise ModelError(f"{spec.id} cannot be built: {spec.cannot}.", "It is listed for completeness.")
     import torch
 
     torch.set_grad_enabled(False)

@@ -166,6 +166,9 @@ def _with_failure(bundle: Bundle, failure: Failure, ended: Sequence[str]) -> Bun
 
 
 def _must_have(spec: ModelSpec) -> None:
+    if spec.cannot:
+        message = f"this model is listed, but cannot be built: {spec.cannot}"
+        raise Stop(Finding(Stage.BUILD, Outcome.SKIPPED, None, message, f"porting models show {spec.id}"))
     lacking = [name for name in spec.requires if not keys.version(name)]
     if lacking:
         message = f"this model needs {', '.join(lacking)}, not installed here"

@@ -212,7 +212,7 @@ def _spec(file: CatalogFile, layers: Iterable[Table], name: str, line: int, fami
     merged["id"] = merged.get("id", f"{merged['source']}/{PLACE}").replace(PLACE, name)
     merged.setdefault("family", family)
     merged.setdefault("weights", "real" if merged["source"] in REAL_WEIGHTS else "random")
-    merged["tiers"] = _with_larger_tiers(merged.get("tiers", ["full"]))
+    merged["tiers"] = [] if "cannot" in merged else _with_larger_tiers(merged.get("tiers", ["full"]))
     if "inputs" in merged:
         merged["inputs"] = [InputSpec(**{**table, **_tuples(table)}) for table in merged["inputs"]]
     if "axes" in merged:
@@ -337,6 +337,11 @@ def _inputs(value: Any) -> str | None:
     return next((wrong for item in value if (wrong := _input(item))), None)
 
 
+def _reason(value: Any) -> str | None:
+    wrong = a(str, "a string")(value)
+    return wrong or (None if value.strip() else "must say why")
+
+
 _TEXT, _TEXTS, _SIZES = a(str, "a string"), list_of(str, "strings"), table_of(_size, "whole numbers")
 
 _CHECKS: dict[str, Check] = {
@@ -350,6 +355,7 @@ _CHECKS: dict[str, Check] = {
     "steps": _SIZES,
     "weights": one_of(("random", "real")),
     "params": _size,
+    "cannot": _reason,
     "tiers": _tiers,
 }
 

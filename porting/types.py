@@ -221,6 +221,8 @@ class ModelSpec:
     """The smallest of `smoke`, `ci`, `nightly`, `full` that it is in; the larger ones follow."""
     requires: Tuple[str, ...] = ()
     """Packages that must be importable, by distribution name."""
+    cannot: str = ""
+    """Why the model cannot be built, in a few words. Such an entry is listed and in no tier; a check of it is `skipped`."""
     trust: bool = False
     """Whether a person allowed pickles and code from the model's own files."""
     origin: str = ""
@@ -234,7 +236,20 @@ class ModelSpec:
 
 
 _METADATA = frozenset(
-    ("task", "family", "house", "license", "license_weights", "modalities", "params", "tiers", "requires", "origin", "root")
+    (
+        "task",
+        "family",
+        "house",
+        "license",
+        "license_weights",
+        "modalities",
+        "params",
+        "tiers",
+        "requires",
+        "cannot",
+        "origin",
+        "root",
+    )
 )
 
 

@@ -33,10 +33,10 @@ def list_(patterns: tuple[str, ...], tier: str | None, form: str) -> None:
     if form == "json":
         print_json(_facts(spec, records.get(spec.id)) for spec in found)
         return
-    rows = [(s.id, s.family, s.task, s.house, *_shown(s, records.get(s.id)), " ".join(s.tiers)) for s in found]
+    rows = [(s.id, s.family, s.task, s.house, *_shown(s, records.get(s.id)), _tiers(s)) for s in found]
     print_table(("model", "family", "task", "house", "parameters", "reference", "tiers"), rows)
-    sound = sum(s.id in records and records[s.id].sound for s in found)
-    click.echo(f"{len(found)} models; {sound} with a reference that was found sound")
+    sound, idle = sum(s.id in records and records[s.id].sound for s in found), sum(bool(s.cannot) for s in found)
+    click.echo(f"{len(found)} models; {sound} with a reference that was found sound, {idle} that cannot be built")
 
 
 @command.command("show")
@@ -136,11 +136,28 @@ def keys(form: str) -> None:
 
 def _facts(spec: ModelSpec, record: Measured | None) -> dict[str, Any]:
     """An entry and its record, as one flat object."""
-    keys = ("id", "family", "house", "task", "modalities", "source", "license", "license_weights", "weights", "params", "tiers")
+    keys = (
+        "id",
+        "family",
+        "house",
+        "task",
+        "modalities",
+        "source",
+        "license",
+        "license_weights",
+        "weights",
+        "params",
+        "tiers",
+        "cannot",
+    )
     measured = ("status", "message", "architecture", "full_params", "inputs", "axes", "notes", "cpu_seconds", "peak_rss_bytes",
                 "versions", "date")  # fmt: skip
     facts = {key: getattr(spec, key) for key in keys} | {key: getattr(record, key) if record else None for key in measured}
     return facts | {"params": spec.params or (record.params if record else None)}
+
+
+def _tiers(spec: ModelSpec) -> str:
+    return f"cannot: {spec.cannot}" if spec.cannot else " ".join(spec.tiers)
 
 
 def _shown(spec: ModelSpec, record: Measured | None) -> tuple[str, str]:

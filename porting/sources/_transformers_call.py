@@ -46,6 +46,8 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
     "video": ("pixel_values", "pixel_values_videos"),
     "audio": ("input_features", "input_values", "audio_input_features", "audio_codes"),
     "time-series": ("past_values",),
+    "state": ("state", "states"),
+    "image-tokens": ("input_ids",),
 }
 """Modality -> the inputs that bring it in."""
 

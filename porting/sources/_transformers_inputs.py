@@ -92,9 +92,11 @@ def with_placeholders(call: Call, model: Model, config: Config, arrays: Mapping[
 
     arrays: tensors drawn for the call. Raises whatever the model raises when it takes the input for another shape.
     """
-    tokens = {modality: placeholder_id(config, modality) for modality in call.placeholders}
-    counts = {m: _feature_count(model, m, call, arrays) for m, token in tokens.items() if token is not None}
-    run = [tokens[modality] for modality, count in counts.items() for _ in range(count)]
+    run: list[int] = []
+    for modality in call.placeholders:
+        token = placeholder_id(config, modality)
+        if token is not None:
+            run += [token] * _feature_count(model, modality, call, arrays)
     if not run:
         return call
     prefix = (*_openers(config), *run)

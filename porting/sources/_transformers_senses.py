@@ -238,4 +238,4 @@ def _series_with_times(config: Config, wants: frozenset[str]) -> Call:
         ("future_values", ("batch", ahead), "normal"),
         ("future_time_features", ("batch", ahead, config.num_time_features), "normal"),
     )
-    return Call(tuple(InputSpec(name, "float32", *rest) for name, *rest in parts if name in wants), {"batch": BATCH})
+    return Call(tuple(InputSpec(name, "float32", shape, kind) for name, shape, kind in parts if name in wants), {"batch": BATCH})

@@ -47,6 +47,10 @@ NO_CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"
 EXPERTS = "batched_mm"
 
 
+# Names of buffers that hold the vectors of a vector quantiser.
+BOOKS = ("embed", "embed_sum")
+
+
 def build(spec: ModelSpec) -> BuiltModel:
     """Build `spec.name`, a config type. `spec.config` is merged over the small config; besides config fields it may hold
     `_task` (`CAUSAL_LM`, or `BASE` for the model without a head) or `_class` (a class of transformers), `_part` (the field whose
@@ -60,9 +64,10 @@ def build(spec: ModelSpec) -> BuiltModel:
     fields = {k: v for k, v in spec.config.items() if not k.startswith("_")}
     try:
         config = config_class(**fields) if spec.config.get(FULL_SIZE) else shrink(config_class, fields, _extent(spec))
-        config = getattr(config, str(spec.config[PART])) if PART in spec.config else config
+        config = _part(config, spec)
         _set_up(config, spec.config, fields)
         model = _model_class(spec)(config).eval()
+        _fill_books(model)
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # whatever the library finds wrong with these settings
@@ -106,6 +111,13 @@ def warm() -> None:
         importlib.import_module(f"transformers.{name}")
 
 
+def _fill_books(model: Any) -> None:
+    """Draw the books of codes that come empty: training fills them, and until then every vector has the same code."""
+    for name, buffer in model.named_buffers():
+        if buffer.dim() == 2 and name.rpartition(".")[2] in BOOKS and not buffer.any():
+            buffer.normal_()
+
+
 def _config_class(name: str) -> type:
     make_importable()
     try:
@@ -133,6 +145,17 @@ def _extent(spec: ModelSpec) -> str:
     if extent not in EXTENTS:
         raise ModelError(f"{spec.id}: {SHRINK} is {extent!r}.", f"It is one of {', '.join(EXTENTS)}.")
     return extent
+
+
+def _part(config: Any, spec: ModelSpec) -> Any:
+    """The config that the class is built from: the whole, or the part that the entry names."""
+    name = str(spec.config.get(PART, ""))
+    part = getattr(config, name, None) if name else config
+    if not hasattr(part, "model_type"):
+        raise ModelError(
+            f"the transformers config type {spec.name!r} has no part {name!r}.", "It is a field such as text_config."
+        )
+    return part
 
 
 def _set_up(config: Any, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
@@ -212,7 +235,7 @@ def _built(spec: ModelSpec, model: Any, call: Call) -> BuiltModel:
 
 
 def _fit(spec: ModelSpec, model: Any, config: Any, call: Call) -> Call:
-    if call.placeholders:
+    if call.placeholders and not any(given.prefix for given in spec.inputs):
         call = _as_given(calls.with_placeholders(call, model, config, _draw(call)), spec)
     model(**_draw(call), **call.constants)
     return call

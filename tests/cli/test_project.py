@@ -35,6 +35,19 @@ def entry(name: str, factory: str) -> str:
     return f'[[models]]\nid = "{name}"\nsource = "factory"\nname = "{factory}"\ntiers = ["ci"]\n\n'
 
 
+def test_a_model_that_cannot_be_built_is_listed_with_the_reason_and_skipped(porting: Run, setting: Path) -> None:
+    idle = '[[models]]\nid = "ours/net"\nsource = "transformers"\nname = "dinat"\ncannot = "needs natten"\n'
+    (setting / "porting.toml").write_text(idle)
+    assert "needs natten" in porting("models", "show", "ours/net").out
+    (listed,) = porting("models", "list", "ours/net", "--format", "json").json()
+    assert (listed["cannot"], listed["tiers"]) == ("needs natten", [])
+    assert "1 of which cannot be built" in porting("models", "list", "ours/net").out
+    checked = porting("check", "ours/net", *ON, "--format", "json")
+    (result,) = checked.json()
+    assert (checked.code, result["outcome"], result["stage"], result["bundle"]) == (0, "skipped", "build", "")
+    assert "needs natten" in result["message"]
+
+
 def test_init_writes_something_that_checks_at_once(porting: Run, setting: Path) -> None:
     started = porting("init")
     assert started.code == 0

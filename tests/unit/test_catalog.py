@@ -99,6 +99,26 @@ def test_a_tier_holds_the_smaller_ones(tmp_path: Path) -> None:
     assert one(tmp_path, '[[models]]\nsource = "timm"\nname = "a"').tiers == ("full",)
 
 
+def test_an_entry_that_cannot_be_built_is_listed_in_no_tier(tmp_path: Path) -> None:
+    text = """
+        [defaults]
+        source = "transformers"
+        tiers = ["ci"]
+
+        [[models]]
+        configs = ["dinat", "bert"]
+
+        [overrides]
+        dinat = {cannot = "needs natten"}
+        """
+    catalog = load([write(tmp_path, text)])
+    assert catalog.get("transformers/dinat").cannot == "needs natten"
+    assert [[spec.id for spec in catalog.match((), tier)] for tier in TIERS] == [[], *[["transformers/bert"]] * 3]
+    assert catalog.ids() == ["transformers/dinat", "transformers/bert"]
+    plain = ModelSpec("a", "transformers", "dinat")
+    assert plain.identity() == ModelSpec("a", "transformers", "dinat", cannot="needs natten").identity()
+
+
 def test_weights_that_come_with_what_is_named_are_real_and_others_random(tmp_path: Path) -> None:
     assert one(tmp_path, '[[models]]\nsource = "timm"\nname = "a"').weights == "random"
     assert one(tmp_path, '[[models]]\nsource = "factory"\nname = "a:b"').weights == "real"
@@ -146,6 +166,7 @@ WRONG = {
     "no tier": (ENTRY + "tiers = []\n", 4, "must name at least one tier"),
     "wrong type": (ENTRY + "task = 3\n", 4, "'task' must be a string, not a whole number"),
     "boolean for number": (ENTRY + "params = true\n", 4, "'params' must be a whole number, not a boolean"),
+    "no reason": (ENTRY + 'cannot = " "\n', 4, "'cannot' must say why"),
     "list of mixed": (ENTRY + 'requires = ["a", 1]\n', 4, "'requires' must be an array of strings, but holds a whole number"),
     "size zero": (ENTRY + "sizes = { batch = 0 }\n", 4, "'sizes' is wrong at 'batch': it must be positive"),
     "axes": (ENTRY + 'axes = { x = "batch" }\n', 4, "'axes' is wrong at 'x'"),

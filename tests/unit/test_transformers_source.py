@@ -13,7 +13,7 @@ import torch
 from porting.cases import draw
 from porting.errors import ModelError
 from porting.sources import BuiltModel, source
-from porting.types import ModelSpec
+from porting.types import InputSpec, ModelSpec
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)
@@ -139,6 +139,77 @@ def test_images_cut_into_patches_come_with_their_grid() -> None:
     assert not torch.allclose(run(built).logits, run(built, changed="pixel_values").logits, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "constants"),
+    [
+        ("siglip2", {}, {"spatial_shapes": (2, 2), "pixel_attention_mask": (2, 16)}),
+        ("mistral3", {}, {"image_sizes": (2, 2)}),
+        ("gemma4", {"vision_config": {"model_type": "gemma4_vision"}}, {"image_position_ids": (2, 36, 2)}),
+        ("granite_docling", {}, {"pixel_attention_mask": (2, 1)}),
+        ("glmasr", {}, {"input_features_mask": (2, 64)}),
+    ],
+)
+def test_sizes_places_and_masks_of_what_is_fed_are_constants(
+    name: str, config: dict[str, Any], constants: dict[str, Any]
+) -> None:
+    modality, sizes = ("audio", {"frames": 64}) if name == "glmasr" else ("image", {})
+    built = build(name, config, modalities=(modality, "text"), sizes=sizes)
+    assert "batch" in built.fixed
+    shapes = {n: tuple(v.shape) for n, v in built.constants.items() if isinstance(v, torch.Tensor)}
+    assert shapes == constants
+    sense = "input_features" if name == "glmasr" else "pixel_values"
+    assert not all(torch.equal(a, b) for a, b in zip(run(built)[:1], run(built, changed=sense)[:1], strict=True))
+
+
+def test_a_model_that_declares_images_and_sound_gets_both_at_once() -> None:
+    built = build("qwen2_5_omni_thinker", modalities=("image", "audio", "text"))
+    ids = next(spec for spec in built.inputs if spec.name == "input_ids")
+    assert {"pixel_values", "input_features"} < set(names(built))
+    assert len(set(ids.prefix)) == 2  # an image's tokens, then a sound's
+    for sense in ("pixel_values", "input_features"):
+        assert not torch.equal(run(built).logits, run(built, changed=sense).logits)
+
+
+def test_a_series_comes_with_its_times_and_the_times_to_come() -> None:
+    built = build("informer", {"num_time_features": 2}, modalities=("time-series",))
+    assert names(built) == [
+        "past_values", "past_time_features", "past_observed_mask", "future_values", "future_time_features",
+    ]  # fmt: skip
+    assert names(build("timesfm2_5")) == ["past_values"]
+
+
+def test_an_image_is_square_only_where_the_config_says_so() -> None:
+    built = build("mgp-str")
+    assert (built.sizes["height"], built.sizes["width"]) == (32, 64)
+
+
+def test_a_backbone_hands_on_as_many_stages_as_before() -> None:
+    config: Any = build("depth_anything").module.config  # type: ignore[union-attr]
+    assert (config.backbone_config.num_hidden_layers, config.backbone_config.out_indices) == (4, [1, 2, 3, 4])
+    stages: Any = build("rt_detr").module.config  # type: ignore[union-attr]
+    assert stages.backbone_config.out_indices == [2, 3, 4]
+
+
+def test_an_entry_builds_one_part_of_a_model_that_is_run_in_turns() -> None:
+    part = {"_part": "fine_acoustics_config", "_class": "BarkFineModel", "_constants": {"codebook_idx": 2}}
+    ids = InputSpec("input_ids", "int64", ("batch", "sequence", 8), "ids", 8, 400)
+    built = build("bark", part, inputs=(ids,))
+    assert type(built.module).__name__ == "BarkFineModel"
+    assert built.constants["codebook_idx"] == 2
+    with pytest.raises(ModelError, match="has no part 'fine'"):
+        build("bark", {"_part": "fine"})
+
+
+def test_an_entry_gives_tensors_that_are_the_same_at_every_call() -> None:
+    built = build("video_llama_3", {"_constants": {"image_merge_sizes": [1, 1]}}, modalities=("image", "text"))
+    assert torch.equal(built.constants["image_merge_sizes"], torch.tensor([1, 1]))
+    assert "batch" in built.fixed
+
+
+def test_an_entry_leaves_inputs_out() -> None:
+    assert names(build("bert", {"_without": ["token_type_ids"]})) == ["input_ids", "attention_mask"]
+
+
 def test_an_input_that_is_not_fed_is_named_in_a_note() -> None:
     built = build("qwen3_vl")
     assert built.notes == ("not fed: pixel_values_videos; the model was run without",)
@@ -146,8 +217,6 @@ def test_an_input_that_is_not_fed_is_named_in_a_note() -> None:
 
 
 def test_an_entry_replaces_inputs_and_sizes() -> None:
-    from porting.types import InputSpec
-
     ids = InputSpec("input_ids", "int32", ("batch", "sequence"), "ids", 1, 5)
     built = build("qwen3", inputs=(ids,), sizes={"sequence": 21})
     assert built.inputs[0] == ids
