@@ -12,7 +12,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test slurm check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,10 @@ demo: $(READY)  ## Check the smoke tier on the four backends of the environment,
 	@echo "Open report/index.html in a browser. One cell in the terminal: $(BIN)/porting explain MODEL TARGET"
 
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not slurm and not ray"
 
 test-all: $(READY)  ## Run the tests, those that take minutes besides
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slurm and not ray"
 
 backends: $(READY)  ## Make the environments of the backends that are not here, in the user's cache folder
 	$(BIN)/porting env create --all
@@ -50,6 +50,10 @@ domestic: $(READY)  ## Check the whole catalog on the simulators of Rockchip and
 
 domestic-test: $(READY)  ## Make the environments of these simulators anew, and check a model on each
 	$(BIN)/python -m pytest -q -m backends tests/cli/test_simulators.py
+
+fleet-test: $(READY) slurm  ## Test the launchers on a real Slurm and a real Ray of three nodes each on this machine (Debian, as root); minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
+	$(BIN)/python -m pytest -q -m "slurm or ray"
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
@@ -78,6 +82,9 @@ browser:
 
 postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
+
+slurm:
+	@command -v slurmctld >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; }
 
 clang:
 	@command -v clang >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from porting.adapter import Probe
     from porting.catalog import Catalog
     from porting.expect import Gate
+    from porting.launch.start import Place
     from porting.pipeline import Event, Pipeline
     from porting.project import Project
     from porting.store import Store
@@ -97,7 +99,30 @@ class Setting:
     ) -> Iterator[Pipeline]:
         from porting.pipeline import Pipeline
 
-        with Pipeline(self.workspace, store, options, self.environments, on_event, run_id) as pipeline:
+        with Pipeline(self.workspace, store, options, self.environments, on_event, run_id=run_id) as pipeline:
+            yield pipeline
+
+    @contextlib.contextmanager
+    def pipeline_at(
+        self, place: Place | None, store: Store, options: Options, patterns: Sequence[str], on_event: Callable[[Event], None]
+    ) -> Iterator[Pipeline]:
+        """A pipeline whose cells are worked on a cluster, or here without a place. patterns: targets that will be asked for."""
+        if place is None:
+            with self.pipeline(store, options, on_event) as pipeline:
+                yield pipeline
+            return
+        from porting.launch.start import start_fleet
+        from porting.pipeline import Event, Pipeline
+
+        run, wanted = uuid.uuid4().hex[:12], patterns or (self.project.targets if self.project else ())
+
+        def tell(text: str) -> None:
+            on_event(Event("fleet", text=text))
+
+        with (
+            start_fleet(place, run, self.workspace, self.environments, store, options, wanted, tell) as fleet,
+            Pipeline(self.workspace, store, options, self.environments, on_event, fleet, run) as pipeline,
+        ):
             yield pipeline
 
 

@@ -100,7 +100,7 @@ def _owned_twice() -> Iterator[list[str]]:
 def _backends(setting: Setting) -> Iterator[Finding]:
     broken = registry.broken()
     with setting.pipeline() as pipeline:
-        prober = pipeline.jobs.prober.afresh()
+        prober = pipeline.jobs.here.afresh()
         for name in registry.names():
             if name in broken:
                 yield Finding(name, "broken", broken[name])

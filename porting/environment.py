@@ -23,8 +23,8 @@ from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
 WORKER_MODULES = (
-    "_version", "types", "adapter", "generation", "tensors", "worker", "forkserver", "warm", "operators/__init__", "operators/job",
-    "diagnose/__init__", "diagnose/job",
+    "_version", "types", "adapter", "generation", "tensors", "worker", "forkserver", "warm", "operators/__init__",
+    "operators/job", "diagnose/__init__", "diagnose/job",
     *(f"accelerators/{path.stem}" for path in sorted((Path(__file__).parent / "accelerators").glob("*.py"))),
 )  # fmt: skip
 SUITE_MODULES = (

@@ -16,7 +16,7 @@ from porting.adapter import Adapter
 from porting.bundle import Bundle
 from porting.environment import Interpreter, interpreter_for
 from porting.errors import EnvironmentMissing, PortingError
-from porting.probing import Prober
+from porting.probing import Prober, Probes
 from porting.runner import JobEnd, Limits, Runner
 from porting.types import Cause, Json, ModelSpec, Outcome, Precision, Stage, StageTime, Target
 from porting.verdict import Finding
@@ -99,7 +99,10 @@ class Jobs:
         self.cells = self._scratch.folder / "cells"
         """Artifacts and outputs, one folder a cell."""
         self.runner = Runner(self._scratch.folder / "jobs", options.limits, options.threads, ("numpy", "torch"), workspace.shared)
-        self.prober = Prober(workspace, self.runner, self.interpreter)
+        self.here = Prober(workspace, self.runner, self.interpreter)
+        """Asks this machine."""
+        self.prober: Probes = self.here
+        """What the run goes by: this machine, or the nodes of a cluster."""
         self.expected = 1
         """Cells that are still to be worked when the run starts."""
         self._cancelled = threading.Event()

@@ -1,17 +1,19 @@
 """What is here: asks each adapter, in its interpreter, which of its devices can be used, and remembers the answer.
 
-An answer is reused while the adapter's code and the versions of its packages stay the same; "not here" only for minutes,
-since a person may install something or plug it in. `porting doctor` asks afresh.
+An answer is reused on the same machine while the adapter's code and the versions of its packages stay the same; "not here" only
+for minutes, since a person may install something or plug it in. `porting doctor` asks afresh.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import platform
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from porting import keys
 from porting.adapter import Adapter, DeviceState, Probe
@@ -25,6 +27,18 @@ from porting.workspace import Workspace, atomic_write
 PROBE_LIMITS = Limits(seconds=120.0, silent_seconds=60.0)
 ABSENT_SECONDS = 600.0
 """How long "not here" is believed."""
+MACHINE_VARIABLE = "PORTING_MACHINE"
+"""Set in the jobs of a cluster, which may see only a part of a node's devices."""
+
+
+class Probes(Protocol):
+    """What is known of what is here."""
+
+    def probe(self, name: str) -> Probe:
+        """What adapter `name` found. Never raises: what went wrong is every device's reason."""
+
+    def about(self, target: Target) -> Probe:
+        """The same, where this target would be worked."""
 
 
 class Prober:
@@ -52,6 +66,10 @@ class Prober:
                 self._known[name] = self._cached(name)
             return self._known[name]
 
+    def about(self, target: Target) -> Probe:
+        """What the adapter of a target found."""
+        return self.probe(target.adapter)
+
     def _cached(self, name: str) -> Probe:
         from porting import registry
 
@@ -61,7 +79,7 @@ class Prober:
             return _nowhere(name, str(error), Cause.MISSING_DEPENDENCY)
         adapter = registry.adapter(name)
         installed = {d: keys.version(d) for d in adapter.distributions} if interpreter is None else {}
-        key = keys.digest([registry.fingerprint(name), installed, interpreter.command if interpreter else None])
+        key = keys.digest([registry.fingerprint(name), installed, interpreter.command if interpreter else None, machine()])
         path = self._folder / f"{name}-{key[:24]}.json"
         return (None if self._fresh or interpreter else _read(path)) or self._ask(name, interpreter, path)
 
@@ -77,6 +95,11 @@ class Prober:
             probe = replace(probe, versions={**where, **probe.versions})
         atomic_write(path, json.dumps({"at": time.time(), "probe": to_json(probe)}).encode())
         return probe
+
+
+def machine() -> str:
+    """What tells machines that share a cache folder apart, and two parts of one that have other devices."""
+    return os.environ.get(MACHINE_VARIABLE) or platform.node()
 
 
 def device_state(adapter: type[Adapter], target: Target, probe: Probe) -> DeviceState:

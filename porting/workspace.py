@@ -31,7 +31,7 @@ STATE = ".porting"
 STORE = "results.db"
 HOME_VARIABLE = "PORTING_HOME"
 CACHE_VARIABLE = "PORTING_CACHE"
-_FOLDERS = ("bundles", "runs", "workers")
+_FOLDERS = ("bundles", "workers")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Workspace:
     """What must not be lost: the store."""
     cache: Path
     """What can be made again."""
+    scratch: Path | None = None
+    """For the files of what is running, where that is not the cache."""
 
     @classmethod
     def find(cls, start: Path | None = None) -> Workspace:
@@ -76,7 +78,7 @@ class Workspace:
     @property
     def runs(self) -> Path:
         """Files of what is running, one folder a run."""
-        return self.cache / "runs"
+        return (self.scratch or self.cache) / "runs"
 
     @property
     def shared(self) -> Path:
@@ -113,7 +115,7 @@ class Workspace:
 
     def prepare(self) -> Workspace:
         """Create the folders, with a .gitignore in the state folder. Raises DiskError."""
-        for folder in (self.state, *(self.cache / name for name in _FOLDERS)):
+        for folder in (self.state, self.runs, *(self.cache / name for name in _FOLDERS)):
             with disk_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         ignore = self.state / ".gitignore"

@@ -18,6 +18,7 @@ INCOMPLETE = 3
 # Name to module and one line of help: `porting --help` imports none of them.
 COMMANDS = {
     "check": ("check", "Check models on targets and record what came of it."),
+    "plan": ("plan", "Tell what a check would work, why, how long it would take, and in which order."),
     "ops": ("ops", "Tell which operators are right on targets, and which of a model's a maker has."),
     "convert": ("convert", "Convert a model for a target into a folder that deploys alone."),
     "run": ("program", "Run a program of yours on a stand-in for an accelerator that is not here."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from porting.pipeline import Event
+
+
+FLEET_SECONDS = 10.0
+"""Between two lines about what the nodes are at, in a log."""
 
 
 @contextlib.contextmanager
@@ -63,6 +68,8 @@ class _Bar:
             self._bar.update(self._task, total=event.total, completed=event.done, now="starting")
         elif event.kind == "bundle":
             self._bar.update(self._task, now=f"building {event.model}")
+        elif event.kind == "fleet":
+            self._bar.update(self._task, now=event.text[:160])
         elif event.kind == "chunk":
             self._bar.update(self._task, completed=event.done, left=f"{_clock(event.left)} left", now=event.target)
         elif event.result is not None:
@@ -77,6 +84,7 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._fleet, self._told = "", 0.0
 
     def __call__(self, event: Event) -> None:
         if event.kind == "plan":
@@ -85,6 +93,9 @@ class _Lines:
             self._console.print(text)
         elif event.kind == "cell":
             self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {line(event)}")
+        elif event.kind == "fleet" and event.text != self._fleet and time.monotonic() - self._told > FLEET_SECONDS:
+            self._fleet, self._told = event.text, time.monotonic()
+            self._console.print(event.text)
         elif event.kind == "chunk":
             self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {event.target}")
 

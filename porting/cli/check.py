@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from porting.cli._fleet import fleet_options, place_of
 from porting.cli._gate import Rerun, gate_options, judge_check, open_book, wants_gate
 from porting.cli._shared import REPORTS, console, exit_code, format_option, matrix_of, store_option, trust_option, writes_option
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
 @click.option("--changed", metavar="REVISION", help="Only what a change since this revision of the repository can affect.")
+@click.option("--budget", metavar="TIME", help="Only what tells most within 30m, 2h, 90s; see porting plan.")
 @click.option("--rerun", is_flag=True, help="Run again what has a result for the same contents.")
 @click.option("--rebuild", is_flag=True, help="Build models, references and exports anew, too.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run; always so, the flag only says it.")
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--memory", type=float, default=0.0, metavar="GIB", help="Memory of a job; 0 is most of the machine's.")
 @gate_options
 @click.option("--retries", type=click.IntRange(0, 5), default=1, help="How often the gate runs a new failure again.")
+@fleet_options
 @click.option("--html", type=click.Path(path_type=Path), help="Also write the report's folder.")
 @writes_option
 @trust_option
@@ -44,13 +47,15 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
 
     MODEL is a catalog id or glob, a path (.onnx, .pt2, a checkpoint folder) or package.module:factory. Without one, the
     models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
-    contents is not run again. With --gate the exit status says whether anything is worse than what was accepted.
+    contents is not run again. With --launcher the cells are worked on a cluster, each where its target is. With --gate the exit
+    status says whether anything is worse than what was accepted.
     """
     from porting.api import Setting, choose_targets, target_state, wrong_input
     from porting.changed import affected
     from porting.cli._progress import progress
     from porting.errors import ModelError
     from porting.given import store_inputs
+    from porting.planning import plan, span, within, workers
     from porting.report import render
 
     setting = Setting.find(store=given["store"])
@@ -58,18 +63,26 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     specs = _shard(setting.resolve(models, given["tier"], given["trust"]), given["shard"])
     folder = store_inputs([Path(p) for p in given["inputs"]], setting.workspace) if given["inputs"] else None
     options = _options(given, folder)
+    seconds = span(given["budget"]) if given["budget"] else None
     patterns = [p for text in given["on"] for p in text.split(",") if p]
 
     def tell(event: Event) -> None:
         if not event.result or not wrong_input(specs, [event.result], options):  # that is said once, at the end
             show(event)
 
-    with setting.open_store() as store, progress(console(stderr=True)) as show, setting.pipeline(store, options, tell) as run:
+    with (
+        setting.open_store() as store,
+        progress(console(stderr=True)) as show,
+        setting.pipeline_at(place_of(given), store, options, patterns, tell) as run,
+    ):
         targets = choose_targets(patterns, run, setting.project)
         if given["changed"]:
             specs, targets = affected(setting, given["changed"], specs, targets)
-        results = run.check(specs, targets)
-        states = [target_state(target, run.jobs.prober.probe(target.adapter)) for target in targets]
+        cells = run.plan(specs, targets)
+        if seconds is not None:
+            cells = [cell for cell, _ in within(plan(run, store, cells), seconds * workers(given["workers"]))]
+        results = run.check_cells(cells)
+        states = [target_state(target, run.jobs.prober.about(target)) for target in targets]
         gate = judge_check(book, setting, store, results, given, Rerun(setting, store, specs, run)) if book else None
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
@@ -79,7 +92,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
         click.echo(f"Error: {text}", err=True)
     if wrong:
         return ModelError.exit_code
-    return gate.exit_code if gate else exit_code(results, len(specs) * len(targets))
+    return gate.exit_code if gate else exit_code(results, len(cells))
 
 
 def _options(given: dict[str, Any], inputs: Path | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("results")
 def command() -> None:
-    """Export and import recorded results as JSON Lines."""
+    """Export and import recorded results as JSON Lines, signed where wanted."""
 
 
 @command.command("export")
@@ -25,25 +25,47 @@ def command() -> None:
 @click.option("--latest", is_flag=True, help="Of every cell the latest result alone.")
 @click.option("--logs/--no-logs", default=True, help="With the logs.")
 @click.option("--redact", is_flag=True, help="Without the logs and this machine's paths, to be published.")
+@click.option("--hide", multiple=True, metavar="WORD", help="Leave this out, too, a host or a serial number; may be repeated.")
+@click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign with this private Ed25519 key.")
 @store_option
-def export(file: Path, targets: str | None, latest: bool, logs: bool, redact: bool, store: str | None) -> None:
+def export(
+    file: Path,
+    targets: str | None,
+    latest: bool,
+    logs: bool,
+    redact: bool,
+    hide: tuple[str, ...],
+    sign: Path | None,
+    store: str | None,
+) -> None:
     """Write every result to FILE, or to standard output; the same results always make the same bytes. What ends in .xz is
-    compressed."""
+    compressed. A key for --sign is one that `ssh-keygen -t ed25519` makes."""
     from porting.api import Setting
     from porting.store.jsonl import opened
+    from porting.store.signing import Hashed, private_key
     from porting.workspace import disk_errors
 
     setting = Setting.find(store=store)
-    logs, words = logs and not redact, setting.workspace.places() if redact else {}
+    key = private_key(sign) if sign else None
+    logs, words = logs and not (redact or hide), setting.workspace.places() if redact else {}
+    words |= dict.fromkeys(hide, "HIDDEN")
+
+    def write(stream: IO[bytes]) -> int:
+        hashed = Hashed(stream)
+        count = records.export_jsonl(hashed, logs=logs, targets=chosen, latest=latest, words=words)
+        if key:
+            hashed.sign(key)
+        return count
+
     with setting.open_store() as records:
         chosen = None if targets is None else _recorded_targets(records, targets)
         if str(file) == "-":
-            records.export_jsonl(sys.stdout.buffer, logs=logs, targets=chosen, latest=latest, words=words)
+            write(sys.stdout.buffer)
             return
         part = file.with_name(f".part.{file.name}")
         with disk_errors(file):
             with opened(part, "wb") as stream:
-                count = records.export_jsonl(stream, logs=logs, targets=chosen, latest=latest, words=words)
+                count = write(stream)
             part.replace(file)
     click.echo(f"{count} results written to {file}", err=True)
 
@@ -68,15 +90,22 @@ def _recorded_targets(records: Store, patterns: str) -> list[str]:
 
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
+@click.option("--verify", type=click.Path(path_type=Path), metavar="KEYS", help="Only if signed with one of these public keys.")
 @store_option
-def import_(file: Path, store: str | None) -> None:
-    """Read results from FILE, or from standard input. All of them or, when one is not valid, none."""
+def import_(file: Path, verify: Path | None, store: str | None) -> None:
+    """Read results from FILE, or from standard input. All of them or, when one is not valid, none. What is signed has to be as it
+    was signed; with --verify it has to be signed by a key of that file, one a line: ssh-ed25519 AAAA... NAME."""
     from porting.api import Setting
     from porting.store.jsonl import import_file
+    from porting.store.signing import Checked, trusted_keys
 
+    trusted = trusted_keys(verify) if verify else None
     with Setting.find(store=store).open_store() as records:
         if str(file) == "-":
-            found = records.import_jsonl(sys.stdin.buffer, "standard input")
+            lines = Checked(sys.stdin.buffer, "standard input", trusted)
+            found = records.import_jsonl(lines, lines.name)
+            signer = lines.signer
         else:
-            found = import_file(records, file)
-    click.echo(f"{found.new} new results, {found.known} known already")
+            found, signer = import_file(records, file, trusted)
+    signed = f", signed by {signer}" if signer else ""
+    click.echo(f"{found.new} new results, {found.known} known already{signed}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
@@ -75,14 +75,19 @@ def opened(file: Path, mode: Literal["rb", "wb"]) -> IO[bytes]:
     return lzma.open(file, mode) if file.suffix == ".xz" else open(file, mode)
 
 
-def import_file(store: Store, file: Path) -> Imported:
-    """Add the results and logs of a file to a store, all or none. Raises UsageError for one that cannot be read or is damaged."""
+def import_file(store: Store, file: Path, trusted: Mapping[str, str] | None = None) -> tuple[Imported, str]:
+    """Add the results and logs of a file to a store, all or none. trusted: names by key, one of which has to have signed it.
+    Returns what was added, and who signed. Raises UsageError for a file that cannot be read, is damaged, or was changed after it
+    was signed."""
+    from porting.store.signing import Checked
+
     try:
         stream = opened(file, "rb")
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}.") from error
     try:
         with stream:
-            return store.import_jsonl(stream, str(file))
+            lines = Checked(stream, str(file), trusted)
+            return store.import_jsonl(lines, lines.name), lines.signer
     except (lzma.LZMAError, EOFError) as error:
         raise UsageError(f"{file} is not compressed by xz, or was cut off: {error}.", "Nothing was imported.") from error

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Engine, Select, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, Table, select
 
 from porting._version import VERSION
 from porting.errors import UsageError
@@ -22,11 +22,17 @@ from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack, text_of
 from porting.store.migrations import prepare
 from porting.store.records import Record, Row, clean
-from porting.store.writer import add_log, add_records, answer_plan
+from porting.store.writer import add_log, add_records, answer_plan, answers
 from porting.types import Result
 
 T = TypeVar("T")
 _CHUNK = 1000  # values in one IN list, records in one round of an import
+
+
+class Writable(Protocol):
+    """What takes bytes."""
+
+    def write(self, content: bytes, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -110,20 +116,34 @@ class Store:
         """
         return self.extend([(result, log)])[0]
 
-    def extend(self, pairs: Iterable[tuple[Result, bytes | None]]) -> list[str]:
+    def extend(self, pairs: Iterable[tuple[Result, bytes | Log | None]]) -> list[str]:
         """Add several results with their logs, all or none; see `append`."""
-        logs, added = [], []
-        for result, log in pairs:
-            packed = pack(log) if log is not None else None
-            digest = packed.digest if packed else result.log
-            logs += [packed] if packed else []
-            added.append(records.record_of(replace(result, started=result.started or records.utc_now(), log=digest)))
+        made = [_made(result, log) for result, log in pairs]
         with engine.writing(self._database) as connection:
-            for packed in logs:
-                add_log(connection, packed)
-            for chunk in _chunks(added):  # a database takes only so many values in one statement
-                add_records(connection, chunk)
-        return [record.id for record in added]
+            _add(connection, made)
+        return [record.id for record, _ in made]
+
+    def answer(self, run: str, pairs: Sequence[tuple[Result, bytes | Log | None]], again: bool = False) -> list[Result]:
+        """Add results for cells that `run` planned, each cell once, however often and by however many its result is brought.
+
+        Left out is a result of a cell that has its answer in this run, and, unless `again`, one for contents that another run
+        has recorded by now, which is the answer then. Returns what is on record, a result a pair.
+        """
+        made = [_made(result, log) for result, log in pairs]
+        with engine.writing(self._database) as connection:
+            there = answers(connection, run, [record for record, _ in made], again)
+            _add(connection, [(record, log) for record, log in made if there[record.id] == record.id])
+            texts = dict(self._texts(connection, there.values()))
+        return [records.result_of(texts[there[record.id]]) for record, _ in made]
+
+    @staticmethod
+    def _texts(connection: Connection, wanted: Iterable[str]) -> Iterator[tuple[str, str]]:
+        result = tables.result.c
+        for chunk in _chunks(set(wanted)):
+            yield from (
+                (row.record, row.json)
+                for row in connection.execute(select(result.record, result.json).where(result.record.in_(chunk)))
+            )
 
     def begin_run(self, run: str, planned: Iterable[cells.Key], command: str = "") -> None:
         """Record a run and what it plans to do, as (model, target). A run that is there already is resumed: cells are added."""
@@ -267,7 +287,7 @@ class Store:
 
     def export_jsonl(
         self,
-        stream: IO[bytes],
+        stream: Writable,
         *,
         logs: bool = True,
         models: Iterable[str] | None = None,
@@ -320,6 +340,20 @@ class Store:
                     if isinstance(entry, Log):
                         add_log(connection, entry)
         return Imported(new, total - new)
+
+
+def _made(result: Result, log: bytes | Log | None) -> tuple[Record, Log | None]:
+    packed = pack(log) if isinstance(log, bytes) else log
+    digest = packed.digest if packed else result.log
+    return records.record_of(replace(result, started=result.started or records.utc_now(), log=digest)), packed
+
+
+def _add(connection: Connection, made: Sequence[tuple[Record, Log | None]]) -> None:
+    for _, log in made:
+        if log:
+            add_log(connection, log)
+    for chunk in _chunks(record for record, _ in made):  # a database takes only so many values in one statement
+        add_records(connection, chunk)
 
 
 def _replaced(line: bytes, words: Mapping[str, str]) -> bytes:

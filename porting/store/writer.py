@@ -9,6 +9,7 @@ from sqlalchemy import Column, Connection, bindparam, select
 from porting.store import cells, tables
 from porting.store.logs import Log
 from porting.store.records import Record
+from porting.types import INFRASTRUCTURE, WRONG_INPUT, Outcome
 
 
 def add_records(connection: Connection, records: Sequence[Record]) -> int:
@@ -39,6 +40,43 @@ def answer_plan(connection: Connection, answers: Iterable[tuple[str, str, str, s
     values = [dict(zip(("_run", "_model", "_target", "record"), answer, strict=True)) for answer in answers]
     if values:
         connection.execute(_ANSWER, values)
+
+
+def answers(connection: Connection, run: str, records: Sequence[Record], again: bool) -> dict[str, str]:
+    """Which record answers the cell of each of `records` in `run`, by content id: itself, or one that is there already.
+
+    Without `again` a record of another run for the same contents will do, unless it speaks of the rig or of what is missing
+    there; the plan is told of it.
+    """
+    known = _answered(connection, run, {record.columns["model"] for record in records})
+    by_key = {} if again else _usable(connection, {str(record.columns["key"]) for record in records})
+    found: dict[str, str] = {}
+    for record in records:
+        cell = record.columns["model"], record.columns["target"]
+        standing = known.get(cell) or by_key.get(record.columns["key"]) or record.id
+        if standing != record.id and cell not in known:
+            answer_plan(connection, [(run, *cell, standing)])
+        known[cell] = found[record.id] = standing
+    return found
+
+
+def _answered(connection: Connection, run: str, models: Iterable[str]) -> dict[tuple[str, str], str]:
+    plan = tables.plan.c
+    query = select(plan.model, plan.target, plan.record)
+    chosen = query.where(plan.run == run, plan.model.in_(list(models)), plan.record.is_not(None))
+    return {(model, target): record for model, target, record in connection.execute(chosen)}
+
+
+def _usable(connection: Connection, wanted: Iterable[str]) -> dict[str, str]:
+    """The latest record of every key, where it answers again."""
+    result = tables.result.c
+    query = select(result.key, result.record, result.outcome, result.cause).where(result.key.in_(list(wanted)))
+    latest = {row.key: row for row in connection.execute(query.order_by(result.moment, result.record))}
+    no_answer = Outcome.UNAVAILABLE.value
+    return {key: row.record for key, row in latest.items() if row.outcome != no_answer and row.cause not in _NO_ANSWER}
+
+
+_NO_ANSWER = frozenset(cause.value for cause in INFRASTRUCTURE | WRONG_INPUT)
 
 
 def add_log(connection: Connection, log: Log) -> None:

@@ -1,0 +1,47 @@
+"""The options that say where cells are worked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from porting.launch.start import Place
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--launcher", type=click.Choice(["local", "slurm", "ray"]), default="local", help="Where cells are worked."),
+    click.option("--partition", metavar="NAME", default="", help="Of the cluster: only nodes of it."),
+    click.option("--shared", type=click.Path(path_type=Path), help="Folder that all nodes see; by default in the state folder."),
+    click.option("--scheduler", metavar="WORD", multiple=True, help="For the scheduler, such as --time=30; may be repeated."),
+    click.option("--retries", type=click.IntRange(min=0), default=2, help="Of a cell whose node job ended without its result."),
+    click.option("--job-cells", type=click.IntRange(min=0), default=0, help="Cells of a node job; 0 works it out."),
+)  # fmt: skip
+
+
+def fleet_options(command: F) -> F:
+    """`--launcher` and what it needs."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def place_of(given: dict[str, Any]) -> Place | None:
+    """What these options mean; None for this machine. Raises click.UsageError for options that then mean nothing."""
+    if given["launcher"] == "local":
+        named = [name for name in ("partition", "shared", "scheduler") if given[name]]
+        if named:
+            raise click.UsageError(f"--{named[0]} is for a cluster: name one with --launcher.")
+        return None
+    named = [name for name in ("partition", "scheduler") if given[name]]
+    if given["launcher"] == "ray" and named:
+        raise click.UsageError(f"--{named[0]} is for Slurm; Ray has no such thing.")
+    from porting.launch.fleet import Wishes
+    from porting.launch.start import Place
+
+    wishes = Wishes(given["retries"], given["job_cells"])
+    return Place(given["launcher"], given["shared"], given["partition"], tuple(given["scheduler"]), wishes)

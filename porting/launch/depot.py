@@ -1,0 +1,97 @@
+"""What a coordinator and its nodes hand each other: files in one folder, each written under another name and renamed.
+
+slices/NAME.json                 what a node's job is to do
+results/CELL-NAME.jsonl          a cell's result, as `porting results export` writes it
+status/NAME.json                 what the job is at; its last word is `ended`
+facts/NAME.json                  what adapters found on a node
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from porting.store.jsonl import read_lines
+from porting.store.logs import Log, pack
+from porting.store.records import Record, canonical, record_of, result_of
+from porting.types import Json, Result
+from porting.workspace import atomic_write
+
+SLICES, RESULTS, STATUS, FACTS = "slices", "results", "status", "facts"
+
+
+class Depot(Protocol):
+    """Where a node finds its work and leaves what came of it."""
+
+    def read(self, name: str) -> bytes:
+        """Raises OSError."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Raises OSError, InfrastructureError."""
+
+
+class Folder:
+    """A folder that both see."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> bytes:
+        return (self._folder / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        atomic_write(self._folder / name, content)
+
+
+def facts_name(name: str) -> str:
+    return f"{FACTS}/{name}.json"
+
+
+def slice_name(name: str) -> str:
+    return f"{SLICES}/{name}.json"
+
+
+def status_name(name: str) -> str:
+    return f"{STATUS}/{name}.json"
+
+
+def result_name(cell: int, name: str) -> str:
+    return f"{RESULTS}/{cell}-{name}.jsonl"
+
+
+def result_lines(result: Result, log: bytes) -> bytes:
+    """A result with its log, as lines of an export."""
+    from dataclasses import replace
+
+    packed = pack(log)
+    record = record_of(replace(result, log=packed.digest))
+    return f"{record.text}\n{canonical(packed.to_json())}\n".encode("ascii")
+
+
+def read_result(content: bytes, name: str) -> tuple[Result, Log | None]:
+    """Read such lines. Raises UsageError for what is damaged, and for more or less than one result."""
+    entries = list(read_lines(content.splitlines(keepends=True), name))
+    found = [entry for entry in entries if isinstance(entry, Record)]
+    if len(found) != 1:
+        from porting.errors import UsageError
+
+        raise UsageError(f"{name} has {len(found)} results instead of one.")
+    return result_of(found[0].text), next((entry for entry in entries if isinstance(entry, Log)), None)
+
+
+def read_json(path: Path) -> Json:
+    """A file of ours, or nothing where it is not there yet or no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):  # what is renamed into place is whole; on a slow file system it may come late
+        return {}
+
+
+def results_in(folder: Path) -> Iterator[tuple[Path, int, str]]:
+    """Result files of a run: path, number of the cell, name of the slice."""
+    for path in sorted((folder / RESULTS).glob("*.jsonl")):
+        number, _, name = path.stem.partition("-")
+        if number.isdigit() and name:
+            yield path, int(number), name

@@ -1,0 +1,159 @@
+"""The program that runs in a job on a node: `python -m porting.launch.node DEPOT SLICE`.
+
+It works its cells as `porting check` does on one machine, leaves each result in the depot as it comes, and says what it is at.
+What becomes of a slice that it does not end is the coordinator's to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from porting.errors import PortingError
+from porting.launch import depot as depots
+from porting.launch import devices
+from porting.launch.cluster import MEMORY_SHARE
+from porting.probing import MACHINE_VARIABLE
+from porting.types import Json, ModelSpec, Result, Target, from_json, to_json
+from porting.workspace import Workspace, cache_folder
+
+
+class Status:
+    """What this job is at, for the coordinator."""
+
+    def __init__(self, depot: depots.Depot, name: str) -> None:
+        self._depot, self._name = depot, depots.status_name(name)
+        self._lock = threading.Lock()
+        self._said: Json = {"node": node_name(), "pid": os.getpid(), "begun": {}, "ended": None}
+        self._write()
+
+    @contextlib.contextmanager
+    def working(self, cells: Iterable[int]) -> Iterator[None]:
+        """While this lasts, `cells` are worked: who finds them in the file of a job that is gone knows what it died of."""
+        mine = {str(cell): time.time() for cell in cells}
+        self._change(mine, ())
+        try:
+            yield
+        finally:
+            self._change({}, mine)
+
+    def _change(self, begun: Mapping[str, float], ended: Iterable[str]) -> None:
+        with self._lock:
+            self._said["begun"].update(begun)
+            for cell in ended:
+                self._said["begun"].pop(cell, None)
+            self._write()
+
+    def end(self, how: str) -> None:
+        """The last word: how it ended, empty when all is done."""
+        with self._lock:
+            self._said["ended"] = how
+            self._write()
+
+    def _write(self) -> None:
+        self._depot.write(self._name, json.dumps(self._said).encode())
+
+
+def node_name() -> str:
+    """The node's name as the scheduler has it."""
+    return os.environ.get("SLURMD_NODENAME") or os.environ.get("PORTING_NODE") or platform.node()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Work one slice. Returns 0 when every cell has its result."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    depot, name = depots.Folder(Path(arguments[0])), arguments[1]
+    job: Json = json.loads(depot.read(depots.slice_name(name)))
+    status = Status(depot, name)
+    try:
+        work(job, name, depot, status)
+    except KeyboardInterrupt:
+        status.end("told to end")
+        return 1
+    except PortingError as error:
+        status.end(str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the coordinator is told before this process ends
+        traceback.print_exc()
+        status.end(f"{type(error).__name__}: {error}")
+        return 3
+    status.end("")
+    return 0
+
+
+def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
+    """Probe adapters, or work cells, whatever the slice asks for."""
+    from porting.pipeline import Pipeline
+
+    wanted = [Target.parse(target) for _, _, target in job["cells"]] if "cells" in job else []
+    os.environ.update(devices.job_variables((target.device for target in wanted), job.get("maker", "")))
+    os.environ[MACHINE_VARIABLE] = f"{node_name()} {'with' if job['device'] else 'without'} a device"
+    with Pipeline(workspace(), None, _options(job), job["environments"], run_id=job["run"]) as pipeline:
+        if "probe" in job:
+            prober = pipeline.jobs.here.afresh()
+            facts = {adapter: to_json(prober.probe(adapter)) for adapter in job["probe"]}
+            depot.write(depots.facts_name(name), json.dumps(facts).encode())
+        else:
+            _cells(pipeline, job, name, depot, status)
+
+
+def _cells(pipeline: Any, job: Json, name: str, depot: depots.Depot, status: Status) -> None:
+    specs = [from_json(ModelSpec, data) for data in job["specs"]]
+    numbers: dict[tuple[str, str], int] = {}
+    cells = []
+    for number, spec, target in job["cells"]:
+        numbers[specs[spec].id, target] = number
+        cells += pipeline.cells_of(specs[spec], [Target.parse(target)])
+
+    def number_of(cell: Any) -> int:
+        return numbers[cell.spec.id, str(cell.target)]
+
+    def done(found: Sequence[tuple[Any, Result, bytes]], _: float) -> None:
+        for cell, result, log in found:
+            depot.write(depots.result_name(number_of(cell), name), depots.result_lines(result, log))
+
+    pipeline.local.around = lambda some: status.working(map(number_of, some))
+    pipeline.local.work(cells, done)
+
+
+def workspace() -> Workspace:
+    """The folders of a node's job: bundles in the cache, which nodes may share; what is running on the node's own disk."""
+    scratch = Path(os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir()) / f"porting-{os.getuid()}"
+    return Workspace(Path.cwd(), scratch / "state", cache_folder(), scratch)
+
+
+def _options(job: Json) -> Any:
+    from porting.jobs import Options
+
+    options = from_json(Options, job["options"])
+    options = replace(options, given=Path(options.given) if options.given else None, workers=options.workers or 1)
+    granted = _memory_of_job()
+    limit = options.limits.memory_bytes
+    if granted:
+        share = int(granted * MEMORY_SHARE / options.workers)
+        options = replace(options, limits=replace(options.limits, memory_bytes=min(limit, share) if limit else share))
+    return options
+
+
+def _memory_of_job() -> int:
+    """Bytes that the scheduler gave to this job; 0 where it does not say."""
+    whole, core = os.environ.get("SLURM_MEM_PER_NODE", ""), os.environ.get("SLURM_MEM_PER_CPU", "")
+    cores = os.environ.get("SLURM_CPUS_ON_NODE", "1")
+    megabytes = int(whole) if whole.isdigit() else int(core) * int(cores) if core.isdigit() and cores.isdigit() else 0
+    return megabytes << 20
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Starts a fleet for a run: which scheduler, which shared folder, what is wanted of the nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from porting import registry
+from porting.jobs import Options
+from porting.launch.cluster import Cluster
+from porting.launch.fleet import Fleet, Wishes
+from porting.store import Store
+from porting.workspace import Workspace, disk_errors
+
+LAUNCHERS = ("local", "slurm", "ray")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which cluster, and how to ask for its nodes."""
+
+    launcher: str
+    """One of LAUNCHERS, not `local`."""
+    shared: Path | None = None
+    """A folder that every node sees; `fleet` in the state folder without one."""
+    partition: str = ""
+    scheduler: tuple[str, ...] = ()
+    """Words for the scheduler's own command."""
+    wishes: Wishes = field(default_factory=Wishes)
+
+
+@contextlib.contextmanager
+def start_fleet(
+    place: Place,
+    run: str,
+    workspace: Workspace,
+    environments: Mapping[str, Mapping[str, Any]],
+    store: Store,
+    options: Options,
+    targets: Sequence[str],
+    tell: Callable[[str], None],
+) -> Iterator[Fleet]:
+    """A fleet for one run; what earlier coordinators left is recorded first. targets: names or globs that will be asked for."""
+    shared = place.shared.absolute() if place.shared else workspace.prepare().state / "fleet"
+    options = replace(options, given=_shared_inputs(options.given, shared), workers=options.workers or 1)
+
+    def cluster(folder: Path, name: str) -> Cluster:
+        cores, memory = options.workers * options.threads, options.limits.memory_bytes * options.workers
+        if place.launcher == "ray":
+            from porting.launch.ray import Ray
+
+            return Ray(folder, cores, memory)
+        from porting.launch.slurm import Slurm
+
+        return Slurm(folder, name, place.partition, place.scheduler, cores, memory)
+
+    fleet = Fleet(shared, run, store.name, cluster, environments, options, _adapters(targets), place.wishes, tell)
+    try:
+        fleet.recover(store)
+        yield fleet
+    finally:
+        fleet.close()
+
+
+def _adapters(targets: Sequence[str]) -> list[str]:
+    """Adapters that names or globs of targets speak of; all of them without any."""
+    usable = [name for name in registry.names() if name not in registry.broken()]
+    heads = ["*" if pattern == "all" else pattern.partition(":")[0] for pattern in targets] or ["*"]
+    return [name for name in usable if any(fnmatch.fnmatchcase(name, head) for head in heads)]
+
+
+def _shared_inputs(given: Path | None, shared: Path) -> Path | None:
+    """A person's own inputs, where the nodes see them."""
+    if given is None:
+        return None
+    folder = shared / "given" / given.name  # it is named by its contents
+    if not folder.is_dir():
+        part = folder.with_name(f".{given.name}.part")
+        with disk_errors(folder):
+            shutil.copytree(given, part, dirs_exist_ok=True)
+            part.rename(folder)
+    return folder

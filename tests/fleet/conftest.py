@@ -1,0 +1,89 @@
+"""Runs the command line on a cluster of this machine, in a process of its own, as a person on a login node would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray_kit
+import slurm_kit
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+sys.path.insert(0, str(TESTS / "cli"))
+from cli_kit import Ended  # noqa: E402
+
+PATHS = (HERE / "brand_adapter", TESTS / "faulty_adapter", TESTS / "cli", TESTS, TESTS.parent)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_kit.MiniSlurm]:
+    """A cluster of three nodes, started once."""
+    lacking = slurm_kit.lacking()
+    if lacking or os.getuid():
+        pytest.fail(f"these tests start a Slurm as root: {'make slurm installs ' + ', '.join(lacking) if lacking else 'be root'}")
+    cluster = slurm_kit.MiniSlurm(tmp_path_factory.mktemp("slurm"))
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all commands, seen by all nodes: bundles are made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A Ray of three nodes, started once: the variables that lead to it."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.fail("these tests start a Ray: pip install 'porting[ray]'")
+    cluster = ray_kit.MiniRay(tmp_path_factory.mktemp("ray"))
+    try:
+        cluster.start()
+        yield {"RAY_ADDRESS": cluster.address}
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def environment(cache: Path, tmp_path: Path) -> dict[str, str]:
+    """Variables of a person who works in an empty folder; a cluster's are added to them."""
+    (tmp_path / "work").mkdir()
+    own = {"PORTING_CACHE": str(cache), "PORTING_HOME": str(tmp_path / "state"), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
+
+
+@pytest.fixture
+def on_slurm(slurm: slurm_kit.MiniSlurm, environment: dict[str, str]) -> None:
+    environment.update({name: slurm.environment[name] for name in ("SLURM_CONF", "PATH")})
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own."""
+
+    def call(*arguments: object) -> subprocess.Popen[str]:
+        line = [sys.executable, "-m", "porting", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(line, env=environment, cwd=tmp_path / "work", text=True, start_new_session=True, **pipes)
+
+    return call
+
+
+@pytest.fixture
+def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
+    """Run a command to its end."""
+
+    def call(*arguments: object) -> Ended:
+        process = start(*arguments)
+        out, err = process.communicate(timeout=400)
+        return Ended(process.returncode, out, err)
+
+    return call

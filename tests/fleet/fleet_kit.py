@@ -1,0 +1,41 @@
+"""What the tests of the launchers share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cli_kit import Ended
+from slurm_kit import is_running, wait_until
+
+Run = Callable[..., Ended]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def records(command: Run) -> list[dict[str, Any]]:
+    """All that is recorded."""
+    return [json.loads(line) for line in command("results", "export", "--no-logs").out.splitlines()]
+
+
+def told(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what is another one each time: times, places, the run, and what depends on the machine's load."""
+    changing = ("started", "seconds", "peak_rss_bytes", "run", "log", "log_tail", "environment", "stages")
+    stages = [stage["name"] for stage in record["stages"]]
+    return {**{key: value for key, value in record.items() if key not in changing}, "stages": stages}
+
+
+def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = ()) -> int:
+    """The process of a job that works a cell, another one than `besides`."""
+    found: list[int] = []
+
+    def one() -> bool:
+        jobs = [json.loads(path.read_bytes()) for path in (tmp_path / "state" / "fleet" / "runs").glob("*/status/s*.json")]
+        at_work = [job["pid"] for job in jobs if job["begun"] and job["ended"] is None]
+        found[:] = [pid for pid in at_work if pid not in besides and is_running(pid)]
+        return bool(found)
+
+    wait_until(one, "no job works a cell", 180)
+    return found[0]

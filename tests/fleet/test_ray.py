@@ -1,0 +1,59 @@
+"""`porting check --launcher ray` on a real Ray with three nodes of three brands."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import slurm_kit
+from fleet_kit import Run, Start, a_job_at_work, records, told
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+RAY = ("--launcher", "ray")
+MODELS = ("small_models:narrow", "small_models:wide")
+BRANDS = "brand:npu:fp32,brand:mlu:fp32,brand:cpu:fp32"
+
+
+@pytest.fixture
+def cluster(ray_cluster: dict[str, str], environment: dict[str, str]) -> None:
+    environment.update(ray_cluster)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_tasks_go_to_the_nodes_that_have_their_target_and_see_one_device(command: Run) -> None:
+    ended = command("check", *MODELS, "--on", BRANDS, *RAY, "--format", "json")
+    assert ended.code == 0, ended.err
+    found = ended.json()
+    assert {r["outcome"] for r in found} == {"pass"}
+    drivers = {(r["target"].split(":")[1], r["environment"]["driver"]) for r in found}
+    assert drivers == {("npu", "ascend"), ("mlu", "cambricon"), ("cpu", "cpu")}
+    devices = {r["placement"]["device"] for r in found}
+    assert devices <= {"npu:0", "npu:1", "mlu:0", "mlu:1", "cpu"}
+    assert {device[:3] for device in devices} == {"npu", "mlu", "cpu"}
+    local = command("check", *MODELS, "--on", "faulty:none:fp32,faulty:sign:fp32", "--format", "json", "--store", "local.db")
+    line = ("check", *MODELS, "--on", "faulty:none:fp32,faulty:sign:fp32", *RAY, "--format", "json", "--store", "ray.db")
+    assert [told(r) for r in command(*line).json()] == [told(r) for r in local.json()]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cell_whose_task_is_killed_is_worked_again_and_one_of_a_run_that_was_stopped_later(
+    command: Run, start: Start, tmp_path: Path
+) -> None:
+    line = ("check", *MODELS, "--on", "brand:slow:fp32", "--job-cells", "1", *RAY)
+    process = start(*line)
+    os.kill(a_job_at_work(tmp_path), signal.SIGKILL)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    found = records(command)
+    assert sorted((r["model"], r["outcome"]) for r in found) == [(model, "pass") for model in sorted(MODELS)]
+    assert [note[:27] for r in found for note in r["notes"] if "again" in note] == ["worked again: signal 9 on c"]
+    process = start(*line, "--rerun")
+    job = a_job_at_work(tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 3
+    slurm_kit.wait_until(lambda: not slurm_kit.is_running(job), "a task was left")
+    assert command(*line, "--rerun").code == 0

@@ -1,0 +1,128 @@
+"""What a fleet goes by, without a cluster: kinds of nodes, given devices, one record a cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from porting.errors import UsageError
+from porting.launch import depot, devices
+from porting.launch.cluster import Kind
+from porting.launch.ray import kinds_of as kinds_of_ray
+from porting.launch.slurm import kinds_of
+from porting.store import Store
+from porting.types import Cause, Outcome, Result, Stage
+
+SINFO = [
+    "ascend910b|gpu:ascend910b:8(S:0-1)|idle|192|2|asc[01-02]",
+    "ascend910b|gpu:ascend910b:8(S:0-1)|mixed|192|1|asc03",
+    "ascend910b|gpu:ascend910b:8(S:0-1)|down*|192|1|asc04",
+    "mlu370,pcie|craynetwork:4,mlu:4|allocated|64+|2|mlu[1-2]",
+    "(null)|(null)|idle|48|10|cpu[01-10]",
+    "old|(null)|drained|8|1|old01",
+]
+
+
+def test_nodes_that_slurm_tells_apart_by_features_and_devices_are_kinds() -> None:
+    assert kinds_of(SINFO, cores=4) == [
+        Kind("ascend910b", 3, 24, "gpu:ascend910b", ("ascend910b",), "asc[01-02],asc03"),
+        Kind("mlu370+pcie", 2, 8, "mlu", ("mlu370", "pcie"), "mlu[1-2]"),
+        Kind("nodes", 10, 120, "", (), "cpu[01-10]"),
+    ]
+
+
+def test_nodes_that_ray_tells_apart_by_resources_are_kinds() -> None:
+    common = {"CPU": 8.0, "memory": 1e9, "object_store_memory": 1e8}
+    nodes = [
+        {"NodeID": "b", "Resources": {**common, "MLU": 4.0, "node:10.0.0.2": 1.0}},
+        {"NodeID": "a", "Resources": {**common, "MLU": 2.0, "node:10.0.0.1": 1.0}},
+        {"NodeID": "c", "Resources": {**common, "node:10.0.0.3": 1.0}},
+    ]
+    assert kinds_of_ray(nodes, cores=2) == [Kind("MLU", 2, 6, "MLU", ("MLU",), "a,b"), Kind("cpu", 1, 4, "", (), "c")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "maker", "variables"),
+    [
+        (["npu"], "", {"ASCEND_RT_VISIBLE_DEVICES": "1,3"}),
+        (["mlu", "cpu"], "", {"MLU_VISIBLE_DEVICES": "1,3"}),
+        (["cpu"], "", {}),
+        (["cuda"], "hygon", {"HIP_VISIBLE_DEVICES": "1,3"}),
+    ],
+)
+def test_given_devices_are_said_in_the_variable_of_the_maker(wanted: list[str], maker: str, variables: dict[str, str]) -> None:
+    assert devices.visible("1,3", wanted, maker) == variables
+    assert devices.visible("", wanted, maker) == {}
+
+
+def test_what_the_scheduler_renumbered_goes_before_its_own_numbers() -> None:
+    assert devices.granted({"CUDA_VISIBLE_DEVICES": "0", "SLURM_JOB_GPUS": "5"}) == "0"
+    assert devices.granted({"SLURM_JOB_GPUS": "5"}) == "5"
+    assert devices.granted({}) == ""
+
+
+def test_jobs_of_one_node_that_nobody_tells_apart_claim_different_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "_held", [])
+    claims = [devices.granted({devices.CLAIM_VARIABLE: "mlu:2"}) for _ in range(3)]
+    assert claims == ["0", "1", ""]
+
+
+# ---- results as files ---------------------------------------------------------------------------------------------
+
+
+def test_a_result_file_is_read_back_whole_and_a_damaged_one_is_refused() -> None:
+    result = of("r1", "01")
+    lines = depot.result_lines(result, b"what it printed")
+    read, log = depot.read_result(lines, "0-s0-0.jsonl")
+    assert log
+    assert read == replace(result, log=log.digest)
+    for damaged in (b"", lines[: len(lines) // 2], lines * 2):
+        with pytest.raises(UsageError, match=r"0-s0-0\.jsonl"):
+            depot.read_result(damaged, "0-s0-0.jsonl")
+
+
+# ---- one record a cell --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "results.db")
+
+
+def of(run: str, started: str, **changes: object) -> Result:
+    base = Result("m", "a:cpu:fp32", Stage.COMPARE, Outcome.PASS, key="k", run=run, started=f"2026-11-28T10:00:{started}Z")
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_a_cell_whose_result_comes_twice_has_the_first(store: Store) -> None:
+    store.begin_run("r1", [("m", "a:cpu:fp32")])
+    first, second = of("r1", "01"), of("r1", "02", message="late")
+    assert store.answer("r1", [(first, None), (second, None)]) == [first, first]
+    assert store.answer("r1", [(second, None)]) == [first]
+    assert [row.started for row in store.history("m", "a:cpu:fp32")] == [first.started]
+
+
+def test_a_cell_that_another_run_has_recorded_by_now_has_that_one_unless_asked_again(store: Store) -> None:
+    for run in ("r1", "r2", "r3"):
+        store.begin_run(run, [("m", "a:cpu:fp32")])
+    first = of("r1", "01")
+    store.answer("r1", [(first, None)])
+    assert store.answer("r2", [(of("r2", "02"), None)]) == [first]
+    assert store.missing("r2") == []
+    assert store.of_run("r2") == [first]
+    again = of("r3", "03")
+    assert store.answer("r3", [(again, None)], again=True) == [again]
+    assert len(store.history("m", "a:cpu:fp32")) == 2
+
+
+def test_what_speaks_of_the_rig_answers_no_other_run(store: Store) -> None:
+    for run in ("r1", "r2"):
+        store.begin_run(run, [("m", "a:cpu:fp32")])
+    store.answer("r1", [(of("r1", "01", outcome=Outcome.FAIL, cause=Cause.HARNESS), None)])
+    found = of("r2", "02")
+    assert store.answer("r2", [(found, None)]) == [found]
