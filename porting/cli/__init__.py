@@ -33,7 +33,7 @@ COMMANDS = {
     "reduce": ("reduce", "Find the smallest case of a model's failure, as a folder for a bug report."),
     "unlock": ("unlock", "Tell which remedy would turn most recorded failures to passes."),
     "explain": ("explain", "Tell what happened to one model on one target."),
-    "models": ("models", "List, show and validate the catalog."),
+    "models": ("models", "List, show, validate and build the catalog."),
     "targets": ("targets", "List and show targets."),
     "doctor": ("doctor", "Tell what this machine has and what is missing."),
     "fit": ("fit", "Tell whether a model of full size fits on a card, and on how many."),

@@ -18,7 +18,7 @@ _OPTIONS = (
     click.option("--partition", metavar="NAME", default="", help="Of the cluster: only nodes of it."),
     click.option("--shared", type=click.Path(path_type=Path), help="Folder that all nodes see; by default in the state folder."),
     click.option("--scheduler", metavar="WORD", multiple=True, help="For the scheduler, such as --time=30; may be repeated."),
-    click.option("--retries", type=click.IntRange(min=0), default=2, help="Of a cell whose node job ended without its result."),
+    click.option("--requeue", type=click.IntRange(min=0), default=2, help="How often a cell whose node job was lost goes out again."),
     click.option("--job-cells", type=click.IntRange(min=0), default=0, help="Cells of a node job; 0 works it out."),
 )  # fmt: skip
 
@@ -43,5 +43,5 @@ def place_of(given: dict[str, Any]) -> Place | None:
     from porting.launch.fleet import Wishes
     from porting.launch.start import Place
 
-    wishes = Wishes(given["retries"], given["job_cells"])
+    wishes = Wishes(given["requeue"], given["job_cells"])
     return Place(given["launcher"], given["shared"], given["partition"], tuple(given["scheduler"]), wishes)

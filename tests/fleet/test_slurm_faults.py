@@ -52,7 +52,7 @@ def test_a_cell_whose_job_is_killed_is_worked_again_and_says_so(command: Run, st
 def test_a_cell_whose_jobs_are_killed_each_time_is_given_up_with_what_happened(
     command: Run, start: Start, tmp_path: Path
 ) -> None:
-    line = ("check", MODELS[0], "--on", "brand:slow:fp32", *SLURM, "--retries", "1", "--format", "json")
+    line = ("check", MODELS[0], "--on", "brand:slow:fp32", *SLURM, "--requeue", "1", "--format", "json")
     process = start(*line)
     first = a_job_at_work(tmp_path)
     os.kill(first, signal.SIGKILL)
