@@ -15,6 +15,7 @@ def prepare(torch: Any, name: str, tensor: Any) -> None:
     _patch_constructors(torch, name)
     _patch_generator(torch, name)
     _allow_multi_tensor(tensor)
+    _patch_pinning(torch)
 
 
 def _patch_constructors(torch: Any, name: str) -> None:
@@ -57,6 +58,15 @@ def _patch_generator(torch: Any, name: str) -> None:
             return torch.device(name, 0)
 
     torch.Generator = Generator
+
+
+def _patch_pinning(torch: Any) -> None:
+    """Host memory is pinned by hooks in C++ that a device in Python lacks; one that computes on the host needs none pinned."""
+
+    def pin_memory(tensor: Any, _device: Any = None) -> Any:
+        return tensor
+
+    torch.Tensor.pin_memory = pin_memory
 
 
 def _default_device() -> Any:

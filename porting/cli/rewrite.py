@@ -51,9 +51,10 @@ def command(
     Exit status: 0 done, or nothing to do; 1 an edit had to be left out; 2 wrong usage.
     """
     from porting.codemod import record
+    from porting.codemod.scan import base_of
 
     existing(path)
-    root = path if path.is_dir() else path.parent
+    root = base_of(path)
     if undo:
         for changed in record.undo(root):
             click.echo(f"undone: {changed}")

@@ -43,10 +43,10 @@ def estimate(findings: Iterable[Finding], hours: Mapping[str, float] | None = No
 
 def _sort(finding: Finding) -> str:
     kind = rules()[finding.rule].kind
-    if kind == "kernel":
+    if kind == "kernel" and finding.rule != "PRT405":
         effort = (finding.details or {}).get("effort")
         return f"kernel_{effort}" if effort else "kernel_build"
-    return finding.safety.value if kind == "code" else kind
+    return finding.safety.value if kind in ("code", "kernel") else kind
 
 
 def read(path: Path) -> Mapping[str, float]:

@@ -10,7 +10,8 @@ from porting.codemod.collect import BRANDS, Collector
 from porting.codemod.finding import ACCEL, Safety
 from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_of
 
-_BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load")
+_BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load",
+           "torch.utils.ffi.create_extension")  # fmt: skip
 _ASKS = ("available", "find_spec", "has_", "version", "TYPE_CHECKING", "is_", "use_", "HAS_")
 
 

@@ -17,8 +17,17 @@ _FAIL = frozenset(
 )
 
 
+# Rules whose findings are conditions, and words of functions that only ask.
+_CONDITIONS = ("PRT110", "PRT202", "PRT211")
+_ASKS = ("is_", "has_", "use_", "check_", "init_", "require")
+
+
 def hold_back(c: Collector) -> None:
     """Lower the class of conditions to that of what they guard."""
+    places = list(zip(c.findings, c.places, strict=True))
+    for number, (finding, node) in enumerate(places):
+        if finding.rule in _CONDITIONS and finding.edits and (kernel := _kernel(c, node)):
+            c.findings[number] = replace(finding, safety=Safety.KEEP, edits=(), why=f"guards a kernel of CUDA's, {kernel}")
     places = list(zip(c.findings, c.places, strict=True))
     weak = [(f, n) for f, n in places if f.rule in _FAIL and f.safety in (Safety.CARE, Safety.REPORT)]
     if not weak:
@@ -28,6 +37,27 @@ def hold_back(c: Collector) -> None:
             guarded = [f for f, n in weak if any(_within(c, n, part) for part in _guarded(c, node))]
             if guarded:
                 c.findings[number] = _lowered(finding, guarded)
+
+
+def _kernel(c: Collector, node: Any) -> str:
+    """The call of a function that has CUDA in its name, or of a kernel by its grid, which runs only under a condition."""
+    compared = c.source.up(node)
+    if isinstance(compared, ast.Compare) and any(isinstance(op, (ast.NotEq, ast.NotIn, ast.IsNot)) for op in compared.ops):
+        return ""
+    for part in _guarded(c, node):
+        for call in ast.walk(part):
+            if isinstance(call, ast.Call) and _of_cuda(c, call):
+                return f"line {call.lineno}: {c.source.text(call.func)[:40]}"
+    return ""
+
+
+def _of_cuda(c: Collector, call: ast.Call) -> bool:
+    func = call.func
+    if isinstance(func, ast.Subscript):
+        return True
+    name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+    known = "cuda" in name.lower() and name != "cuda" and not name.lower().lstrip("_").startswith(_ASKS)
+    return known and not c.names.resolve(func).startswith("torch.")
 
 
 def _lowered(finding: Finding, guarded: list[Finding]) -> Finding:

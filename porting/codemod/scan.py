@@ -52,8 +52,9 @@ def scan(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Scanned:
     """Look at a file or at all of a folder. exclude: patterns of paths that are left out."""
-    base = root if root.is_dir() else root.parent
-    paths = sorted(_paths(root, exclude)) if root.is_dir() else [root.name]
+    base = base_of(root)
+    inside = root.resolve().relative_to(base.resolve())
+    paths = sorted(_paths(base, inside, exclude)) if root.is_dir() else [inside.as_posix()]
     project = Project(base, (p for p in paths if p.endswith(".py")))
     scanned = Scanned(base)
     collected = gc.isenabled()
@@ -69,8 +70,16 @@ def scan(
     return scanned
 
 
-def _paths(root: Path, exclude: Sequence[str]) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
+def base_of(path: Path) -> Path:
+    """The folder that places are told from: the one that is named, or the one that the package which it belongs to lies in."""
+    folder = path if path.is_dir() else path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.resolve().parent
+    return folder
+
+
+def _paths(root: Path, inside: Path, exclude: Sequence[str]) -> Iterator[str]:
+    for folder, folders, files in os.walk(root / inside):
         folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.endswith(".egg-info") and not _hidden(f))
         for name in files:
             path = Path(folder, name)

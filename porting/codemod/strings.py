@@ -24,6 +24,7 @@ _AUTOCASTS = ("autocast", "GradScaler", "custom_fwd", "custom_bwd", "is_autocast
 _DEFAULTS = ("get", "getattr", "pop", "setdefault", "getenv")
 _TEXTS = ("join", "joinpath", "print", "skip", "warn", "glob", "dist_backend")
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set)
+_IMPLEMENTATION = re.compile(r"impl|backend|kernel|engine", re.IGNORECASE)
 _UNPROVEN = "not proven to be a device"
 
 
@@ -123,7 +124,7 @@ def _device(c: Collector, node: Any) -> Place:
     if isinstance(parent, ast.Compare):
         return _compared(parent, child)
     if isinstance(parent, _COLLECTIONS):
-        return _in_collection(c, parent)
+        return _in_collection(c, parent, child)
     if isinstance(parent, ast.keyword):
         return _keyword(c, parent)
     if isinstance(parent, ast.Call):
@@ -149,15 +150,25 @@ def _compared(parent: ast.Compare, child: ast.AST) -> Place:
     others = [side for side in (parent.left, *parent.comparators) if side is not child]
     if device_like(*others):
         return Place("PRT211", "name", Safety.SAFE)
+    word = next((_word(side) for side in others if _IMPLEMENTATION.search(_word(side))), "")
+    if word:
+        return _other(word)
     return Place("PRT211", "name", Safety.CARE, f"what it is compared with is {_UNPROVEN}")
 
 
-def _in_collection(c: Collector, parent: Any) -> Place:
+def _word(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _in_collection(c: Collector, parent: Any, child: Any) -> Place:
     up = c.source.up(parent)
     if isinstance(up, ast.Compare):
         return _compared(up, parent)
     if isinstance(up, ast.Subscript) and _annotates(c, up):
         return Place("PRT320", "", Safety.REPORT, "a type: it has to be a literal")
+    name = _parametrized(c, parent, child)
+    if name:
+        return Place("PRT211", "name", Safety.SAFE) if named_device(name) else _other(name)
     devices = all(isinstance(e, ast.Constant) and isinstance(e.value, str) and _DEVICES.fullmatch(e.value) for e in parent.elts)
     call = up if isinstance(up, ast.Call) else c.source.up(up) if isinstance(up, ast.keyword) else None
     about = _about_devices(call) or (isinstance(up, ast.Assign) and device_like(*up.targets))
@@ -166,6 +177,27 @@ def _in_collection(c: Collector, parent: Any) -> Place:
     if devices and len(parent.elts) > 1:
         return Place("PRT211", "name", Safety.CARE, "a list of devices: what is done with it is not seen")
     return Place("PRT320", "", Safety.REPORT)
+
+
+def _parametrized(c: Collector, row: Any, child: Any) -> str:
+    """The parameter of a test that a value in a row of pytest.mark.parametrize goes to."""
+    call = c.source.inside(row, ast.Call)
+    while isinstance(call, ast.Call) and c.names.resolve(call.func) == "pytest.param":
+        call = c.source.inside(call, ast.Call)
+    if not isinstance(call, ast.Call) or _last(call) != "parametrize" or not call.args or not isinstance(row, ast.Tuple):
+        return ""
+    first = call.args[0]
+    names = first.value.split(",") if isinstance(first, ast.Constant) and isinstance(first.value, str) else []
+    if isinstance(first, (ast.List, ast.Tuple)):
+        names = [e.value for e in first.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)]
+    return names[row.elts.index(child)].strip() if len(names) == len(row.elts) > 1 else ""
+
+
+def _other(name: str) -> Place:
+    """A word that goes to a parameter which is no device's."""
+    if _IMPLEMENTATION.search(name):
+        return Place("PRT405", "", Safety.REPORT, f"goes to {name!r}")
+    return Place("PRT320", "", Safety.REPORT, f"goes to {name!r}")
 
 
 def _about_devices(call: ast.AST | None) -> bool:
@@ -188,7 +220,7 @@ def _keyword(c: Collector, keyword: ast.keyword) -> Place:
         return Place("PRT210", "type", Safety.SAFE)
     if name == "default" and _about_devices(call):
         return Place("PRT210", "type", Safety.SAFE)
-    return Place("PRT320", "", Safety.REPORT)
+    return _other(name)
 
 
 def _last(call: ast.AST) -> str:
@@ -215,7 +247,7 @@ def _argument(c: Collector, call: ast.Call, child: Any) -> Place:
     if name and named_device(name):
         return Place("PRT210", "type", Safety.SAFE)
     if name:
-        return Place("PRT320", "", Safety.REPORT, f"goes to the parameter {name!r}")
+        return _other(name)
     return Place("PRT210", "type", Safety.CARE, "goes to a function that is not in this tree")
 
 
@@ -254,7 +286,7 @@ def _default(parent: ast.arguments, child: ast.AST) -> Place:
     name = next((arg.arg for arg, default in pairs if default is child), "")
     if named_device(name):
         return Place("PRT213", "type", Safety.CARE)
-    return Place("PRT320", "", Safety.REPORT, f"the default of {name!r}")
+    return _other(name)
 
 
 def _elsewhere(c: Collector, parent: ast.AST, child: ast.AST) -> Place:

@@ -151,6 +151,16 @@ def test_rules_can_be_named_and_the_helper_can_lie_where_a_person_says(porting: 
     assert 'device = "cuda" if accel.is_available()' in (project / "train.py").read_text()
 
 
+def test_a_package_or_a_file_of_it_alone_gets_its_helper_from_the_package(porting: Porting, project: Path) -> None:
+    before = contents(project)
+    for path in (project / "net", project / "net" / "model.py"):
+        assert porting("rewrite", path, "--write").code == 0
+        assert "from net import porting_accel as accel" in (project / "net" / "model.py").read_text()
+        assert (project / "net" / "porting_accel.py").is_file()
+        assert porting("rewrite", path, "--undo").code == 0
+        assert contents(project) == before
+
+
 def test_each_rule_is_a_commit(porting: Porting, project: Path) -> None:
     for words in (
         ["init", "-q"],

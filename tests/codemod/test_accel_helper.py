@@ -93,6 +93,7 @@ assert accel.get_device_capability() == (0, 0)
 accel.empty_cache(); accel.synchronize(); accel.manual_seed_all(3); accel.reset_max_memory_allocated()
 with accel.stream(accel.Stream()):
     pass
+assert torch.ones(1).pin_memory().device.type == "cpu"
 y = accel.FloatTensor([1.0, 2.0])
 assert accel.is_on(y) and isinstance(y, accel.FloatTensor) and not isinstance(y, accel.HalfTensor)
 with accel.amp.autocast(enabled=True, dtype=torch.bfloat16):

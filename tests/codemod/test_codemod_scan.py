@@ -48,6 +48,7 @@ KINDS = [
     ("none.py", "import torch\nx = torch.ones(1)\n", None, 0),
     ("gpu.py", "import subprocess\nsubprocess.run(['nvidia-smi', '-L'])\n", "PRT270", 2),
     ("dp.py", "import torch.nn as nn\nm = nn.DataParallel(nn.Linear(1, 1))\n", "PRT330", 2),
+    ("impl.py", "def f(x, impl='cuda'):\n    return x\n", "PRT405", 1),
     ("star.py", "from torch.cuda import *\n", "PRT116", 1),
 ]  # fmt: skip
 
