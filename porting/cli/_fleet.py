@@ -18,7 +18,7 @@ _OPTIONS = (
     click.option("--partition", metavar="NAME", default="", help="Of the cluster: only nodes of it."),
     click.option("--shared", type=click.Path(path_type=Path), help="Folder that all nodes see; by default in the state folder."),
     click.option("--scheduler", metavar="WORD", multiple=True, help="For the scheduler, such as --time=30; may be repeated."),
-    click.option("--requeue", type=click.IntRange(min=0), default=2, help="How often a cell whose node job was lost goes out again."),
+    click.option("--requeue", type=click.IntRange(min=0), default=2, help="How often what a lost node job left goes out again."),
     click.option("--job-cells", type=click.IntRange(min=0), default=0, help="Cells of a node job; 0 works it out."),
 )  # fmt: skip
 
