@@ -27,6 +27,8 @@ FAULTS = (
     ("encoder", "sign-MatMul"), ("gated", "nan-Sigmoid"), ("encoder", "abort-Softmax"), ("residual", "hang-MaxPool"),
     ("encoder", "fused-MatMul-Add-Gelu"), ("residual", "fused-Conv-Add-Relu"), ("recurrent", "sign-LSTM"),
 )  # fmt: skip
+OUT_OF_TIME = 124
+"""Exit status of `timeout`."""
 LIMIT = 5
 """Seconds after which a cut counts as hanging, for both."""
 START = "import sys; from polygraphy.tools import main; sys.exit(main())"
@@ -115,7 +117,7 @@ def polygraphy(path: Path, device: str, folder: Path, seconds: float) -> tuple[s
     done = cost([*tool, *more, "--check", sys.executable, str(check), "polygraphy_debug.onnx"], {}, str(folder))
     tries = len(log.read_text()) if log.exists() else 0
     if not out.exists():
-        return f"not finished; {tries} checks", done
+        return f"{'not finished' if done.code == OUT_OF_TIME else 'nothing'}; {tries} checks", done
     left = [node.op_type for node in onnx.load(out).graph.node]
     names = " + ".join(left) if len(left) <= 4 else f"{len(left)} operators"
     return f"{names}; {tries} checks; {out.stat().st_size:,}", done

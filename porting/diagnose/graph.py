@@ -24,7 +24,7 @@ STACK, SCOPES, FX_NODE = (f"pkg.torch.onnx.{name}" for name in ("stack_trace", "
 """Metadata that PyTorch's exporter writes into every node."""
 KEPT = 3
 """Parts of a path that are named, of a file that lies elsewhere."""
-ASSUMED_DIM = 64
+ASSUMED_DIM = 16
 """Of an axis whose size nobody knows before the model has run."""
 
 

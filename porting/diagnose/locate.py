@@ -278,7 +278,7 @@ class Locator:
             names = ", ".join(sorted({self.graph.nodes[node].op_type for node in self.isolated.beside}))
             notes.append(f"wrong beside other operators, and right in a model of their own: {names}")
         if found == WRONG and not whole.right and self.context:
-            rest = "without them the rest of the model is right"
+            rest = f"without them the rest of the model {'is right' if whole.ending.ok else 'does not fail in this way'}"
             notes.append(f"besides, a group of {len(self.context.group)} is wrong" if self.context.group else rest)
         if self.context and self.context.group and self.context.free:
             notes.append("it shows only where axes may have any size: with fixed sizes the target is right")

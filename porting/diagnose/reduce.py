@@ -93,7 +93,8 @@ class Reducer:
         (expected,) = court.expected([case])
         assert expected is not None, "it was judged by it"
         allowed = self._allowed(case, locator.bench.precision) if wanted.kind in NUMERIC else {}
-        versions = self._jobs.prober.probe(cell.target.adapter).versions
+        probed = self._jobs.prober.probe(cell.target.adapter).versions
+        versions = {name: version for name, version in probed.items() if name != "interpreter"}  # a path of this machine
         mark = _signature(cell.target.adapter, wanted, case)
         story = repro.Story(
             self._located.model,

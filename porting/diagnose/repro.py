@@ -118,10 +118,10 @@ def readme(case: Case, story: Story) -> str:
     lines += [f"| signature | `{story.signature}` |", ""]
     for name, array in (*case.feeds.items(), *case.weights.items()):
         lines.append(f"- `{name}`: {array.dtype} {list(array.shape)}{_kind(case, name)}")
-    hint = registry.adapter(story.target.adapter).install_hint
+    needed = ", ".join(registry.adapter(story.target.adapter).distributions)
     lines += [
         "",
-        f"`python {SCRIPT}` shows it. It needs Python 3.9 or newer, numpy and the backend ({hint}); `{BACKEND}/` has the code",
+        f"`python {SCRIPT}` shows it. It needs Python 3.9 or newer, numpy and the backend ({needed}); `{BACKEND}/` has the code",
         f"that converts, loads and runs the model. `{MODEL}` has its weights inside, `{INPUTS}` what goes in, `{EXPECTED}` what",
         "onnxruntime's CPU provider gives without optimisations.",
         "",
