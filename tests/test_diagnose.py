@@ -187,12 +187,14 @@ def test_an_error_that_the_model_amplifies_is_no_operators_fault(look: Look) -> 
     assert (found.verdict, found.blamed) == ("amplified", ())
 
 
+@pytest.mark.slow
 def test_small_chunks_find_the_same(look: Look, planted: Any) -> None:
     locator, found = look("residual", "planted:sign-Conv:fp32", budget=4096)
     assert {blamed.node for blamed in found.blamed} == effective(locator, planted, "sign-Conv")
     assert found.models > 10
 
 
+@pytest.mark.slow
 def test_a_second_look_asks_the_target_nothing(look: Look) -> None:
     _, first = look("gated", "planted:sign-Mul:fp32")
     _, second = look("gated", "planted:sign-Mul:fp32", rerun=False)
@@ -259,6 +261,7 @@ def test_a_case_does_not_show_where_the_backend_is_right(reduce: Reduce, tmp_pat
     assert reproduce(tmp_path / "case") == 0
 
 
+@pytest.mark.slow
 def test_a_reduction_goes_on_where_an_earlier_one_was_ended(reduce: Reduce, pipeline: Pipeline) -> None:
     whole = reduce("gated", "sign-Mul")
     journal = max(pipeline.jobs.workspace.cache.glob("diagnose/*/journal.jsonl"), key=lambda path: path.stat().st_mtime_ns)

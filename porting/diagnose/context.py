@@ -50,9 +50,10 @@ class Context:
         self.amplified = False
         """Whether each node of the group is right on what the target itself feeds it."""
 
-    def find(self, nodes: Sequence[int]) -> None:
-        """Find the smallest group among nodes; none where they are right together, at fixed sizes and at any."""
-        if not nodes or not (self._wrong_at_all(nodes) or self._wrong_with_free_axes(nodes)):
+    def find(self, nodes: Sequence[int], free: bool) -> None:
+        """Find the smallest group among nodes; none where they are right together. free: look with axes of any size as well,
+        where nothing is wrong at fixed ones."""
+        if not nodes or not (self._wrong_at_all(nodes) or (free and self._wrong_with_free_axes(nodes))):
             return
         self.group = window.smallest(nodes, self.wrong)
         if len(self.group) > 1 and not self._wanted:

@@ -183,7 +183,7 @@ class Locator:
         self.context = Context(self.cutter, self.bench, noise, wanted, self.clean, self.tell)
         guilty = {self.kernels[node] for node in self.isolated.wrong}
         rest = [node for node in range(len(self.graph)) if self.kernels.get(node) not in guilty]
-        self.context.find(rest)
+        self.context.find(rest, free=not self.isolated.wrong)
         if self.isolated.wrong:
             return WRONG
         if self.context.group:
