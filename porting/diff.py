@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from porting.report.numerics import worst
-from porting.types import Evidence, Outcome, Result
+from porting.types import Evidence, Outcome, Result, Stage
 
 WORKS = (Outcome.PASS, Outcome.DEGRADED)
 SILENT = (Outcome.UNAVAILABLE, Outcome.SKIPPED, Outcome.MISSING)
+OF_THE_TARGET = (Stage.CONVERT, Stage.LOAD, Stage.RUN)
 LEAST_SHARE = 0.01
 """Of what is allowed: an error below it is no drift, whatever it was before."""
 LEAST_BYTES = 64 << 20
@@ -157,10 +158,15 @@ def _numbers(model: str, target: str, a: Result, b: Result, factors: Factors) ->
     if times:
         kind = Kind.SLOWER if times[1] > times[0] else Kind.FASTER
         yield Change(kind, model, target, f"{times[0] * 1e3:.3g} -> {times[1] * 1e3:.3g} ms", a, b, *times)
-    sizes = _pair(a.peak_rss_bytes or None, b.peak_rss_bytes or None, factors.memory)
+    sizes = _pair(_memory(a), _memory(b), factors.memory)
     if sizes and abs(sizes[1] - sizes[0]) >= LEAST_BYTES:
         kind = Kind.MEMORY if sizes[1] > sizes[0] else Kind.LESS_MEMORY
         yield Change(kind, model, target, f"peak {sizes[0] / 2**20:.0f} -> {sizes[1] / 2**20:.0f} MiB", a, b, *sizes)
+
+
+def _memory(result: Result) -> int | None:
+    """Peak of the stages that are the target's; those before are made once a model."""
+    return max((stage.peak_rss_bytes for stage in result.stages if stage.name in OF_THE_TARGET), default=0) or None
 
 
 def _share(result: Result) -> float | None:
