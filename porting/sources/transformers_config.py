@@ -112,10 +112,11 @@ def warm() -> None:
 
 
 def _fill_books(model: Any) -> None:
-    """Draw the books of codes that come empty: training fills them, and until then every vector has the same code."""
+    """Draw the books of codes that come empty: training fills them, and until then every vector has the same code. Small
+    numbers, so that a vector's direction decides and not the shortest code."""
     for name, buffer in model.named_buffers():
         if buffer.dim() == 2 and name.rpartition(".")[2] in BOOKS and not buffer.any():
-            buffer.normal_()
+            buffer.normal_(std=0.02)
 
 
 def _config_class(name: str) -> type:
