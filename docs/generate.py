@@ -242,9 +242,8 @@ def catalog() -> str:
     sources = Counter(spec.source for spec in specs)
     built = ", ".join(f"{number} `{source}`" for source, number in sources.most_common())
     idle = sum(bool(spec.cannot) for spec in specs)
-    return (
-        f"{table(('domain', 'families', *TIERS), rows)}\nBy source: {built}. Of these, {idle} are listed only, with the reason.\n"
-    )
+    counts = f"By source: {built}. Of these, {idle} are listed only, with the reason."
+    return f"{table(('domain', 'families', *TIERS), rows)}\n{counts}\n"
 
 
 def _domain(spec: Any) -> str:
@@ -402,7 +401,8 @@ def compatibility() -> str:
     results = list(_records())
     newest = max(result.started for result in results)
     targets = sorted({result.target for result in results})
-    whole = matrix_of(list(load()), [_recorded_on(target, results) for target in targets], results)
+    specs = [spec for spec in load() if not spec.cannot]
+    whole = matrix_of(specs, [_recorded_on(target, results) for target in targets], results)
     return render(dataclasses.replace(whole, generated=newest)).partition("\n\n")[2]
 
 
