@@ -114,6 +114,7 @@ class Setting:
         from porting.launch.start import start_fleet
         from porting.pipeline import Event, Pipeline
 
+        place = replace(place, setups=self.project.nodes if self.project else {})
         run, wanted = uuid.uuid4().hex[:12], patterns or (self.project.targets if self.project else ())
 
         def tell(text: str) -> None:

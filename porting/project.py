@@ -9,11 +9,12 @@ from typing import Any
 
 from porting import catalog_file
 from porting.catalog_file import CatalogFile, Problem, Table
+from porting.launch.cluster import Setup
 from porting.types import ModelSpec, Target
 
 FILE = "porting.toml"
 
-_KEYS = (*catalog_file.TABLES, "catalog", "environments", "expect", "store", "targets")
+_KEYS = (*catalog_file.TABLES, "catalog", "environments", "expect", "nodes", "store", "targets")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Project:
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By adapter: `python` (an interpreter) or `command` (what to put before the worker's arguments, a container for
     instance), and `env` (variables)."""
+    nodes: Mapping[str, Setup] = field(default_factory=dict)
+    """By feature of a cluster's nodes, what has to be done there first."""
     store: str | None = None
     """Path or database URL of the result store."""
     targets: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ def check_project(path: Path) -> tuple[Project, list[Problem]]:
         path,
         tuple(models),
         _environments(file, data, root),
+        _nodes(file, data),
         _store(file, data, root),
         _targets(file, data),
         _expect(file, data, root),
@@ -127,6 +131,28 @@ def _environment(file: CatalogFile, name: str, table: Any, root: Path) -> dict[s
         else:
             file.complain(file.find(line, "env"), "'env' must be a table of strings.")
     return made
+
+
+def _nodes(file: CatalogFile, data: Table) -> dict[str, Setup]:
+    tables = data.get("nodes", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        file.complain(file.find(1, "nodes"), "'nodes' must hold tables, one a feature.")
+        return {}
+    return {name: _setup(file, name, table) for name, table in tables.items()}
+
+
+def _setup(file: CatalogFile, name: str, table: Table) -> Setup:
+    line = file.header("nodes", name)
+    catalog_file.unknown_keys(file, table, ("python", "setup", "env", "maker", "scheduler"), line)
+    for key in ("python", "maker"):
+        if not isinstance(table.get(key, ""), str):
+            file.complain(file.find(line, key), f"{key!r} must be a string.")
+    env = table.get("env", {})
+    if not (isinstance(env, dict) and all(isinstance(value, str) for value in env.values())):
+        file.complain(file.find(line, "env"), "'env' must be a table of strings.")
+        env = {}
+    setup, scheduler = (tuple(_strings(file, table, key, line)) for key in ("setup", "scheduler"))
+    return Setup(str(table.get("python", "")), setup, env, str(table.get("maker", "")), scheduler)
 
 
 def _store(file: CatalogFile, data: Table, root: Path) -> str | None:

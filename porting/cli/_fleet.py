@@ -40,8 +40,8 @@ def place_of(given: dict[str, Any]) -> Place | None:
     named = [name for name in ("partition", "scheduler") if given[name]]
     if given["launcher"] == "ray" and named:
         raise click.UsageError(f"--{named[0]} is for Slurm; Ray has no such thing.")
-    from porting.launch.fleet import Wishes
     from porting.launch.start import Place
+    from porting.launch.work import Wishes
 
     wishes = Wishes(given["requeue"], given["job_cells"])
-    return Place(given["launcher"], given["shared"], given["partition"], tuple(given["scheduler"]), wishes)
+    return Place(given["launcher"], given["shared"], given["partition"], tuple(given["scheduler"]), wishes=wishes)

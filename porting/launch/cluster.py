@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +44,35 @@ class State:
     node: str = ""
     reason: str = ""
     """Why it waits."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a person says of nodes of a kind, in `[nodes.FEATURE]` of porting.toml."""
+
+    python: str = ""
+    """Interpreter there, in an environment that has porting; the coordinator's own without one."""
+    setup: tuple[str, ...] = ()
+    """Shell lines before it is started."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    maker: str = ""
+    """Of their accelerators, by the name of its profile."""
+    scheduler: tuple[str, ...] = ()
+    """Words for the scheduler."""
+
+
+def setup_of(kind: Kind, said: Mapping[str, Setup]) -> Setup:
+    """What is said of a kind: of its label, else of the first of its features."""
+    return next((said[name] for name in (kind.label, *kind.features) if name in said), Setup())
+
+
+def script(depot: Path, name: str, setup: Setup) -> str:
+    """Shell lines that start our program for a slice. name: as the shell is to read it, within double quotes."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    variables = {**({} if setup.python else {"PYTHONPATH": paths}), **setup.env}
+    lines = ["#!/bin/bash", *setup.setup, *(f"export {key}={shlex.quote(value)}" for key, value in variables.items())]
+    words = shlex.join([setup.python or sys.executable, "-m", "porting.launch.node", str(depot)])
+    return "\n".join([*lines, f'exec {words} "{name}"', ""])
 
 
 class Unreachable(InfrastructureError):

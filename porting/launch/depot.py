@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from porting.errors import UsageError
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack
 from porting.store.records import Record, canonical, record_of, result_of
@@ -63,8 +65,6 @@ def result_name(cell: int, name: str) -> str:
 
 def result_lines(result: Result, log: bytes) -> bytes:
     """A result with its log, as lines of an export."""
-    from dataclasses import replace
-
     packed = pack(log)
     record = record_of(replace(result, log=packed.digest))
     return f"{record.text}\n{canonical(packed.to_json())}\n".encode("ascii")
@@ -75,10 +75,16 @@ def read_result(content: bytes, name: str) -> tuple[Result, Log | None]:
     entries = list(read_lines(content.splitlines(keepends=True), name))
     found = [entry for entry in entries if isinstance(entry, Record)]
     if len(found) != 1:
-        from porting.errors import UsageError
-
         raise UsageError(f"{name} has {len(found)} results instead of one.")
     return result_of(found[0].text), next((entry for entry in entries if isinstance(entry, Log)), None)
+
+
+def result_at(path: Path) -> tuple[Result, Log | None] | None:
+    """The result in a file; None for one that is none, whose cell is then worked again."""
+    try:
+        return read_result(path.read_bytes(), path.name)
+    except (OSError, UsageError):
+        return None
 
 
 def read_json(path: Path) -> Json:

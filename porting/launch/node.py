@@ -98,7 +98,7 @@ def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
     from porting.pipeline import Pipeline
 
     wanted = [Target.parse(target) for _, _, target in job["cells"]] if "cells" in job else []
-    os.environ.update(devices.job_variables((target.device for target in wanted), job.get("maker", "")))
+    os.environ.update(devices.job_variables((target.device for target in wanted), job["maker"]))
     os.environ[MACHINE_VARIABLE] = f"{node_name()} {'with' if job['device'] else 'without'} a device"
     with Pipeline(workspace(), None, _options(job), job["environments"], run_id=job["run"]) as pipeline:
         if "probe" in job:

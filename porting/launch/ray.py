@@ -6,7 +6,6 @@ Needs the extra `ray`, and a cluster that RAY_ADDRESS names or that runs on this
 from __future__ import annotations
 
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 
 from porting.errors import EnvironmentMissing, InfrastructureError
 from porting.launch import depot as depots
-from porting.launch.cluster import ENDED, RUNNING, WAITING, Kind, State
+from porting.launch.cluster import ENDED, RUNNING, WAITING, Kind, Setup, State, script, setup_of
 
 _ORDINARY = ("CPU", "memory", "object_store_memory")
 _NO_DEVICE = ("node:", "accelerator_type:", "bundle_group")
@@ -31,6 +30,8 @@ class Ray:
     """Of each task."""
     memory: int = 0
     """Bytes that the cells of a task may use together; 0 leaves it to the cluster."""
+    setups: Mapping[str, Setup] = field(default_factory=dict)
+    """By resource, what is said of the nodes that have it."""
     _tasks: dict[str, tuple[Kind, Any]] = field(default_factory=dict)
     _ended: dict[str, State] = field(default_factory=dict)
 
@@ -50,17 +51,15 @@ class Ray:
             own |= {"num_gpus": 1} if kind.device == "GPU" else {"resources": {kind.device: 1}}
         task = self._ray.remote(**own)(_task())
         (self.folder / "logs").mkdir(exist_ok=True)
-        paths = os.pathsep.join(path for path in sys.path if path)
         claim = f"{kind.device}:{kind.slots // kind.nodes}" if device else ""
         variables = {
-            "PYTHONPATH": paths,
             "PORTING_CLAIM": claim,
             **{k: v for k, v in os.environ.items() if k.startswith("PORTING_")},
         }
         names = {node["NodeID"]: node["NodeName"] for node in self._ray.nodes()}
         for number in range(count):
             name = f"{prefix}-{number}"
-            command = [sys.executable, "-m", "porting.launch.node", str(self.folder), name]
+            command = ["/bin/bash", "-c", script(self.folder, name, setup_of(kind, self.setups))]
             self._tasks[name] = kind, task.remote(command, variables, names, str(Path.cwd()), self._log(name))
 
     def _log(self, name: str) -> str:

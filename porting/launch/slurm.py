@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from porting.errors import EnvironmentMissing, InfrastructureError
-from porting.launch.cluster import ENDED, MEMORY_SHARE, RUNNING, WAITING, Kind, State, Unreachable
+from porting.launch.cluster import ENDED, MEMORY_SHARE, RUNNING, WAITING, Kind, Setup, State, Unreachable, script, setup_of
 
 ARRAY = 1000
 """Tasks of one array: Slurm allows 1001 unless it is told otherwise."""
@@ -41,6 +38,9 @@ class Slurm:
     memory: int = 0
     """Bytes that the cells of a job may use together; 0 leaves it to the cluster."""
 
+    setups: Mapping[str, Setup] = field(default_factory=dict)
+    """By feature, what is said of the nodes that have it."""
+
     def __post_init__(self) -> None:
         self._arrays: dict[str, tuple[str, int]] = {}
         """Array job to the prefix of its slices and the number of its first."""
@@ -63,7 +63,9 @@ class Slurm:
     def submit(self, kind: Kind, prefix: str, count: int, device: bool) -> None:
         for first in range(0, count, ARRAY):
             last = min(first + ARRAY, count) - first - 1
-            job = _call(["sbatch", "--parsable", f"--array=0-{last}", *self._request(kind, device)], self._script(prefix, first))
+            job = _call(
+                ["sbatch", "--parsable", f"--array=0-{last}", *self._request(kind, device)], self._script(kind, prefix, first)
+            )
             self._arrays[job.strip().split(";")[0]] = prefix, first
 
     def _request(self, kind: Kind, device: bool) -> list[str]:
@@ -79,18 +81,15 @@ class Slurm:
         words += [f"--exclude={others}"] if (others := self._others(kind)) else []
         words += [f"--mem={int(self.memory / MEMORY_SHARE) >> 20}M"] if self.memory else []
         words += [f"--gres={kind.device}:1"] if device else []
-        return [*words, *self.options]
+        return [*words, *self.options, *setup_of(kind, self.setups).scheduler]
 
     def _others(self, kind: Kind) -> str:
         """Nodes of other kinds that have the features of this one."""
         return ",".join(o.names for o in self._kinds if o != kind and set(kind.features) <= set(o.features))
 
-    def _script(self, prefix: str, first: int) -> str:
+    def _script(self, kind: Kind, prefix: str, first: int) -> str:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        paths = os.pathsep.join(path for path in sys.path if path)
-        words = [sys.executable, "-m", "porting.launch.node", str(self.folder)]
-        number = f"$((SLURM_ARRAY_TASK_ID + {first}))"
-        return f'#!/bin/sh\nexport PYTHONPATH={shlex.quote(paths)}\nexec {shlex.join(words)} "{prefix}-{number}"\n'
+        return script(self.folder, f"{prefix}-$((SLURM_ARRAY_TASK_ID + {first}))", setup_of(kind, self.setups))
 
     def states(self) -> Mapping[str, State]:
         if not self._arrays:

@@ -12,8 +12,9 @@ from typing import Any
 
 from porting import registry
 from porting.jobs import Options
-from porting.launch.cluster import Cluster
-from porting.launch.fleet import Fleet, Wishes
+from porting.launch.cluster import Cluster, Setup
+from porting.launch.fleet import Fleet
+from porting.launch.work import Wishes
 from porting.store import Store
 from porting.workspace import Workspace, disk_errors
 
@@ -31,6 +32,8 @@ class Place:
     partition: str = ""
     scheduler: tuple[str, ...] = ()
     """Words for the scheduler's own command."""
+    setups: Mapping[str, Setup] = field(default_factory=dict)
+    """By feature, what is said of the nodes that have it."""
     wishes: Wishes = field(default_factory=Wishes)
 
 
@@ -54,12 +57,12 @@ def start_fleet(
         if place.launcher == "ray":
             from porting.launch.ray import Ray
 
-            return Ray(folder, cores, memory)
+            return Ray(folder, cores, memory, place.setups)
         from porting.launch.slurm import Slurm
 
-        return Slurm(folder, name, place.partition, place.scheduler, cores, memory)
+        return Slurm(folder, name, place.partition, place.scheduler, cores, memory, place.setups)
 
-    fleet = Fleet(shared, run, store.name, cluster, environments, options, _adapters(targets), place.wishes, tell)
+    fleet = Fleet(shared, run, store.name, cluster, environments, options, _adapters(targets), place.wishes, place.setups, tell)
     try:
         fleet.recover(store)
         yield fleet

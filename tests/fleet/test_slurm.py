@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fleet_kit import Run, records, told
 
@@ -59,3 +61,15 @@ def test_a_cluster_and_one_machine_come_to_the_same_records(command: Run) -> Non
 def test_what_the_scheduler_refuses_is_one_clear_line(command: Run, options: tuple[str, ...], code: int, said: str) -> None:
     ended = command("check", MODELS[0], "--on", "brand:cpu:fp32", *options)
     assert (ended.code, said in ended.complaint()) == (code, True), ended.err
+
+
+def test_nodes_get_what_porting_toml_says_of_their_feature(command: Run, tmp_path: Path) -> None:
+    lines = ["[nodes.mlu370]", 'setup = ["BRAND_SDK=4.2", "export BRAND_SDK"]', "[nodes.cpu]", 'env = {BRAND_SDK = "5.0 beta"}']
+    (tmp_path / "work" / "porting.toml").write_text("\n".join(lines))
+    found = command("check", MODELS[0], "--on", BRANDS, *SLURM, "--shared", "../other", "--format", "json").json()
+    assert {(r["target"].split(":")[1], r["environment"]["sdk"]) for r in found} == {
+        ("npu", "none"),
+        ("mlu", "4.2"),
+        ("cpu", "5.0 beta"),
+    }
+    assert not (tmp_path / "state" / "fleet").exists()

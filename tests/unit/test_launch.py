@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from porting.errors import UsageError
+from porting.errors import CatalogError, UsageError
 from porting.launch import depot, devices
-from porting.launch.cluster import Kind
+from porting.launch.cluster import Kind, script, setup_of
 from porting.launch.ray import kinds_of as kinds_of_ray
 from porting.launch.slurm import kinds_of
+from porting.project import read_project
 from porting.store import Store
 from porting.types import Cause, Outcome, Result, Stage
 
@@ -126,3 +128,41 @@ def test_what_speaks_of_the_rig_answers_no_other_run(store: Store) -> None:
     store.answer("r1", [(of("r1", "01", outcome=Outcome.FAIL, cause=Cause.HARNESS), None)])
     found = of("r2", "02")
     assert store.answer("r2", [(found, None)]) == [found]
+
+
+# ---- what porting.toml says of nodes ------------------------------------------------------------------------------
+
+
+def test_what_is_said_of_nodes_is_in_the_lines_that_start_their_jobs(tmp_path: Path) -> None:
+    text = '[nodes.mlu370]\npython = "/opt/mlu/bin/python"\nsetup = ["source env.sh"]\nenv = {A = "x y"}\nmaker = "cambricon"\n'
+    (tmp_path / "porting.toml").write_text(text)
+    said = read_project(tmp_path / "porting.toml").nodes
+    kind = Kind("mlu370+pcie", 1, 1, "mlu", ("pcie", "mlu370"))
+    setup = setup_of(kind, said)
+    assert setup.maker == "cambricon"
+    lines = script(tmp_path, "s0-$N", setup).splitlines()
+    assert lines == [
+        "#!/bin/bash",
+        "source env.sh",
+        "export A='x y'",
+        f'exec /opt/mlu/bin/python -m porting.launch.node {tmp_path} "s0-$N"',
+    ]
+    other = script(tmp_path, "s0-$N", setup_of(replace(kind, label="cpu", features=()), said))
+    assert f"exec {sys.executable} -m" in other
+    assert "export PYTHONPATH=" in other
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nodes = 3", "'nodes' must hold tables"),
+        ('[nodes.a]\nsetup = "source env.sh"', "'setup' must be an array of strings"),
+        ("[nodes.a]\nenv = {A = 1}", "'env' must be a table of strings"),
+        ("[nodes.a]\npython = 3", "'python' must be a string"),
+        ("[nodes.a]\npyhton = 'p'", "pyhton"),
+    ],
+)
+def test_what_cannot_be_said_of_nodes_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "porting.toml").write_text(text)
+    with pytest.raises(CatalogError, match=said):
+        read_project(tmp_path / "porting.toml")

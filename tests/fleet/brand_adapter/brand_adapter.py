@@ -36,7 +36,10 @@ class BrandAdapter(Adapter):
     def probe(self) -> Probe:
         absent = DeviceState(False, "no such card", Cause.MISSING_DEVICE)
         there = {device: DeviceState(True) if node().startswith(name) else absent for device, name in NODES.items()}
-        return Probe(there, {"brand": "0.1", "driver": node().split(" ")[0].rstrip("0123456789")})
+        return Probe(
+            there,
+            {"brand": "0.1", "sdk": os.environ.get("BRAND_SDK", "none"), "driver": node().split(" ")[0].rstrip("0123456789")},
+        )
 
     def convert(self, form: Any, target: Any, folder: Path) -> Artifact:
         for path in form.path.parent.glob("*"):
