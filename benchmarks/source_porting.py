@@ -1,12 +1,13 @@
 """What scan and rewrite make of public repositories, at the commits of source_repositories.toml; and how fast they read.
 
-    python benchmarks/source_porting.py CLONES [--write] [--anchor NAME=COMMAND ...]
-    python benchmarks/source_porting.py CLONES [--write] --verify
+    python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...]
+    python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...] --verify
+    python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...] --anchor NAME=COMMAND ...
 
 CLONES is a folder with a git directory of each, OWNER+NAME, OWNER+NAME/repo or OWNER+NAME/.git. Trees are read into a temporary
 folder, which is removed. --write puts tables into docs/source-porting.md. --verify runs instead the programs of
-source_programs/ in original and port. --anchor runs another scanner's command on all trees, {} being their folder, and measures
-it and `porting scan` in turn.
+source_programs/ in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder, and
+measures `porting scan` and it in turn.
 """
 
 from __future__ import annotations
@@ -212,6 +213,8 @@ def runs(clones: Path, known: dict[str, dict[str, str]], originals: Path, ports:
         "|---|---|---|---|---|",
     ]
     for name, program in programs():
+        if name not in known:
+            continue
         for root in (originals, ports):
             tree(clone(clones, name), known[name]["commit"], root / program.stem)
         record.apply(plan(scan(ports / program.stem), care=True))
@@ -242,12 +245,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--verify", action="store_true")
     parser.add_argument("--anchor", action="append", default=[])
+    parser.add_argument("--on", action="append", default=[])
     given = parser.parse_args()
     known = loads((HERE / "source_repositories.toml").read_text())["repositories"]
+    known = {name: about for name, about in known.items() if not given.on or name in given.on}
     with tempfile.TemporaryDirectory() as folder:
         originals, ports = Path(folder) / "original", Path(folder) / "ported"
         if given.verify:
             _say("runs", runs(given.clones, known, originals, ports), given.write)
+            return
+        if given.anchor:
+            for name, about in known.items():
+                tree(clone(given.clones, name), about["commit"], originals / name.replace("/", "+"))
+            _say("scanners", anchors(given.anchor, originals, scan(originals).python_lines), given.write)
             return
         found = []
         for name, about in known.items():
@@ -257,9 +267,6 @@ def main() -> None:
             found.append(measured(name, about, git, ports / name.replace("/", "+")))
             print(name, file=sys.stderr)
         _say("repositories", table(found), given.write)
-        if given.anchor:
-            lines = sum(m.before.python_lines for m in found)
-            _say("scanners", anchors(given.anchor, originals, lines), given.write)
 
 
 def _say(mark: str, text: str, write: bool) -> None:
