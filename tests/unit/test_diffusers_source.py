@@ -11,6 +11,7 @@ import torch
 from porting.cases import draw
 from porting.errors import ModelError
 from porting.sources import BuiltModel, source
+from porting.sources._gathered import Rows, gather
 from porting.types import InputSpec, ModelSpec
 
 pytest.importorskip("diffusers")
@@ -67,6 +68,39 @@ def test_an_entry_gives_the_inputs_of_a_class_that_is_not_in_the_table() -> None
     step = InputSpec("timestep", "int64", ("batch",), "timestep", 0, 1000)
     built = build("UNet1DModel", config, inputs=(sample, step), sizes={"batch": 2, "samples": 64})
     assert run(built)[0].shape == (2, 2, 64)
+
+
+def test_an_argument_that_is_a_list_is_put_together_from_the_inputs_of_its_members() -> None:
+    config = {"in_channels": 4, "dim": 32, "n_layers": 1, "n_refiner_layers": 1, "n_heads": 2, "n_kv_heads": 2,
+              "cap_feat_dim": 24, "axes_dims": [4, 6, 6], "axes_lens": [96, 32, 32]}  # fmt: skip
+    built = build("ZImageTransformer2DModel", config)
+    assert [spec.name for spec in built.inputs] == ["x", "t", "cap_feats"]
+    assert [tuple(sample.shape) for sample in run(built)["sample"]] == [(4, 1, 16, 24)] * 2
+
+
+def test_inputs_are_gathered_into_lists_tuples_and_rows() -> None:
+    class Sum(torch.nn.Module):
+        def forward(self, pair: tuple[torch.Tensor, list[torch.Tensor]], rest: torch.Tensor) -> torch.Tensor:
+            first, rows = pair
+            return first + 10 * rows[0] + 100 * rows[1] + 1000 * rest
+
+    module = gather(Sum(), {"pair": ("a", Rows("b"))})
+    assert module(a=torch.tensor(1), b=torch.tensor([2, 3]), rest=torch.tensor(4)) == 4321
+
+
+def test_weights_that_a_class_leaves_uninitialised_are_drawn_the_same_each_time() -> None:
+    config = {"in_channels": 8, "out_channels": 2, "num_layers": 5, "attention_head_dim": 16, "num_attention_heads": 4,
+              "joint_attention_dim": 16, "axes_dims_rope": [4, 6, 6], "num_experts": 2, "moe_intermediate_dim": 16,
+              "capacity_factors": 2.0}  # fmt: skip
+    states = []
+    for dirt in (1e30, -1e30):
+        torch.full((4, 2**16), dirt)  # memory that an uninitialised tensor would be laid in
+        module = build("NucleusMoEImageTransformer2DModel", config).module
+        assert module is not None
+        states.append(module.state_dict())
+    assert all(tensor.isfinite().all() and tensor.abs().max() < 100 for tensor in states[0].values())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_an_unknown_class_is_answered_with_near_names() -> None:
