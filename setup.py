@@ -13,6 +13,6 @@ setup(
         "porting.report": ["html/*"],
         "porting.codemod": ["*.toml", "vendored/*"],
         "porting.adapters": ["*/*.txt", "*/*.toml", "*/*.md", "*/*.json", "profiles/*/*"],
-        "porting.models": ["**/*.toml", "**/*.py"],
+        "porting.models": ["**/*.toml", "measured.jsonl", "**/*.py"],
     },
 )
