@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,8 @@ def test_what_is_wrong_is_raised_as_the_documented_error(tmp_path: Path) -> None
 def test_models_and_targets_are_lists_of_what_there_is() -> None:
     assert "transformers/bert" in {spec.id for spec in porting.models()}
     assert [spec.id for spec in porting.models(["transformers/bert"])] == ["transformers/bert"]
+    importlib.import_module("porting.models.layers")  # a package of the same name, which a net of the catalog brings in
+    assert "transformers/bert" in {spec.id for spec in porting.models()}
     found = {str(state.target): state for state in porting.targets()}
     assert found[TARGETS[0]].available
     assert not found["onnxruntime:cuda:fp32"].available

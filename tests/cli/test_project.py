@@ -41,7 +41,7 @@ def test_a_model_that_cannot_be_built_is_listed_with_the_reason_and_skipped(port
     assert "needs natten" in porting("models", "show", "ours/net").out
     (listed,) = porting("models", "list", "ours/net", "--format", "json").json()
     assert (listed["cannot"], listed["tiers"]) == ("needs natten", [])
-    assert "1 of which cannot be built" in porting("models", "list", "ours/net").out
+    assert "1 that cannot be built" in porting("models", "list", "ours/net").out
     checked = porting("check", "ours/net", *ON, "--format", "json")
     (result,) = checked.json()
     assert (checked.code, result["outcome"], result["stage"], result["bundle"]) == (0, "skipped", "build", "")

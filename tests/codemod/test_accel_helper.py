@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def accel(tmp_path: Path) -> ModuleType:
+def accel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The helper, as it is where no plugin is: a stand-in that another test has installed is out of sight."""
     file = tmp_path / helper.FILE
     file.write_text(helper.text())
     spec = importlib.util.spec_from_file_location(helper.NAME, file)
@@ -28,6 +29,8 @@ def accel(tmp_path: Path) -> ModuleType:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for name in (torch._C._get_privateuse1_backend_name(), *module.MAKERS):
+        monkeypatch.delattr(torch, name, raising=False)
     return module
 
 
