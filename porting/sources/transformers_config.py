@@ -236,7 +236,7 @@ def _built(spec: ModelSpec, model: Any, call: Call) -> BuiltModel:
 
 
 def _fit(spec: ModelSpec, model: Any, config: Any, call: Call) -> Call:
-    if call.placeholders and not any(given.prefix for given in spec.inputs):
+    if call.placeholders and not any(given.prefix for given in spec.inputs if given.name == "input_ids"):
         call = _as_given(calls.with_placeholders(call, model, config, _draw(call)), spec)
     model(**_draw(call), **call.constants)
     return call
