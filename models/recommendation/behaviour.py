@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from porting.models.layers import Block, Built, Transformer, mlp
+from porting.models.recommendation.examples import DENSE, HISTORY, ITEMS, WIDTH, with_examples
 from torch import Tensor, nn
-
-FIELDS, IDS, DENSE, ITEMS, HISTORY, WIDTH = 6, 20, 5, 30, 7, 8
 
 
 class NCF(nn.Module):
@@ -250,73 +249,49 @@ class HSTU(nn.Module):
         return x @ self.items.weight.T
 
 
-_EXAMPLES = {
-    "dense": lambda: torch.randn(3, DENSE),
-    "fields": lambda: _ids(IDS, FIELDS),
-    "crosses": lambda: _ids(IDS, 3),
-    "user": lambda: _ids(25),
-    "target": lambda: _ids(ITEMS),
-    "history": lambda: _ids(ITEMS, HISTORY),
-    "attention_mask": lambda: torch.ones(3, HISTORY, dtype=torch.int64),
-    "clicks": lambda: torch.rand(3, ITEMS),
-    "noise": lambda: torch.randn(3, 8),
-}
-
-
-def _ids(high: int, *shape: int) -> Tensor:
-    """Ids of a batch of three, the largest among them: the range is read off the example."""
-    ids = torch.randint(0, high, (3, *shape))
-    ids.view(-1)[0] = high - 1
-    return ids
-
-
-def _with(net: nn.Module, *names: str) -> Built:
-    return net, {name: _EXAMPLES[name]() for name in names}
-
-
 def ncf() -> Built:
-    return _with(NCF(), "user", "target")
+    return with_examples(NCF(), "user", "target")
 
 
 def two_tower() -> Built:
-    return _with(TwoTower(), "history", "dense", "target")
+    return with_examples(TwoTower(), "history", "dense", "target")
 
 
 def mult_vae() -> Built:
-    return _with(MultVAE(), "clicks", "noise")
+    return with_examples(MultVAE(), "clicks", "noise")
 
 
 def din() -> Built:
-    return _with(DIN(), "history", "attention_mask", "target", "dense")
+    return with_examples(DIN(), "history", "attention_mask", "target", "dense")
 
 
 def dien() -> Built:
-    return _with(DIEN(), "history", "target", "dense")
+    return with_examples(DIEN(), "history", "target", "dense")
 
 
 def bst() -> Built:
-    return _with(BST(), "history", "target", "dense")
+    return with_examples(BST(), "history", "target", "dense")
 
 
 def mind() -> Built:
-    return _with(MIND(), "history", "target")
+    return with_examples(MIND(), "history", "target")
 
 
 def sasrec() -> Built:
-    return _with(SASRec(), "history")
+    return with_examples(SASRec(), "history")
 
 
 def bert4rec() -> Built:
-    return _with(BERT4Rec(), "history")
+    return with_examples(BERT4Rec(), "history")
 
 
 def gru4rec() -> Built:
-    return _with(GRU4Rec(), "history")
+    return with_examples(GRU4Rec(), "history")
 
 
 def caser() -> Built:
-    return _with(Caser(), "history", "user")
+    return with_examples(Caser(), "history", "user")
 
 
 def hstu() -> Built:
-    return _with(HSTU(), "history")
+    return with_examples(HSTU(), "history")

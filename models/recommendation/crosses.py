@@ -10,9 +10,8 @@ import itertools
 
 import torch
 from porting.models.layers import Attention, Built, mlp
+from porting.models.recommendation.examples import DENSE, FIELDS, IDS, WIDTH, with_examples
 from torch import Tensor, nn
-
-FIELDS, IDS, DENSE, ITEMS, HISTORY, WIDTH = 6, 20, 5, 30, 7, 8
 
 
 class Fields(nn.Module):
@@ -250,69 +249,45 @@ class MaskNet(nn.Module):
         return self.out(x).squeeze(-1)
 
 
-_EXAMPLES = {
-    "dense": lambda: torch.randn(3, DENSE),
-    "fields": lambda: _ids(IDS, FIELDS),
-    "crosses": lambda: _ids(IDS, 3),
-    "user": lambda: _ids(25),
-    "target": lambda: _ids(ITEMS),
-    "history": lambda: _ids(ITEMS, HISTORY),
-    "attention_mask": lambda: torch.ones(3, HISTORY, dtype=torch.int64),
-    "clicks": lambda: torch.rand(3, ITEMS),
-    "noise": lambda: torch.randn(3, 8),
-}
-
-
-def _ids(high: int, *shape: int) -> Tensor:
-    """Ids of a batch of three, the largest among them: the range is read off the example."""
-    ids = torch.randint(0, high, (3, *shape))
-    ids.view(-1)[0] = high - 1
-    return ids
-
-
-def _with(net: nn.Module, *names: str) -> Built:
-    return net, {name: _EXAMPLES[name]() for name in names}
-
-
 def dlrm() -> Built:
-    return _with(DLRM(), "dense", "fields")
+    return with_examples(DLRM(), "dense", "fields")
 
 
 def deepfm() -> Built:
-    return _with(DeepFM(), "fields")
+    return with_examples(DeepFM(), "fields")
 
 
 def nfm() -> Built:
-    return _with(NFM(), "fields")
+    return with_examples(NFM(), "fields")
 
 
 def afm() -> Built:
-    return _with(AFM(), "fields")
+    return with_examples(AFM(), "fields")
 
 
 def wide_deep() -> Built:
-    return _with(WideDeep(), "dense", "fields", "crosses")
+    return with_examples(WideDeep(), "dense", "fields", "crosses")
 
 
 def dcn() -> Built:
-    return _with(DCN(), "dense", "fields")
+    return with_examples(DCN(), "dense", "fields")
 
 
 def dcn_v2() -> Built:
-    return _with(DCNv2(), "dense", "fields")
+    return with_examples(DCNv2(), "dense", "fields")
 
 
 def xdeepfm() -> Built:
-    return _with(XDeepFM(), "fields")
+    return with_examples(XDeepFM(), "fields")
 
 
 def autoint() -> Built:
-    return _with(AutoInt(), "dense", "fields")
+    return with_examples(AutoInt(), "dense", "fields")
 
 
 def fibinet() -> Built:
-    return _with(FiBiNET(), "fields")
+    return with_examples(FiBiNET(), "fields")
 
 
 def masknet() -> Built:
-    return _with(MaskNet(), "fields")
+    return with_examples(MaskNet(), "fields")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from porting.models.layers import Built, mlp
 from porting.models.recommendation.crosses import Fields
+from porting.models.recommendation.examples import DENSE, FIELDS, WIDTH, with_examples
 from torch import Tensor, nn
-
-FIELDS, IDS, DENSE, ITEMS, HISTORY, WIDTH = 6, 20, 5, 30, 7, 8
 
 
 class Tasks(nn.Module):
@@ -81,37 +80,13 @@ class ESMM(Tasks):
         return {"click": click, "click_and_conversion": click * conversion}
 
 
-_EXAMPLES = {
-    "dense": lambda: torch.randn(3, DENSE),
-    "fields": lambda: _ids(IDS, FIELDS),
-    "crosses": lambda: _ids(IDS, 3),
-    "user": lambda: _ids(25),
-    "target": lambda: _ids(ITEMS),
-    "history": lambda: _ids(ITEMS, HISTORY),
-    "attention_mask": lambda: torch.ones(3, HISTORY, dtype=torch.int64),
-    "clicks": lambda: torch.rand(3, ITEMS),
-    "noise": lambda: torch.randn(3, 8),
-}
-
-
-def _ids(high: int, *shape: int) -> Tensor:
-    """Ids of a batch of three, the largest among them: the range is read off the example."""
-    ids = torch.randint(0, high, (3, *shape))
-    ids.view(-1)[0] = high - 1
-    return ids
-
-
-def _with(net: nn.Module, *names: str) -> Built:
-    return net, {name: _EXAMPLES[name]() for name in names}
-
-
 def mmoe() -> Built:
-    return _with(MMoE(), "dense", "fields")
+    return with_examples(MMoE(), "dense", "fields")
 
 
 def ple() -> Built:
-    return _with(PLE(), "dense", "fields")
+    return with_examples(PLE(), "dense", "fields")
 
 
 def esmm() -> Built:
-    return _with(ESMM(), "dense", "fields")
+    return with_examples(ESMM(), "dense", "fields")
