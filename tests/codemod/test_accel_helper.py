@@ -31,6 +31,8 @@ def accel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     for name in (torch._C._get_privateuse1_backend_name(), *module.MAKERS):
         monkeypatch.delattr(torch, name, raising=False)
+    for plugin, _collective, _variable in module.MAKERS.values():
+        monkeypatch.delitem(sys.modules, plugin, raising=False)
     return module
 
 
