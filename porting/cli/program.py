@@ -65,7 +65,7 @@ def command(
         found = json.loads(report.read_text())
     if output:
         output.write_text(json.dumps({"device": profile.name, "evidence": "virtual", **found}, indent=1))
-    for line in _lines(profile, found):
+    for line in _lines(profile, found, fallback=not no_fallback):
         click.echo(line, err=True)
     return 1 if found["status"] or found["refusals"] else 0
 
@@ -100,14 +100,14 @@ def _without_report(code: int) -> Exception:
     )
 
 
-def _lines(profile: Profile, found: dict[str, Any]) -> list[str]:
+def _lines(profile: Profile, found: dict[str, Any], fallback: bool) -> list[str]:
     assert profile.operators
     operators = found["operators"]
     by = {fate: [o for o in operators if o["support"] in fates] for fate, fates in _FATES.items()}
     counts = ", ".join(f"{sum(o['count'] for o in each)} {fate}" for fate, each in by.items())
     head = f"stand-in for {profile.vendor} ({profile.operators.plugin_version}): {counts} of {len(operators)} operators"
     lines = ["", f"{head}. Virtual: nothing ran on {profile.torch.device if profile.torch else 'the card'}."]
-    fate = "runs on the CPU instead" if profile.operators.otherwise == "cpu" else "is refused"
+    fate = "runs on the CPU instead" if fallback and profile.operators.otherwise == "cpu" else "is refused"
     lines += _some(f"not in the list, {fate}", [f"{o['name']}, {o['count']} calls, at {_first(o)}" for o in by["not listed"]])
     lines += _some("refused", [f"{r['operator']}: {r['why']}, at {r['place']}" for r in found["refusals"]])
     lines += _some("the host waits", [f"{w['what']}, {w['count']} times, at {w['place']}" for w in found["waits"]])

@@ -112,6 +112,7 @@ def test_what_the_card_would_refuse_ends_it_with_the_line(command: Porting, sett
     ended = command("run", "--device", "mlu", "--no-fallback", "-o", "report.json", program(setting, "torch.lgamma(x)"))
     assert ended.code == 1
     assert "program.py:7" in ended.err
+    assert "not in the list, is refused:" in ended.err
     report = json.loads((setting / "report.json").read_text())
     assert (report["evidence"], report["refusals"][0]["operator"]) == ("virtual", "aten::lgamma")
 
