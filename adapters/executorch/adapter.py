@@ -50,11 +50,12 @@ class ExecuTorchAdapter(Adapter):
         PORTABLE: (Precision.FP32,),
         "vulkan": (Precision.FP32,),
         "coreml": (Precision.FP32,),
+        "tosa": (Precision.FP32, Precision.INT8),
         **dict.fromkeys(ETHOS, (Precision.INT8,)),
     }
     evidence = {  # noqa: RUF012
         **dict.fromkeys(("xnnpack", PORTABLE), Evidence.HOST),
-        **dict.fromkeys(("vulkan", "coreml", *ETHOS), Evidence.COMPILED),
+        **dict.fromkeys(("vulkan", "coreml", "tosa", *ETHOS), Evidence.COMPILED),
     }
     distributions = ("executorch", "torch", "torchao")
     install_hint = "porting env create executorch"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
 
-from porting.types import Target
+from porting.types import Precision, Target
 
 PORTABLE = "portable"
 """The device without a delegate: every operator is one of ExecuTorch's own kernels."""
@@ -100,9 +100,29 @@ def _ethos_settings(target: Target) -> Any:
     return EthosUCompileSpec(target.device)
 
 
+def _tosa(target: Target) -> Any:
+    from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
+
+    return TOSAPartitioner(_tosa_settings(target))
+
+
+def _tosa_quantizer(target: Target) -> Any:
+    from executorch.backends.arm.quantizer import TOSAQuantizer, get_symmetric_quantization_config
+
+    return TOSAQuantizer(_tosa_settings(target)).set_global(get_symmetric_quantization_config())
+
+
+def _tosa_settings(target: Target) -> Any:
+    """By the profile of TOSA 1.0 that has the precision: floats, or integers alone."""
+    from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
+
+    return TosaCompileSpec("TOSA-1.0+INT" if target.precision is Precision.INT8 else "TOSA-1.0+FP")
+
+
 DELEGATES: Mapping[str, Delegate] = {
     "xnnpack": Delegate(_xnnpack, _xnnpack_quantizer),
     "vulkan": Delegate(_vulkan, sizes_vary=False),  # with sizes that vary, its partitioner leaves every convolution out
     "coreml": Delegate(_coreml),
+    "tosa": Delegate(_tosa, _tosa_quantizer, sizes_vary=False),
     "ethos": Delegate(_ethos, _ethos_quantizer, sizes_vary=False),
 }

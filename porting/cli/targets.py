@@ -75,7 +75,8 @@ def _object(state: TargetState) -> dict[str, Any]:
         "adapter": state.target.adapter,
         "available": state.available,
         "evidence": state.evidence.value,
-        "reason": " ".join(part for part in (state.reason, state.hint) if part),
+        "reason": state.reason,
+        "hint": state.hint,
     }
 
 
