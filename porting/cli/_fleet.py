@@ -20,6 +20,7 @@ _OPTIONS = (
     click.option("--scheduler", metavar="WORD", multiple=True, help="For the scheduler, such as --time=30; may be repeated."),
     click.option("--requeue", type=click.IntRange(min=0), default=2, help="How often what a lost node job left goes out again."),
     click.option("--job-cells", type=click.IntRange(min=0), default=0, help="Cells of a node job; 0 works it out."),
+    click.option("--canary/--no-canary", default=True, help="Ask nodes' accelerators by a known model; tells broken ones."),
 )  # fmt: skip
 
 
@@ -43,5 +44,5 @@ def place_of(given: dict[str, Any]) -> Place | None:
     from porting.launch.start import Place
     from porting.launch.work import Wishes
 
-    wishes = Wishes(given["requeue"], given["job_cells"])
+    wishes = Wishes(given["requeue"], given["job_cells"], given["canary"])
     return Place(given["launcher"], given["shared"], given["partition"], tuple(given["scheduler"]), wishes=wishes)

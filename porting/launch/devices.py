@@ -85,7 +85,7 @@ def _makers(names: set[str], maker: str) -> list[Profile]:
     return here or [p for p in profiles if p.torch and p.torch.device in names]
 
 
-def job_variables(wanted: Iterable[str], maker: str = "") -> dict[str, str]:
-    """What to set in this job; what the scheduler has set already stays."""
-    said = visible(granted(os.environ), wanted, maker)
+def job_variables(given: str, wanted: Iterable[str], maker: str = "") -> dict[str, str]:
+    """What to set in this job for the devices that it was given; what the scheduler has set already stays."""
+    said = visible(given, wanted, maker)
     return {name: devices for name, devices in said.items() if not os.environ.get(name)}

@@ -24,10 +24,14 @@ from typing import Any
 from porting.errors import PortingError
 from porting.launch import depot as depots
 from porting.launch import devices
+from porting.launch.canary import BrokenDevice, Canary
 from porting.launch.cluster import MEMORY_SHARE
 from porting.probing import MACHINE_VARIABLE
 from porting.types import Json, ModelSpec, Result, Target, from_json, to_json
 from porting.workspace import Workspace, cache_folder
+
+HOLD_SECONDS = 3600.0
+"""How long a job keeps a broken device at most; its run ends it before. The next job on the device asks again."""
 
 
 class Status:
@@ -36,7 +40,7 @@ class Status:
     def __init__(self, depot: depots.Depot, name: str) -> None:
         self._depot, self._name = depot, depots.status_name(name)
         self._lock = threading.Lock()
-        self._said: Json = {"node": node_name(), "pid": os.getpid(), "begun": {}, "ended": None}
+        self._said: Json = {"node": node_name(), "pid": os.getpid(), "begun": {}, "ended": None, "broken": "", "devices": ""}
         self._write()
 
     @contextlib.contextmanager
@@ -54,6 +58,18 @@ class Status:
             self._said["begun"].update(begun)
             for cell in ended:
                 self._said["begun"].pop(cell, None)
+            self._write()
+
+    def has(self, devices: str) -> None:
+        """Say which devices the job was given."""
+        with self._lock:
+            self._said["devices"] = devices
+            self._write()
+
+    def broken(self, why: str, suspects: Iterable[int]) -> None:
+        """Say that the device is broken, and after which cells."""
+        with self._lock:
+            self._said |= {"broken": why, "suspects": list(suspects), "begun": {}}
             self._write()
 
     def end(self, how: str) -> None:
@@ -78,7 +94,13 @@ def main(arguments: Sequence[str]) -> int:
     job: Json = json.loads(depot.read(depots.slice_name(name)))
     status = Status(depot, name)
     try:
-        work(job, name, depot, status)
+        try:
+            work(job, name, depot, status)
+        except BrokenDevice as broken:
+            status.broken(str(broken), broken.cells)
+            time.sleep(HOLD_SECONDS)  # while this job has the device, the scheduler gives it to nobody
+            status.end("its device is broken")
+            return 3
     except KeyboardInterrupt:
         status.end("told to end")
         return 1
@@ -98,7 +120,9 @@ def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
     from porting.pipeline import Pipeline
 
     wanted = [Target.parse(target) for _, _, target in job["cells"]] if "cells" in job else []
-    os.environ.update(devices.job_variables((target.device for target in wanted), job["maker"]))
+    given = devices.granted(os.environ) if job["device"] else ""
+    os.environ.update(devices.job_variables(given, (target.device for target in wanted), job["maker"]))
+    status.has(given)
     os.environ[MACHINE_VARIABLE] = f"{node_name()} {'with' if job['device'] else 'without'} a device"
     with Pipeline(workspace(), None, _options(job), job["environments"], run_id=job["run"]) as pipeline:
         if "probe" in job:
@@ -120,8 +144,14 @@ def _cells(pipeline: Any, job: Json, name: str, depot: depots.Depot, status: Sta
     def number_of(cell: Any) -> int:
         return numbers[cell.spec.id, str(cell.target)]
 
+    canary = Canary(pipeline) if job["canary"] else None
+    if canary:
+        canary.before(cell.target for cell in cells)
+
     def done(found: Sequence[tuple[Any, Result, bytes]], _: float) -> None:
         for cell, result, log in found:
+            if canary:
+                canary.after(cell.target, result, number_of(cell))
             depot.write(depots.result_name(number_of(cell), name), depots.result_lines(result, log))
 
     pipeline.local.around = lambda some: status.working(map(number_of, some))

@@ -21,14 +21,26 @@ ENDING_SECONDS = 60.0
 """How long is waited for jobs that were told to end."""
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The time that a fleet goes by."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+CLOCK = Clock()
+
+
 @dataclass
 class Watch:
     """Follows the states of jobs, and says when one has ended for good."""
 
     cluster: Cluster
+    clock: Clock = CLOCK
     states: Mapping[str, State] = field(default_factory=dict)
-    _asked: float = 0.0
-    _heard: float = field(default_factory=time.monotonic)
+    _asked: float | None = None
+    _heard: float = 0.0
     _over: dict[str, float] = field(default_factory=dict)
     away: str = ""
     """What the scheduler's silence looks like; empty while it answers."""
@@ -36,12 +48,14 @@ class Watch:
     def look(self) -> bool:
         """Ask the scheduler unless it was asked a moment ago; whether it was asked. Raises Unreachable when it has been away for
         too long."""
-        now = time.monotonic()
-        if now - self._asked < ASK_SECONDS:
+        now = self.clock.now()
+        if self._asked is None:
+            self._heard = now
+        elif now - self._asked < ASK_SECONDS:
             return False
         try:
             self.states, self.away = self.cluster.states(), ""
-            self._heard = self._asked = time.monotonic()
+            self._heard = self._asked = self.clock.now()
         except Unreachable as error:
             self.away = error.message
             self._asked = now
@@ -52,10 +66,10 @@ class Watch:
     def is_over(self, name: str) -> bool:
         """Whether a job has ended, and what it wrote has had its time to be seen here."""
         state = self.states.get(name)
-        if self.away or not self._asked or (state and state.phase != ENDED):
+        if self.away or self._asked is None or (state and state.phase != ENDED):
             self._over.pop(name, None)
             return False
-        return time.monotonic() - self._over.setdefault(name, time.monotonic()) > SETTLE_SECONDS
+        return self.clock.now() - self._over.setdefault(name, self.clock.now()) > SETTLE_SECONDS
 
 
 def patient(call: Callable[..., None], *arguments: Any) -> None:

@@ -7,32 +7,29 @@ files will come, and what to write of a cell whose job ended again and again.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porting.errors import PortingError
 from porting.jobs import Cell, utc_now
-from porting.launch import Done
+from porting.launch import Done, slices
 from porting.launch import depot as depots
 from porting.launch.cluster import RUNNING, WAITING, Kind, State
-from porting.launch.facts import needs_device
-from porting.launch.local import Local, by_model
-from porting.launch.watch import POLL_SECONDS, Watch, patient
+from porting.launch.local import Local
+from porting.launch.slices import Numbers, Slice
+from porting.launch.watch import CLOCK, POLL_SECONDS, Clock, Watch, patient
 from porting.signature import signature
-from porting.types import Cause, Outcome, Result, Stage, to_json
+from porting.types import Cause, Json, Outcome, Result, Stage, to_json
 
 if TYPE_CHECKING:
     from porting.launch.fleet import Fleet
     from porting.store.logs import Log
 
-CELLS = 32
-"""Cells of a job at most, but for a model that has more."""
-WAVES = 4
-"""Jobs for each place that works them, so that one that gets easy cells gets more of them."""
+BREAKS = 2
+"""Devices that one cell may break: those on which the canary passes before it and fails after it."""
 
 
 @dataclass(frozen=True)
@@ -43,93 +40,68 @@ class Wishes:
     """How often a cell is tried again whose job ended without its result."""
     cells: int = 0
     """Of one job; 0 works it out."""
-
-
-@dataclass
-class Slice:
-    """Some cells, as one job works them."""
-
-    name: str
-    kind: Kind
-    cells: tuple[int, ...]
+    canary: bool = True
+    """Whether devices are asked, by a model that is known to work, before a job and after a failure."""
 
 
 class FleetWork:
     """Works the cells of one run."""
 
-    def __init__(self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Callable[[str], None], clock: Clock = CLOCK
+    ) -> None:
         self._fleet, self._local, self._run, self._wishes, self._tell = fleet, local, run, wishes, tell
+        self._clock = clock
         self._cells: Sequence[Cell] = ()
         self._open: dict[str, Slice] = {}
         self._tries: dict[int, list[str]] = defaultdict(list)
         """By cell: how the jobs ended that were lost with it."""
-        self._started = time.monotonic()
+        self._broke: dict[int, int] = defaultdict(int)
+        """By cell: devices that failed the canary after it."""
+        self._held: dict[Kind, dict[str, str]] = defaultdict(dict)
+        """Jobs that keep a broken device from others: what is said of it, by slice."""
+        self._started = clock.now()
         self._batches = 0
         self._left: set[int] = set()
         """Cells whose results may still come."""
 
     def work(self, cells: Sequence[Cell], done: Done) -> None:
         """Work every cell; see porting.launch.Launcher."""
-        self._cells, self._done, watch = cells, done, Watch(self._fleet.cluster)
+        self._cells, self._done, watch = cells, done, Watch(self._fleet.cluster, self._clock)
         routes = [self._fleet.facts.route(cell.target) for cell in cells]
         self._local.work([cell for cell, kind in zip(cells, routes, strict=True) if kind is None], done)
         routed = [(number, kind) for number, kind in enumerate(routes) if kind]
         self._left = {number for number, _ in routed}
         try:
-            self._send(self._slices(routed))
+            self._send(slices.chunks(cells, routed, self._wishes.cells))
             while self._open:
                 self._collect()
                 if watch.look():
-                    self._tell(self._view(watch))
+                    self._follow(watch)
                 self._mend(watch)
                 if self._open:
-                    time.sleep(POLL_SECONDS)
+                    self._clock.sleep(POLL_SECONDS)
         except BaseException:  # whatever it was, it goes on after what came is recorded and the jobs are ended
             self._give_up()
             raise
 
     # ---- out
 
-    def _slices(self, routed: Sequence[tuple[int, Kind]]) -> list[tuple[Kind, list[int]]]:
-        """Cells by job: models whole, the largest first; every kind begins at another one, so that few wait for each other's
-        bundles."""
-        kinds: dict[Kind, list[int]] = defaultdict(list)
-        for number, kind in routed:
-            kinds[kind].append(number)
-        found = []
-        for place, (kind, numbers) in enumerate(kinds.items()):
-            size = self._wishes.cells or min(CELLS, max(1, -(-len(numbers) // (WAVES * kind.slots))))
-            groups = sorted(self._models(numbers), key=lambda group: -(self._cells[group[0]].spec.params or 0))
-            turn = place * len(groups) // len(kinds)
-            found += [(kind, chunk) for chunk in _packed([*groups[turn:], *groups[:turn]], size)]
-        return found
-
-    def _models(self, numbers: Iterable[int]) -> list[list[int]]:
-        """Numbers of cells by model."""
-        number_of = {(self._cells[n].spec.id, self._cells[n].target): n for n in numbers}
-        groups = by_model(self._cells[n] for n in number_of.values())
-        return [[number_of[cell.spec.id, cell.target] for cell in group] for group in groups]
-
-    def _send(self, slices: Sequence[tuple[Kind, Sequence[int]]]) -> None:
+    def _send(self, parts: Iterable[tuple[Kind, Numbers]]) -> None:
         """Queue a job for each; those of a kind, and with or without a device, are one array."""
-        arrays: dict[tuple[Kind, bool], list[Sequence[int]]] = defaultdict(list)
-        for kind, numbers in slices:
-            for device in (False, True):
-                some = [n for n in numbers if needs_device(self._cells[n].target, kind) is device]
-                if some:
-                    arrays[kind, device].append(some)
-        for (kind, device), parts in arrays.items():
+        for (kind, device), some in slices.arrays(self._cells, parts).items():
             prefix, self._batches = f"s{self._batches}", self._batches + 1
-            for number, part in enumerate(parts):
+            for number, part in enumerate(some):
                 self._write(f"{prefix}-{number}", kind, device, part)
-            patient(self._fleet.cluster.submit, kind, prefix, len(parts), device)
+            patient(self._fleet.cluster.submit, kind, prefix, len(some), device)
 
-    def _write(self, name: str, kind: Kind, device: bool, numbers: Sequence[int]) -> None:
+    def _write(self, name: str, kind: Kind, device: bool, numbers: Numbers) -> None:
         specs = {self._cells[n].spec.id: self._cells[n].spec for n in numbers}
         place = {identifier: number for number, identifier in enumerate(specs)}
         cells = [[n, place[self._cells[n].spec.id], str(self._cells[n].target)] for n in numbers]
-        self._fleet.write_slice(name, kind, device, specs=[to_json(spec) for spec in specs.values()], cells=cells)
-        self._open[name] = Slice(name, kind, tuple(numbers))
+        what = {"specs": [to_json(spec) for spec in specs.values()], "cells": cells, "canary": device and self._wishes.canary}
+        self._fleet.write_slice(name, kind, device, **what)
+        self._open[name] = Slice(name, kind, device, tuple(numbers))
 
     # ---- in
 
@@ -144,7 +116,7 @@ class FleetWork:
                 found[number] = self._cells[number], self._noted(number, pair[0]), pair[1]
         if found:
             self._left -= found.keys()
-            pace = (time.monotonic() - self._started) / (len(self._cells) - len(self._left))
+            pace = (self._clock.now() - self._started) / (len(self._cells) - len(self._left))
             self._done(list(found.values()), pace * len(self._left))
         for path in taken:
             path.unlink(missing_ok=True)
@@ -154,53 +126,69 @@ class FleetWork:
         lost = tuple(f"worked again: {how}" for how in self._tries[number])
         return replace(result, notes=(*result.notes, *lost)) if lost else result
 
+    def _left_of(self, part: Slice) -> list[int]:
+        return [n for n in part.cells if n in self._left]
+
+    # ---- lost
+
     def _mend(self, watch: Watch) -> None:
         """Close the slices that are done; of those whose jobs ended before, send out again what is left."""
-        again: list[tuple[Kind, Sequence[int]]] = []
+        again: list[tuple[Kind, Numbers]] = []
         for part in list(self._open.values()):
-            left = [n for n in part.cells if n in self._left]
-            if not left:
+            if not self._left_of(part):
                 del self._open[part.name]
             elif watch.is_over(part.name):
                 self._collect()  # what came between the last look and the end
-                left = [n for n in part.cells if n in self._left]
                 del self._open[part.name]
-                again += self._again(part, left, watch.states.get(part.name))
-        if again:
-            self._send(again)
+                state = watch.states.get(part.name)
+                again += self._lost(part, state)
+        self._send(again)
 
-    def _again(self, part: Slice, left: Sequence[int], state: State | None) -> list[tuple[Kind, Sequence[int]]]:
-        """What of a lost slice is to be worked again. Cells that were being worked when it ended, or all when none was and
-        nothing had come of it, are suspects: they go apart from the others, a model a job, and only so often."""
-        status = depots.read_json(self._fleet.folder / depots.status_name(part.name))
-        begun = {int(number) for number in status.get("begun", ())}
-        why = self._fleet.why(part.name, state)
+    def _lost(self, part: Slice, state: State | None) -> list[tuple[Kind, Numbers]]:
+        """What of a lost slice is to be worked again. Suspects are the cells that were being worked when it ended, or all when
+        none was and nothing had come of it."""
+        left = self._left_of(part)
+        begun = {int(number) for number in self._status(part.name).get("begun", ())}
         suspects = [n for n in left if n in begun] or (left if len(left) == len(part.cells) else [])
+        alone = len(slices.models(self._cells, part.cells)) == 1
+        cause = _CAUSES.get(state.word if state else "", Cause.HARNESS) if alone else Cause.HARNESS
+        return self._again(part.kind, left, suspects, self._fleet.why(part.name, state), cause)
+
+    def _again(
+        self, kind: Kind, left: Numbers, suspects: Numbers, why: str, cause: Cause = Cause.HARNESS
+    ) -> list[tuple[Kind, Numbers]]:
+        """Suspects go apart from the others, a model a job, and only so often; the others are not counted."""
         for number in suspects:
             self._tries[number].append(why)
         lost = [n for n in suspects if len(self._tries[n]) > self._wishes.retries]
-        if lost:
-            self._left -= set(lost)
-            alone = len(self._models(part.cells)) == 1
-            self._done([(self._cells[n], self._gap(n, state, alone), None) for n in lost], 0.0)
+        self._answer([(n, self._gap(n, cause)) for n in lost])
         others = [n for n in left if n not in suspects]
-        groups = self._models(n for n in suspects if n not in lost)
-        return [(part.kind, group) for group in [*groups, *([others] if others else [])]]
+        groups = slices.models(self._cells, (n for n in suspects if n in self._left))
+        return [(kind, group) for group in [*groups, *([others] if others else [])]]
 
-    def _gap(self, number: int, state: State | None, alone: bool) -> Result:
+    def _answer(self, found: Sequence[tuple[int, Result]]) -> None:
+        """Record what was made up here of cells that no job has a result of."""
+        if found:
+            self._left -= {number for number, _ in found}
+            self._done([(self._cells[n], result, None) for n, result in found], 0.0)
+
+    def _gap(self, number: int, cause: Cause) -> Result:
         """What is recorded of a cell whose jobs all ended without its result."""
-        cell, tries = self._cells[number], self._tries[number]
-        cause = _CAUSES.get(state.word if state else "", Cause.HARNESS) if alone else Cause.HARNESS
+        tries = self._tries[number]
         message = f"{len(tries)} jobs ended while they worked this cell, the last one: {tries[-1]}"
+        return self._failure(number, Stage.ENVIRONMENT, cause, message, tuple(f"tried before: {how}" for how in tries[:-1]))
+
+    def _failure(self, number: int, stage: Stage, cause: Cause, message: str, notes: tuple[str, ...] = ()) -> Result:
+        cell = self._cells[number]
         return Result(
             model=cell.spec.id,
             target=str(cell.target),
-            stage=Stage.ENVIRONMENT,
+            stage=stage,
             outcome=Outcome.FAIL,
             cause=cause,
-            signature=signature(cell.target.adapter, Stage.ENVIRONMENT, cause, message),
+            signature=signature(cell.target.adapter, stage, cause, message),
             message=message,
-            notes=tuple(f"tried before: {how}" for how in tries[:-1]),
+            notes=notes,
             key=cell.key,
             run=self._run,
             family=cell.spec.family,
@@ -215,32 +203,64 @@ class FleetWork:
         with contextlib.suppress(PortingError):  # a store that is away: the files stay, and the next run records them
             self._collect()
 
-    def _view(self, watch: Watch) -> str:
+    # ---- broken devices
+
+    def _follow(self, watch: Watch) -> None:
+        """See what the jobs that run say of themselves: tell people, and take work from those whose device is broken."""
+        running = [n for n in self._open if (state := watch.states.get(n)) and state.phase == RUNNING]
+        said = {name: self._status(name) for name in running}
+        self._tell(self._view(watch, said))
+        for name, status in said.items():
+            if status.get("broken"):
+                self._quarantine(self._open.pop(name), status)
+
+    def _quarantine(self, part: Slice, status: Mapping[str, Json]) -> None:
+        """Send out again what a job left that found its device broken. The job itself keeps the device, so that the scheduler
+        gives it to nobody; when all of a kind are kept so, its cells are given up."""
+        self._collect()
+        left = self._left_of(part)
+        suspects = [n for n in status["suspects"] if n in self._left]
+        device = f"{status['node']} device {status['devices'] or '?'}"
+        self._held[part.kind][part.name] = f"{device} fails the canary: {status['broken']}"
+        for number in suspects:
+            self._broke[number] += 1
+        self._answer([(n, self._breaker(n, device)) for n in suspects if self._broke[n] >= BREAKS])
+        left = [n for n in left if n in self._left]
+        again = self._again(part.kind, left, [n for n in suspects if n in self._left], f"{device} failed the canary after it")
+        self._send(again)
+        if len(self._held[part.kind]) >= part.kind.slots:
+            self._abandon(part.kind)
+
+    def _breaker(self, number: int, device: str) -> Result:
+        """What is recorded of a cell after which several devices were broken that had been sound before."""
+        message = f"{self._broke[number]} devices passed the canary before this cell and failed it after, the last one {device}"
+        return self._failure(number, Stage.RUN, Cause.CRASH, message, tuple(f"before: {how}" for how in self._tries[number]))
+
+    def _abandon(self, kind: Kind) -> None:
+        """Give up the cells that need a device of a kind that has no sound one left."""
+        said = "; ".join(self._held[kind].values())
+        for part in [part for part in self._open.values() if part.kind == kind and part.device]:
+            del self._open[part.name]
+            message = f"every device of {kind.label} that this run was given fails the canary: {said}"
+            self._answer([(n, self._failure(n, Stage.ENVIRONMENT, Cause.HARNESS, message[:2000])) for n in self._left_of(part)])
+
+    # ---- told
+
+    def _status(self, name: str) -> Json:
+        return depots.read_json(self._fleet.folder / depots.status_name(name))
+
+    def _view(self, watch: Watch, said: Mapping[str, Json]) -> str:
         """What all nodes are at, in one line."""
-        names = list(self._open)
-        running = [name for name in names if (s := watch.states.get(name)) and s.phase == RUNNING]
         nodes = []
-        for name in running:
-            status = depots.read_json(self._fleet.folder / depots.status_name(name))
+        for status in said.values():
             begun = [self._cells[int(n)] for n in status.get("begun", ())]
             nodes += [f"{status['node']}: {begun[0].spec.id} on {begun[0].target}"] if begun else []
-        waiting = [s for name in names if (s := watch.states.get(name)) and s.phase == WAITING]
+        waiting = [s for name in self._open if (s := watch.states.get(name)) and s.phase == WAITING]
         why = next((f" ({s.reason})" for s in waiting if s.reason not in ("", "None")), "")
-        head = f"{len(running)} jobs run, {len(waiting)} wait{why}"
+        broken = sum(map(len, self._held.values()))
+        head = f"{len(said)} jobs run, {len(waiting)} wait{why}{f', {broken} broken devices' if broken else ''}"
         return "; ".join([f"{watch.away} {head}" if watch.away else head, *sorted(nodes)])
 
 
 _CAUSES = {"OUT_OF_MEMORY": Cause.HOST_OOM, "TIMEOUT": Cause.TIMEOUT}
 """What a scheduler's word says of a cell that was alone in its job."""
-
-
-def _packed(groups: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Whole groups together, at most `size` numbers each but for a group that has more."""
-    chunk: list[int] = []
-    for group in groups:
-        if chunk and len(chunk) + len(group) > size:
-            yield chunk
-            chunk = []
-        chunk = [*chunk, *group]
-    if chunk:
-        yield chunk

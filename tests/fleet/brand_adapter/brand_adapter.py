@@ -1,6 +1,7 @@
 """An adapter with an accelerator of one brand on some nodes, of another on others; the arithmetic is onnxruntime's.
 
-What it computes on is told by the node's name; which device it was given, by the variable that the maker's stack reads.
+What it computes on is told by the node's name; which device it was given, by the variable that the maker's stack reads. A device
+is broken while the folder in BRAND_BROKEN has a file of its name; a model with an input `poison` breaks the one that it runs on.
 """
 
 from __future__ import annotations
@@ -63,12 +64,22 @@ class BrandSession:
     def run(self, inputs: Any) -> dict[str, Any]:
         if self.device == "slow":
             time.sleep(2)
+        mark = Path(os.environ.get("BRAND_BROKEN", "/nowhere"), f"{node().split(' ')[0]}-{self._given()}")
+        if "poison" in inputs and mark.parent.is_dir():
+            mark.touch()
+        if mark.exists():
+            raise RuntimeError("the device does not answer")
+        if "fails" in inputs:
+            raise RuntimeError("kernel fault")
         names = [o.name for o in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
 
     def placement(self) -> Placement:
-        given = os.environ.get(VARIABLES.get(self.device, ""), "")
+        given = self._given()
         return Placement(12, 0, f"{self.device}:{given}" if given else self.device)
+
+    def _given(self) -> str:
+        return os.environ.get(VARIABLES.get(self.device, ""), "")
 
     def effective_precision(self) -> Precision:
         return Precision.FP32

@@ -1,0 +1,69 @@
+"""A broken device is told from a broken model by a canary, and kept from the cells of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fleet_kit import Run, records
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900), pytest.mark.usefixtures("on_slurm")]
+
+MODELS = ("small_models:narrow", "small_models:wide", "small_models:deep", "sample_models:two_outputs")
+LINE = ("--on", "brand:npu:fp32", "--launcher", "slurm", "--job-cells", "1", "--format", "json")
+
+
+@pytest.fixture
+def broken(environment: dict[str, str], tmp_path: Path) -> Path:
+    """Devices of this name are broken."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    environment["BRAND_BROKEN"] = str(folder)
+    return folder
+
+
+def test_a_device_that_fails_the_canary_gets_no_cells_and_its_neighbour_works_them(command: Run, broken: Path) -> None:
+    (broken / "ascend01-0").touch()
+    ended = command("check", *MODELS, *LINE)
+    assert ended.code == 0, ended.err
+    found = ended.json()
+    assert [(r["outcome"], r["placement"]["device"]) for r in found] == [("pass", "npu:1")] * len(MODELS)
+    assert len(records(command)) == len(MODELS)
+    assert "1 broken devices" in ended.err
+
+
+def test_a_device_that_breaks_under_a_cell_is_quarantined_and_the_cell_is_worked_elsewhere(command: Run, broken: Path) -> None:
+    ended = command("check", "brand_models:poison", *MODELS, *LINE)
+    found = {r["model"]: r for r in ended.json()}
+    guilty = found.pop("brand_models:poison")
+    assert sorted(path.name for path in broken.iterdir()) == ["ascend01-0", "ascend01-1"]
+    assert (guilty["outcome"], guilty["cause"]) == ("fail", "crash")
+    assert guilty["message"].startswith("2 devices passed the canary before this cell and failed it after, the last one ascend01 device")
+    assert any("failed the canary after it" in note for note in guilty["notes"])
+    # what was not worked before both devices were gone is given up with the reason, and worked anew by the next run
+    assert {(r["outcome"], r["cause"]) for r in found.values()} <= {("pass", None), ("fail", "harness")}
+    assert len(records(command)) == 1 + len(MODELS)
+    for path in broken.iterdir():
+        path.unlink()
+    again = {r["model"]: r["outcome"] for r in command("check", *MODELS, *LINE).json()}
+    assert again == dict.fromkeys(MODELS, "pass")
+
+
+def test_a_model_that_fails_on_a_sound_device_is_the_models_own_failure(command: Run, broken: Path) -> None:
+    ended = command("check", "brand_models:fails", *MODELS, *LINE)
+    assert ended.code == 1, ended.err
+    found = {r["model"]: r for r in ended.json()}
+    guilty = found.pop("brand_models:fails")
+    assert (guilty["outcome"], guilty["stage"], guilty["cause"]) == ("fail", "run", "exception")
+    assert {r["outcome"] for r in found.values()} == {"pass"}
+
+
+def test_when_every_device_is_broken_the_cells_are_given_up_with_the_reason(command: Run, broken: Path) -> None:
+    for number in range(2):
+        (broken / f"ascend01-{number}").touch()
+    ended = command("check", *MODELS[:3], *LINE)
+    assert ended.code == 3, ended.err
+    for record in ended.json():
+        assert (record["outcome"], record["cause"]) == ("fail", "harness")
+        assert record["message"].startswith("every device of ascend910b that this run was given fails the canary: ascend01 device")
+        assert "the device does not answer" in record["message"]
