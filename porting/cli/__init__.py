@@ -40,7 +40,7 @@ COMMANDS = {
     "profile": ("profile", "Show what is known of makers of accelerators, and build it from their files."),
     "cache": ("cache", "Show what the cache of built models takes, and make it smaller."),
     "env": ("env", "Give backends interpreters of their own, and tell which runs where."),
-    "results": ("results", "Export and import recorded results."),
+    "results": ("results", "Export, import and compact recorded results."),
     "numerics": ("numerics", "Show what the pass rule catches and what it costs."),
     "init": ("init", "Write a porting.toml for your own model."),
 }

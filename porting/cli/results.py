@@ -1,4 +1,4 @@
-"""`porting results export|import`."""
+"""`porting results export|import|compact`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("results")
 def command() -> None:
-    """Export and import recorded results as JSON Lines, signed where wanted."""
+    """Export and import recorded results as JSON Lines, signed where wanted; make a store smaller."""
 
 
 @command.command("export")
@@ -109,3 +109,24 @@ def import_(file: Path, verify: Path | None, store: str | None) -> None:
             found, signer = import_file(records, file, trusted)
     signed = f", signed by {signer}" if signer else ""
     click.echo(f"{found.new} new results, {found.known} known already{signed}")
+
+
+@command.command("compact")
+@click.option("--keep", metavar="DAYS", type=click.FloatRange(min=0), default=90.0, show_default=True, help="All of these days.")
+@click.option("--trial", is_flag=True, help="Change nothing, say what would go.")
+@store_option
+def compact(keep: float, trial: bool, store: str | None) -> None:
+    """Remove old results that say the same as those before and after them, with the same versions.
+
+    Of such a line the first and the last stay: since when a cell passes or fails, and what moved when that changed, are told as
+    before. Runs that began before the kept days are forgotten: they cannot be compared any more.
+    """
+    from datetime import datetime, timedelta, timezone
+
+    from porting.api import Setting
+
+    before = (datetime.now(timezone.utc) - timedelta(days=keep)).isoformat(timespec="microseconds")
+    with Setting.find(store=store).open_store() as records:
+        found = records.compact(before, trial)
+    would = "would be " if trial else ""
+    click.echo(f"{found.results} results, {found.runs} runs and {found.logs} logs {would}removed; {found.kept} results stay")

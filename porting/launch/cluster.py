@@ -16,6 +16,9 @@ WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 MEMORY_SHARE = 0.9
 """Of a job's memory, what its cells may use together: they are to hit our limit, which says so, before the scheduler's."""
 
+WARNING = 60
+"""Seconds before its time limit at which a job is told to end."""
+
 
 @dataclass(frozen=True)
 class Kind:

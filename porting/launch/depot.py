@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
 from porting.errors import UsageError
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack
-from porting.store.records import Record, canonical, record_of, result_of
+from porting.store.records import Record, canonical, moment, record_of, result_of
 from porting.types import Json, Result
 from porting.workspace import atomic_write
 
@@ -85,6 +86,22 @@ def result_at(path: Path) -> tuple[Result, Log | None] | None:
         return read_result(path.read_bytes(), path.name)
     except (OSError, UsageError):
         return None
+
+
+SKEW_SECONDS = 60.0
+"""By how much a node's clock may differ from the coordinator's."""
+
+
+def timed(result: Result, earliest: float, latest: float) -> Result:
+    """A result that began within these two moments, in seconds since the epoch: which result of a cell is the latest goes by
+    that, and a node's clock may be wrong."""
+    said = moment(result.started) / 1e6
+    true = min(max(said, earliest), latest)
+    if abs(said - true) <= SKEW_SECONDS:
+        return result
+    started = datetime.fromtimestamp(true, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    far = f"{abs(said - true):.0f} s {'ahead' if said > true else 'behind'}"
+    return replace(result, started=started, notes=(*result.notes, f"the clock of its node is {far}; the start is corrected"))
 
 
 def read_json(path: Path) -> Json:

@@ -88,7 +88,8 @@ class Fleet:
 
     def _recover(self, folder: Path, store: Store) -> int:
         end_jobs(self._make(folder, folder.name))
-        found = [pair for path, _, _ in depots.results_in(folder) if (pair := depots.result_at(path))]
+        pairs = [pair for path, _, _ in depots.results_in(folder) if (pair := depots.result_at(path))]
+        found = [(depots.timed(result, 0.0, time.time()), log) for result, log in pairs]
         store.answer(folder.name, found)
         shutil.rmtree(folder, ignore_errors=True)
         return len(found)

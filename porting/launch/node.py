@@ -10,7 +10,9 @@ import contextlib
 import json
 import os
 import platform
+import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,9 +27,9 @@ from porting.errors import PortingError
 from porting.launch import depot as depots
 from porting.launch import devices
 from porting.launch.canary import BrokenDevice, Canary
-from porting.launch.cluster import MEMORY_SHARE
+from porting.launch.cluster import MEMORY_SHARE, WARNING
 from porting.probing import MACHINE_VARIABLE
-from porting.types import Json, ModelSpec, Result, Target, from_json, to_json
+from porting.types import Cause, Json, ModelSpec, Result, Target, from_json, to_json
 from porting.workspace import Workspace, cache_folder
 
 HOLD_SECONDS = 3600.0
@@ -72,10 +74,10 @@ class Status:
             self._said |= {"broken": why, "suspects": list(suspects), "begun": {}}
             self._write()
 
-    def end(self, how: str) -> None:
-        """The last word: how it ended, empty when all is done."""
+    def end(self, how: str, cause: Cause | None = None) -> None:
+        """The last word: how it ended, empty when all is done; cause: what that says of a cell that was alone in its job."""
         with self._lock:
-            self._said["ended"] = how
+            self._said |= {"ended": how, "cause": cause and cause.value}
             self._write()
 
     def _write(self) -> None:
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
             status.end("its device is broken")
             return 3
     except KeyboardInterrupt:
-        status.end("told to end")
+        status.end(*_told_to_end())
         return 1
     except PortingError as error:
         status.end(str(error))
@@ -113,6 +115,18 @@ def main(arguments: Sequence[str]) -> int:
         return 3
     status.end("")
     return 0
+
+
+def _told_to_end() -> tuple[str, Cause | None]:
+    """Why the scheduler tells this job to end: its time limit, or what only the scheduler knows."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        command = ["squeue", "-h", "-j", job, "-o", "%L"]
+        left = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout if job else ""
+        found = re.fullmatch(r"(?:0?(\d):)?(\d+)", left.strip())
+        if found and int(found[1] or 0) * 60 + int(found[2]) <= WARNING:
+            return "told to end before the job's time limit", Cause.TIMEOUT
+    return "told to end", None
 
 
 def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:

@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from porting.errors import EnvironmentMissing, InfrastructureError
-from porting.launch.cluster import ENDED, MEMORY_SHARE, RUNNING, WAITING, Kind, Setup, State, Unreachable, script, setup_of
+from porting.launch.cluster import (
+    ENDED,
+    MEMORY_SHARE,
+    RUNNING,
+    WAITING,
+    WARNING,
+    Kind,
+    Setup,
+    State,
+    Unreachable,
+    script,
+    setup_of,
+)
 
 ARRAY = 1000
 """Tasks of one array: Slurm allows 1001 unless it is told otherwise."""
-WARNING = 60
-"""Seconds before its time limit at which a job is told to end."""
 _DOWN = ("down", "drain", "fail", "maint", "unk", "reboot", "power")
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})

@@ -26,6 +26,9 @@ class Clock:
     """The time that a fleet goes by."""
 
     now: Callable[[], float] = time.monotonic
+    """Seconds, of which only differences mean something."""
+    wall: Callable[[], float] = time.time
+    """Seconds since the epoch."""
     sleep: Callable[[float], None] = time.sleep
 
 

@@ -60,6 +60,8 @@ class FleetWork:
         """By cell: devices that failed the canary after it."""
         self._held: dict[Kind, dict[str, str]] = defaultdict(dict)
         """Jobs that keep a broken device from others: what is said of it, by slice."""
+        self._sent: dict[str, float] = {}
+        """When each slice was queued, in seconds since the epoch, by our clock."""
         self._started = clock.now()
         self._batches = 0
         self._left: set[int] = set()
@@ -101,7 +103,7 @@ class FleetWork:
         cells = [[n, place[self._cells[n].spec.id], str(self._cells[n].target)] for n in numbers]
         what = {"specs": [to_json(spec) for spec in specs.values()], "cells": cells, "canary": device and self._wishes.canary}
         self._fleet.write_slice(name, kind, device, **what)
-        self._open[name] = Slice(name, kind, device, tuple(numbers))
+        self._open[name], self._sent[name] = Slice(name, kind, device, tuple(numbers)), self._clock.wall()
 
     # ---- in
 
@@ -109,11 +111,12 @@ class FleetWork:
         """Take in the results that are there: recorded first, removed then."""
         taken: list[Path] = []
         found: dict[int, tuple[Cell, Result, Log | None]] = {}
-        for path, number, _ in depots.results_in(self._fleet.folder):
+        for path, number, name in depots.results_in(self._fleet.folder):
             taken.append(path)
             pair = depots.result_at(path) if number in self._left and number not in found else None
             if pair and (pair[0].model, pair[0].target) == (self._cells[number].spec.id, str(self._cells[number].target)):
-                found[number] = self._cells[number], self._noted(number, pair[0]), pair[1]
+                result = depots.timed(pair[0], self._sent.get(name, 0.0), self._clock.wall())
+                found[number] = self._cells[number], self._noted(number, result), pair[1]
         if found:
             self._left -= found.keys()
             pace = (self._clock.now() - self._started) / (len(self._cells) - len(self._left))
@@ -147,11 +150,11 @@ class FleetWork:
     def _lost(self, part: Slice, state: State | None) -> list[tuple[Kind, Numbers]]:
         """What of a lost slice is to be worked again. Suspects are the cells that were being worked when it ended, or all when
         none was and nothing had come of it."""
-        left = self._left_of(part)
-        begun = {int(number) for number in self._status(part.name).get("begun", ())}
+        left, status = self._left_of(part), self._status(part.name)
+        begun = {int(number) for number in status.get("begun", ())}
         suspects = [n for n in left if n in begun] or (left if len(left) == len(part.cells) else [])
-        alone = len(slices.models(self._cells, part.cells)) == 1
-        cause = _CAUSES.get(state.word if state else "", Cause.HARNESS) if alone else Cause.HARNESS
+        said = Cause(status["cause"]) if status.get("cause") else _CAUSES.get(state.word if state else "", Cause.HARNESS)
+        cause = said if len(slices.models(self._cells, part.cells)) == 1 else Cause.HARNESS
         return self._again(part.kind, left, suspects, self._fleet.why(part.name, state), cause)
 
     def _again(

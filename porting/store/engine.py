@@ -132,6 +132,18 @@ def _switch(cursor: Any) -> None:
         time.sleep(0.05)
 
 
+def give_back(engine: Engine) -> None:
+    """Give the space of what was removed back to the file system, and let the database see what it has now."""
+    with translated(engine):
+        if engine.dialect.name == "sqlite":  # what SQLAlchemy begins by itself is a transaction here, which VACUUM is not for
+            with contextlib.closing(engine.raw_connection()) as raw:
+                for word in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE"):
+                    raw.cursor().execute(word)
+            return
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+
+
 def name_of(engine: Engine) -> str:
     """The store as messages name it: a path, or a URL without its password."""
     sqlite = engine.dialect.name == "sqlite"

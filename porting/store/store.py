@@ -18,6 +18,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, Table,
 from porting._version import VERSION
 from porting.errors import UsageError
 from porting.store import cells, engine, records, tables
+from porting.store.compaction import Compacted, compact
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack, text_of
 from porting.store.migrations import prepare
@@ -174,6 +175,17 @@ class Store:
             ended = tables.run.update().where(tables.run.c.id == run).values(finished=records.utc_now(), status=status)
             if not connection.execute(ended).rowcount:
                 raise UsageError(f"there is no run {run!r}.", "See the runs in the store.")
+
+    def compact(self, before: str, trial: bool = False) -> Compacted:
+        """Remove old results that say what those around them say, and runs that began before then; see porting.store.compaction.
+        before: UTC, ISO 8601. trial: change nothing, say what would go. The space is given back to the file system."""
+        with engine.writing(self._database) as connection:
+            found = compact(connection, records.moment(before))
+            if trial:
+                connection.rollback()
+        if not trial:
+            engine.give_back(self._database)
+        return found
 
     # ---- reading
 

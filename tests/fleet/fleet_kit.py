@@ -27,12 +27,13 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in record.items() if key not in changing}, "stages": stages}
 
 
-def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = ()) -> int:
+def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = (), shared: Path | None = None) -> int:
     """The process of a job that works a cell, another one than `besides`."""
+    runs = (shared or tmp_path / "state" / "fleet") / "runs"
     found: list[int] = []
 
     def one() -> bool:
-        jobs = [json.loads(path.read_bytes()) for path in (tmp_path / "state" / "fleet" / "runs").glob("*/status/s*.json")]
+        jobs = [json.loads(path.read_bytes()) for path in runs.glob("*/status/s*.json")]
         at_work = [job["pid"] for job in jobs if job["begun"] and job["ended"] is None]
         found[:] = [pid for pid in at_work if pid not in besides and is_running(pid)]
         return bool(found)

@@ -55,8 +55,12 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=2
 MinJobAge=300
+SlurmdTimeout=20
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 GresTypes=gpu,mlu
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
 """
 _GRES = "NodeName=ascend01 Name=gpu Type=ascend910b File=/dev/tty[0-1]\nNodeName=cambricon01 Name=mlu File=/dev/tty[2-3]\n"
 
@@ -73,6 +77,7 @@ class MiniSlurm:
         self.folder = folder
         self.config = folder / "slurm.conf"
         self.environment = {**os.environ, "SLURM_CONF": str(self.config), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -86,7 +91,7 @@ class MiniSlurm:
             lines.append(f"NodeName={name} {place} CPUs=8 RealMemory=16000 {more}")
         text = _CONF.format(host=host, folder=self.folder, port=port)
         # a partition names its nodes, which therefore go before it
-        head, _, tail = text.rpartition("PartitionName=")
+        head, _, tail = text.partition("PartitionName=")
         self.config.write_text(head + "\n".join(lines) + "\nPartitionName=" + tail)
         (self.folder / "gres.conf").write_text(_GRES)
         key = self.folder / "munge.key"
@@ -99,10 +104,16 @@ class MiniSlurm:
         wait_until(socket_file.exists, "munge did not start")
         self.controller = self.start_controller()
         for name in NODES:
-            self._daemon("slurmd", "-D", "-f", str(self.config), "-N", name)
-        wait_until(
-            lambda: len(self.call("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == len(NODES), "nodes did not come up"
-        )
+            self.start_node(name)
+        self.wait_idle()
+
+    def start_node(self, name: str) -> None:
+        self.nodes[name] = self._daemon("slurmd", "-D", "-f", str(self.config), "-N", name)
+
+    def wait_idle(self) -> None:
+        """Until every node is up and has nothing to do."""
+        query = ("sinfo", "-h", "-N", "-p", "all", "-t", "idle", "-o", "%N")
+        wait_until(lambda: len(self.call(*query).split()) == len(NODES), "nodes did not come up", 120)
 
     def start_controller(self) -> subprocess.Popen[bytes]:
         self.controller = self._daemon("slurmctld", "-D", "-f", str(self.config))

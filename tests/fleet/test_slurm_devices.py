@@ -38,7 +38,9 @@ def test_a_device_that_breaks_under_a_cell_is_quarantined_and_the_cell_is_worked
     guilty = found.pop("brand_models:poison")
     assert sorted(path.name for path in broken.iterdir()) == ["ascend01-0", "ascend01-1"]
     assert (guilty["outcome"], guilty["cause"]) == ("fail", "crash")
-    assert guilty["message"].startswith("2 devices passed the canary before this cell and failed it after, the last one ascend01 device")
+    assert guilty["message"].startswith(
+        "2 devices passed the canary before this cell and failed it after, the last one ascend01 device"
+    )
     assert any("failed the canary after it" in note for note in guilty["notes"])
     # what was not worked before both devices were gone is given up with the reason, and worked anew by the next run
     assert {(r["outcome"], r["cause"]) for r in found.values()} <= {("pass", None), ("fail", "harness")}
@@ -65,5 +67,7 @@ def test_when_every_device_is_broken_the_cells_are_given_up_with_the_reason(comm
     assert ended.code == 3, ended.err
     for record in ended.json():
         assert (record["outcome"], record["cause"]) == ("fail", "harness")
-        assert record["message"].startswith("every device of ascend910b that this run was given fails the canary: ascend01 device")
+        assert record["message"].startswith(
+            "every device of ascend910b that this run was given fails the canary: ascend01 device"
+        )
         assert "the device does not answer" in record["message"]

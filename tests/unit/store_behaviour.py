@@ -10,9 +10,10 @@ import time
 
 import pytest
 from store_exchange import ExchangeBehaviour
-from store_kit import MODEL, TARGET, ended_well, failed, imported, in_child, line, result
+from store_kit import MODEL, TARGET, ended_well, exported, failed, imported, in_child, line, result
 
 from porting.errors import StoreError, UsageError
+from porting.history import intervals
 from porting.store import Store
 from porting.store.logs import LIMIT
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Stage
@@ -23,6 +24,11 @@ from porting.workspace import digest_bytes
 def store(where):
     with Store.open(where) as store:
         yield store
+
+
+def _lines(store):
+    """What a history says of the one cell."""
+    return [(i.says, i.first, i.last, i.moved) for i in intervals(store.history(MODEL, TARGET)[::-1], store)]
 
 
 class StoreBehaviour(ExchangeBehaviour):
@@ -181,6 +187,29 @@ class StoreBehaviour(ExchangeBehaviour):
         assert store.history(MODEL, TARGET)[:1] == store.matrix()
 
     # ---- logs
+
+    def test_compaction_leaves_the_ends_of_every_interval_and_all_that_a_store_says_of_them(self, store):
+        fates = [result, result, result, failed, failed, failed, failed, result, result, result]
+        for number, made in enumerate(fates):
+            store.append(made(number, environment={"openvino": "1" if number < 8 else "2"}), f"log {number}".encode())
+        before = store.matrix(), _lines(store)
+        until = result(len(fates)).started
+        assert store.compact(until, trial=True) == store.compact(until)
+        assert (store.matrix(), _lines(store)) == before
+        assert [row.started[17:19] for row in store.history(MODEL, TARGET)[::-1]] == ["00", "02", "03", "06", "07", "08", "09"]
+        assert exported(store).count(b"zlib") == 7, "logs went with their results"
+        assert store.compact(until).results == 0
+
+    def test_compaction_leaves_what_is_young_and_what_answers_a_run_that_stays(self, store):
+        store.begin_run("run1", [(MODEL, TARGET)])
+        for number in range(5):
+            store.append(result(number, run="run1" if number == 2 else ""))
+        assert store.compact(result(2).started).results == 1
+        assert [row.started[17:19] for row in store.history(MODEL, TARGET)[::-1]] == ["00", "02", "03", "04"]
+        assert store.compact(result(5).started).results == 1, "the one that answers the run stays"
+        assert store.missing("run1") == []
+        assert store.compact("2100-01-01T00:00:00Z").runs == 1
+        assert len(store.history(MODEL, TARGET)) == 2
 
     def test_a_log_is_kept_under_the_digest_that_the_result_names(self, store):
         record = store.append(result(), b"line 1\nno utf-8: \xff\n")

@@ -63,7 +63,7 @@ class BrandSession:
 
     def run(self, inputs: Any) -> dict[str, Any]:
         if self.device == "slow":
-            time.sleep(2)
+            time.sleep(float(os.environ.get("BRAND_SECONDS", "2")))
         mark = Path(os.environ.get("BRAND_BROKEN", "/nowhere"), f"{node().split(' ')[0]}-{self._given()}")
         if "poison" in inputs and mark.parent.is_dir():
             mark.touch()
