@@ -1,14 +1,16 @@
-"""A million results in one SQLite store: how long the questions take that a centre asks of it.
+"""A million results in one store, SQLite or PostgreSQL: how long the questions take that a centre asks of it.
 
-    python benchmarks/store_scale.py [--records N] [--models N] [--targets N] [--store PATH]
+    python benchmarks/store_scale.py [--records N] [--models N] [--targets N] [--store PATH] [--postgresql]
 
 The records are made up but whole: every one passes the same checks as an import of real ones. With --store the file is
-kept, and taken as it is when it is there already.
+kept, and taken as it is when it is there already. --postgresql starts a server of its own, of the Debian packages that `make
+postgresql` installs. At the end the store is compacted, and asked again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import random
@@ -21,6 +23,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from postgresql import server
+
+from porting.diagnose.verbs import unlock
+from porting.history import query
 from porting.store import Store
 from porting.types import (
     CaseNumbers,
@@ -39,7 +45,8 @@ from porting.types import (
 
 BATCH = 50_000  # records in one import
 REPEATS = 7
-BUDGET = {"matrix": 0.2}  # seconds
+BUDGET = {"matrix": 0.2, "page of 1,100 x 20": 2.0}  # seconds
+STACKS = 8  # sweeps between two updates of a software stack
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 FATES = (
     [(Outcome.PASS, Stage.COMPARE, None)] * 12
@@ -82,23 +89,24 @@ def lines(records: int, models: int, targets: int) -> Iterator[bytes]:
             "stage": stage.value, "cause": cause and cause.value, "signature": cause and f"{place % 40:06x}",
             "message": (cause and f"{cause.value}: node {place % 40} of the graph") or "", "family": "transformers",
             "started": (START + timedelta(seconds=number * 50)).isoformat(timespec="microseconds"),
-            "environment": {"fingerprint": f"{sweep:032x}", "torch": "2.13.0", "backend": f"1.{sweep}"},
+            "environment": {"fingerprint": f"{sweep // STACKS:032x}", "torch": "2.13.0", "backend": f"1.{sweep // STACKS}"},
             "reproduce": f"porting check {model} --on {target}",
         }  # fmt: skip
         yield json.dumps(data).encode()
 
 
-def fill(store: Store, content: Iterator[bytes], records: int) -> float:
-    """Import in batches; returns CPU seconds without the making of the records."""
-    spent = 0.0
+def fill(store: Store, content: Iterator[bytes], records: int) -> tuple[float, float]:
+    """Import in batches; returns CPU and wall seconds without the making of the records; a server's CPU time is not in it."""
+    spent = waited = 0.0
     for done in range(0, records, BATCH):
         batch = [line for _, line in zip(range(min(BATCH, records - done)), content, strict=False)]
-        begun = time.process_time()
+        begun, clock = time.process_time(), time.perf_counter()
         store.import_jsonl(batch)
         spent += time.process_time() - begun
+        waited += time.perf_counter() - clock
         print(f"\r{done + len(batch):>9,} records", end="", flush=True)
     print()
-    return spent
+    return spent, waited
 
 
 def measure(question: Callable[[], Any]) -> tuple[float, float, float, int]:
@@ -124,9 +132,13 @@ def questions(store: Store, count: int, models: int, targets: int) -> dict[str, 
     model, target = every[len(every) // 2]
     new = iter(range(10**6))
     sample = dataclasses.replace(store.latest([model], [target])[0], key="appended")
+    name = store.name
     return {
         "matrix": store.matrix,
+        "page of 1,100 x 20": lambda: page(store),
         "history of a cell": lambda: store.history(model, target),
+        "history --query regressed, all cells": lambda: list(query("regressed", store.histories(always), store, 7.0)),
+        "unlock, all targets": lambda: unlock(store=name).remedies,
         f"by_keys, {len(known):,} keys": lambda: store.by_keys(known),
         "latest, one target, whole": lambda: store.latest(targets=[target]),
         "append, one result and its log": lambda: store.append(
@@ -135,11 +147,20 @@ def questions(store: Store, count: int, models: int, targets: int) -> dict[str, 
     }
 
 
+def always(*_: str) -> bool:
+    return True
+
+
+def page(store: Store) -> bytes:
+    """What a report's page needs before it shows its matrix."""
+    return json.dumps([(*row[:3], row.outcome.value, row.since) for row in store.matrix()]).encode()
+
+
 def report(store: Store, options: argparse.Namespace) -> None:
-    print(f"{'question':<32}{'first, s':>10}{'median, s':>11}{'CPU, s':>10}{'rows':>9}  budget")
+    print(f"{'question':<38}{'first, s':>10}{'median, s':>11}{'CPU, s':>10}{'rows':>9}  budget")
     for name, question in questions(store, options.records, options.models, options.targets).items():
         first, median, cpu, rows = measure(question)
-        print(f"{name:<32}{first:>10.4f}{median:>11.4f}{cpu:>10.4f}{rows:>9,}  {BUDGET.get(name, '')}")
+        print(f"{name:<38}{first:>10.4f}{median:>11.4f}{cpu:>10.4f}{rows:>9,}  {BUDGET.get(name, '')}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
@@ -149,18 +170,26 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=1100)
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--store", type=Path, help="keep the store here, or take the one that is there")
+    parser.add_argument("--postgresql", action="store_true", help="in a PostgreSQL server that is started for it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = options.store or Path(folder) / "results.db"
-        there = path.exists()
-        with Store.open(path) as store:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place = stack.enter_context(server()) if options.postgresql else options.store or folder / "results.db"
+        there = isinstance(place, Path) and place.exists()
+        with Store.open(place) as store:
             if not there:
-                spent = fill(store, lines(options.records, options.models, options.targets), options.records)
-                print(
-                    f"import: {spent:.0f} CPU-s, {options.records / spent:,.0f} records/CPU-s, {path.stat().st_size / 1e9:.2f} GB"
-                )
-        with Store.open(path) as store:
+                spent, waited = fill(store, lines(options.records, options.models, options.targets), options.records)
+                print(f"import: {waited:.0f} s, {spent:.0f} CPU-s here, {options.records / waited:,.0f} records/s{size(place)}")
+        with Store.open(place) as store:
             report(store, options)
+            begun = time.perf_counter()
+            found = store.compact((START + timedelta(seconds=options.records * 45)).isoformat())
+            print(f"compact: {time.perf_counter() - begun:.0f} s, {found.results:,} removed, {found.kept:,} stay{size(place)}")
+            report(store, options)
+
+
+def size(place: Path | str) -> str:
+    return f", {place.stat().st_size / 1e9:.2f} GB" if isinstance(place, Path) else ""
 
 
 if __name__ == "__main__":

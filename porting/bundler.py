@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,10 @@ class Bundler:
         self._tried: set[tuple[Path, str]] = set()
         """Exports that this run has tried: bundle and form."""
         self._in_use = cache.InUse()
+        self.fetch: Callable[[str, Path], bool] = lambda _key, _folder: False
+        """Gets a bundle from elsewhere into its empty folder; whether there was one."""
+        self.share: Callable[[str, Path], None] = lambda _key, _folder: None
+        """Told of a bundle that was made here."""
 
     def release(self, key: str) -> None:
         """Say that this run has done with a bundle, so that it may go where the cache is over its limit."""
@@ -96,7 +100,9 @@ class Bundler:
                 with disk_errors(folder):
                     folder.mkdir(parents=True)
                     made_now.touch()
-                self._build(spec, folder, Precision.FP32, needs, trail)
+                if self._options.rebuild or not self.fetch(folder.name, folder):
+                    self._build(spec, folder, Precision.FP32, needs, trail)
+                    self.share(folder.name, folder)
             self._in_use.take(folder)
             bundle = read_bundle(folder)
             for precision in sorted(precisions, key=lambda p: p.value):

@@ -66,7 +66,7 @@ class Pipeline:
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self.jobs = Jobs(workspace.prepare(), self.options, environments or {})
         self._store = store
-        self._bundler = Bundler(self.jobs, self.options, self.run_id)
+        self.bundler = self._bundler = Bundler(self.jobs, self.options, self.run_id)
         self.tell = on_event
         """Whoever shows progress."""
         self.local = Local(self.jobs, self._bundler, self.options, self.run_id, lambda model: self.tell(Event("bundle", model)))

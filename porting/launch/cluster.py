@@ -18,6 +18,9 @@ MEMORY_SHARE = 0.9
 
 WARNING = 60
 """Seconds before its time limit at which a job is told to end."""
+KEY_VARIABLE = "PORTING_DEPOT_KEY"
+TOLD_TO_END = "told to end"
+"""A job's own last word when the scheduler ends it; why, the scheduler knows."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,22 @@ def setup_of(kind: Kind, said: Mapping[str, Setup]) -> Setup:
     return next((said[name] for name in (kind.label, *kind.features) if name in said), Setup())
 
 
-def script(depot: Path, name: str, setup: Setup) -> str:
+@dataclass(frozen=True)
+class Door:
+    """How nodes reach the depot of a run."""
+
+    place: str
+    """A folder, or a URL."""
+    key: str = ""
+    """Of a URL's."""
+
+
+def script(door: Door, name: str, setup: Setup) -> str:
     """Shell lines that start our program for a slice. name: as the shell is to read it, within double quotes."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    variables = {**({} if setup.python else {"PYTHONPATH": paths}), **setup.env}
+    variables = {**({} if setup.python else {"PYTHONPATH": paths}), **({KEY_VARIABLE: door.key} if door.key else {}), **setup.env}
     lines = ["#!/bin/bash", *setup.setup, *(f"export {key}={shlex.quote(value)}" for key, value in variables.items())]
-    words = shlex.join([setup.python or sys.executable, "-m", "porting.launch.node", str(depot)])
+    words = shlex.join([setup.python or sys.executable, "-m", "porting.launch.node", door.place])
     return "\n".join([*lines, f'exec {words} "{name}"', ""])
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from porting.errors import UsageError
 from porting.store.jsonl import read_lines
@@ -33,6 +33,17 @@ class Depot(Protocol):
 
     def write(self, name: str, content: bytes) -> None:
         """Raises OSError, InfrastructureError."""
+
+
+@runtime_checkable
+class Library(Protocol):
+    """A depot that has bundles, too, for nodes that share no cache folder."""
+
+    def fetch(self, key: str, folder: Path) -> bool:
+        """Get a bundle; whether there is one. Raises InfrastructureError, DiskError."""
+
+    def share(self, key: str, folder: Path) -> None:
+        """Leave a bundle for others. Raises InfrastructureError."""
 
 
 class Folder:

@@ -17,7 +17,7 @@ from porting.adapter import Probe
 from porting.errors import PortingError
 from porting.jobs import Options
 from porting.launch import depot as depots
-from porting.launch.cluster import Cluster, Kind, Setup, State, setup_of
+from porting.launch.cluster import TOLD_TO_END, Cluster, Kind, Setup, State, setup_of
 from porting.launch.facts import Facts, nowhere
 from porting.launch.local import Local
 from porting.launch.watch import POLL_SECONDS, Watch, end_jobs, patient
@@ -27,6 +27,9 @@ from porting.workspace import atomic_write, disk_errors
 
 if TYPE_CHECKING:
     from porting.store import Store
+
+TAKEN = frozenset({"PREEMPTED", "NODE_FAIL", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "BOOT_FAIL"})
+"""Words of a scheduler that say why it ended a job."""
 
 
 class Fleet:
@@ -147,7 +150,8 @@ class Fleet:
         status = depots.read_json(self.folder / depots.status_name(name))
         node = status.get("node") or (state.node if state else "")
         where = f" on {node}" if node else ""
-        if status.get("ended"):
+        taken = state is not None and state.word in TAKEN
+        if status.get("ended") and not (taken and status["ended"] == TOLD_TO_END):
             return f"{status['ended']}{where}"
         word = state.word if state and state.word else "the scheduler does not know the job any more"
         log = self.cluster.log(name)

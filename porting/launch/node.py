@@ -27,11 +27,13 @@ from porting.errors import PortingError
 from porting.launch import depot as depots
 from porting.launch import devices
 from porting.launch.canary import BrokenDevice, Canary
-from porting.launch.cluster import MEMORY_SHARE, WARNING
+from porting.launch.cluster import KEY_VARIABLE, MEMORY_SHARE, TOLD_TO_END, WARNING
 from porting.probing import MACHINE_VARIABLE
 from porting.types import Cause, Json, ModelSpec, Result, Target, from_json, to_json
 from porting.workspace import Workspace, cache_folder
 
+_EARLY = 60
+"""Seconds by which Slurm may send its warning too early."""
 HOLD_SECONDS = 3600.0
 """How long a job keeps a broken device at most; its run ends it before. The next job on the device asks again."""
 
@@ -84,6 +86,15 @@ class Status:
         self._depot.write(self._name, json.dumps(self._said).encode())
 
 
+def depot_at(place: str) -> depots.Depot:
+    """The depot at a folder, or at the URL of a coordinator."""
+    if "://" not in place:
+        return depots.Folder(Path(place))
+    from porting.launch.remote import Remote
+
+    return Remote(place, os.environ[KEY_VARIABLE])
+
+
 def node_name() -> str:
     """The node's name as the scheduler has it."""
     return os.environ.get("SLURMD_NODENAME") or os.environ.get("PORTING_NODE") or platform.node()
@@ -92,7 +103,7 @@ def node_name() -> str:
 def main(arguments: Sequence[str]) -> int:
     """Work one slice. Returns 0 when every cell has its result."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    depot, name = depots.Folder(Path(arguments[0])), arguments[1]
+    depot, name = depot_at(arguments[0]), arguments[1]
     job: Json = json.loads(depot.read(depots.slice_name(name)))
     status = Status(depot, name)
     try:
@@ -124,9 +135,9 @@ def _told_to_end() -> tuple[str, Cause | None]:
         command = ["squeue", "-h", "-j", job, "-o", "%L"]
         left = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout if job else ""
         found = re.fullmatch(r"(?:0?(\d):)?(\d+)", left.strip())
-        if found and int(found[1] or 0) * 60 + int(found[2]) <= WARNING:
+        if found and int(found[1] or 0) * 60 + int(found[2]) <= WARNING + _EARLY:
             return "told to end before the job's time limit", Cause.TIMEOUT
-    return "told to end", None
+    return TOLD_TO_END, None
 
 
 def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
@@ -139,6 +150,8 @@ def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
     status.has(given)
     os.environ[MACHINE_VARIABLE] = f"{node_name()} {'with' if job['device'] else 'without'} a device"
     with Pipeline(workspace(), None, _options(job), job["environments"], run_id=job["run"]) as pipeline:
+        if isinstance(depot, depots.Library):
+            pipeline.bundler.fetch, pipeline.bundler.share = depot.fetch, depot.share
         if "probe" in job:
             prober = pipeline.jobs.here.afresh()
             facts = {adapter: to_json(prober.probe(adapter)) for adapter in job["probe"]}

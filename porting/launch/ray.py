@@ -14,7 +14,8 @@ from typing import Any
 
 from porting.errors import EnvironmentMissing, InfrastructureError
 from porting.launch import depot as depots
-from porting.launch.cluster import ENDED, RUNNING, WAITING, Kind, Setup, State, script, setup_of
+from porting.launch.cluster import ENDED, KEY_VARIABLE, RUNNING, WAITING, Door, Kind, Setup, State, script, setup_of
+from porting.launch.devices import CLAIM_VARIABLE
 
 _ORDINARY = ("CPU", "memory", "object_store_memory")
 _NO_DEVICE = ("node:", "accelerator_type:", "bundle_group")
@@ -32,6 +33,8 @@ class Ray:
     """Bytes that the cells of a task may use together; 0 leaves it to the cluster."""
     setups: Mapping[str, Setup] = field(default_factory=dict)
     """By resource, what is said of the nodes that have it."""
+    door: Door | None = None
+    """How nodes reach the depot, where it is no folder that they share."""
     _tasks: dict[str, tuple[Kind, Any]] = field(default_factory=dict)
     _ended: dict[str, State] = field(default_factory=dict)
 
@@ -53,17 +56,23 @@ class Ray:
         (self.folder / "logs").mkdir(exist_ok=True)
         claim = f"{kind.device}:{kind.slots // kind.nodes}" if device else ""
         variables = {
-            "PORTING_CLAIM": claim,
+            CLAIM_VARIABLE: claim,
+            KEY_VARIABLE: self.door.key if self.door else "",  # not among the words of a command, which others see
             **{k: v for k, v in os.environ.items() if k.startswith("PORTING_")},
         }
         names = {node["NodeID"]: node["NodeName"] for node in self._ray.nodes()}
         for number in range(count):
             name = f"{prefix}-{number}"
-            command = ["/bin/bash", "-c", script(self.folder, name, setup_of(kind, self.setups))]
+            door = Door(self.door.place if self.door else str(self.folder))
+            command = [
+                "/bin/bash",
+                "-c",
+                script(door, name, setup_of(kind, self.setups)),
+            ]
             self._tasks[name] = kind, task.remote(command, variables, names, str(Path.cwd()), self._log(name))
 
     def _log(self, name: str) -> str:
-        return str(self.folder / "logs" / f"{name}.txt")
+        return os.devnull if self.door else str(self.folder / "logs" / f"{name}.txt")
 
     def states(self) -> Mapping[str, State]:
         alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}

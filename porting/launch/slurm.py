@@ -16,6 +16,7 @@ from porting.launch.cluster import (
     RUNNING,
     WAITING,
     WARNING,
+    Door,
     Kind,
     Setup,
     State,
@@ -50,6 +51,8 @@ class Slurm:
 
     setups: Mapping[str, Setup] = field(default_factory=dict)
     """By feature, what is said of the nodes that have it."""
+    door: Door | None = None
+    """How nodes reach the depot, where it is no folder that they share."""
 
     def __post_init__(self) -> None:
         self._arrays: dict[str, tuple[str, int]] = {}
@@ -81,8 +84,8 @@ class Slurm:
     def _request(self, kind: Kind, device: bool) -> list[str]:
         words = [
             f"--job-name={self._job_name}",
-            f"--output={self.folder}/logs/%A_%a.txt",
-            f"--chdir={Path.cwd()}",
+            "--output=/dev/null" if self.door else f"--output={self.folder}/logs/%A_%a.txt",
+            "--chdir=/tmp" if self.door else f"--chdir={Path.cwd()}",
             "--no-requeue",
         ]
         words += [f"--cpus-per-task={self.cores}", f"--signal=B:TERM@{WARNING}"]
@@ -99,7 +102,8 @@ class Slurm:
 
     def _script(self, kind: Kind, prefix: str, first: int) -> str:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        return script(self.folder, f"{prefix}-$((SLURM_ARRAY_TASK_ID + {first}))", setup_of(kind, self.setups))
+        door = self.door or Door(str(self.folder))
+        return script(door, f"{prefix}-$((SLURM_ARRAY_TASK_ID + {first}))", setup_of(kind, self.setups))
 
     def states(self) -> Mapping[str, State]:
         if not self._arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from porting import registry
+from porting.errors import UsageError
 from porting.jobs import Options
-from porting.launch.cluster import Cluster, Setup
+from porting.launch.cluster import Cluster, Door, Setup
 from porting.launch.fleet import Fleet
 from porting.launch.work import Wishes
 from porting.store import Store
@@ -29,6 +31,8 @@ class Place:
     """One of LAUNCHERS, not `local`."""
     shared: Path | None = None
     """A folder that every node sees; `fleet` in the state folder without one."""
+    serve: str = ""
+    """`HOST` or `HOST:PORT` by which nodes reach this machine, where they share no folder with it."""
     partition: str = ""
     scheduler: tuple[str, ...] = ()
     """Words for the scheduler's own command."""
@@ -50,6 +54,8 @@ def start_fleet(
 ) -> Iterator[Fleet]:
     """A fleet for one run; what earlier coordinators left is recorded first. targets: names or globs that will be asked for."""
     shared = place.shared.absolute() if place.shared else workspace.prepare().state / "fleet"
+    if place.serve and options.given:
+        raise UsageError("--inputs are a folder here, which nodes do not see with --serve.", "Use a shared folder: --shared.")
     options = replace(options, given=_shared_inputs(options.given, shared), workers=options.workers or 1)
 
     def cluster(folder: Path, name: str) -> Cluster:
@@ -57,17 +63,33 @@ def start_fleet(
         if place.launcher == "ray":
             from porting.launch.ray import Ray
 
-            return Ray(folder, cores, memory, place.setups)
+            return Ray(folder, cores, memory, place.setups, door.get(folder))
         from porting.launch.slurm import Slurm
 
-        return Slurm(folder, name, place.partition, place.scheduler, cores, memory, place.setups)
+        return Slurm(folder, name, place.partition, place.scheduler, cores, memory, place.setups, door.get(folder))
 
-    fleet = Fleet(shared, run, store.name, cluster, environments, options, _adapters(targets), place.wishes, place.setups, tell)
-    try:
-        fleet.recover(store)
-        yield fleet
-    finally:
-        fleet.close()
+    with _doors(place, shared / "runs" / run, workspace) as door:
+        fleet = Fleet(
+            shared, run, store.name, cluster, environments, options, _adapters(targets), place.wishes, place.setups, tell
+        )
+        try:
+            fleet.recover(store)
+            yield fleet
+        finally:
+            fleet.close()
+
+
+@contextlib.contextmanager
+def _doors(place: Place, folder: Path, workspace: Workspace) -> Iterator[Mapping[Path, Door]]:
+    """How nodes reach the depot in a folder, where they do not see it."""
+    if not place.serve:
+        yield {}
+        return
+    from porting.launch.serve import Served, served
+
+    key = secrets.token_hex(32)
+    with served(place.serve, Served(folder, workspace.bundles, key)) as url:
+        yield {folder: Door(url, key)}
 
 
 def _adapters(targets: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from porting.errors import CatalogError, UsageError
 from porting.launch import depot, devices
-from porting.launch.cluster import Kind, script, setup_of
+from porting.launch.cluster import Door, Kind, script, setup_of
 from porting.launch.ray import kinds_of as kinds_of_ray
 from porting.launch.slurm import kinds_of
 from porting.project import read_project
@@ -140,14 +140,14 @@ def test_what_is_said_of_nodes_is_in_the_lines_that_start_their_jobs(tmp_path: P
     kind = Kind("mlu370+pcie", 1, 1, "mlu", ("pcie", "mlu370"))
     setup = setup_of(kind, said)
     assert setup.maker == "cambricon"
-    lines = script(tmp_path, "s0-$N", setup).splitlines()
+    lines = script(Door(str(tmp_path)), "s0-$N", setup).splitlines()
     assert lines == [
         "#!/bin/bash",
         "source env.sh",
         "export A='x y'",
         f'exec /opt/mlu/bin/python -m porting.launch.node {tmp_path} "s0-$N"',
     ]
-    other = script(tmp_path, "s0-$N", setup_of(replace(kind, label="cpu", features=()), said))
+    other = script(Door(str(tmp_path)), "s0-$N", setup_of(replace(kind, label="cpu", features=()), said))
     assert f"exec {sys.executable} -m" in other
     assert "export PYTHONPATH=" in other
 
