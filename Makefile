@@ -15,7 +15,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test slurm check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ domestic-test: $(READY)  ## Make the environments of these simulators anew, and 
 
 fleet-test: $(READY) slurm  ## Test the launchers on a real Slurm and a real Ray of three nodes each on this machine (Debian, as root); minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
-	$(BIN)/python -m pytest -q -m "slurm or ray"
+	$(BIN)/python -m pytest -q -m "(slurm or ray) and not slow"
+
+fleet-kills: $(READY) slurm  ## Kill jobs and coordinators of a Slurm on this machine 200 times; a quarter of an hour
+	$(BIN)/python -m pytest -q -s tests/fleet/test_kills.py
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
@@ -87,7 +90,7 @@ postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
 
 slurm:
-	@command -v slurmctld >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; }
+	@command -v slurmctld >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge faketime; }
 
 clang:
 	@command -v clang >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang; }

@@ -4,6 +4,7 @@ slices/NAME.json                 what a node's job is to do
 results/CELL-NAME.jsonl          a cell's result, as `porting results export` writes it
 status/NAME.json                 what the job is at; its last word is `ended`
 facts/NAME.json                  what adapters found on a node
+broken/NAME.json                 what a job says whose device is broken
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from porting.store.records import Record, canonical, moment, record_of, result_o
 from porting.types import Json, Result
 from porting.workspace import atomic_write
 
-SLICES, RESULTS, STATUS, FACTS = "slices", "results", "status", "facts"
+SLICES, RESULTS, STATUS, FACTS, BROKEN = "slices", "results", "status", "facts", "broken"
 
 
 class Depot(Protocol):
@@ -69,6 +70,10 @@ def slice_name(name: str) -> str:
 
 def status_name(name: str) -> str:
     return f"{STATUS}/{name}.json"
+
+
+def broken_name(name: str) -> str:
+    return f"{BROKEN}/{name}.json"
 
 
 def result_name(cell: int, name: str) -> str:
@@ -129,3 +134,11 @@ def results_in(folder: Path) -> Iterator[tuple[Path, int, str]]:
         number, _, name = path.stem.partition("-")
         if number.isdigit() and name:
             yield path, int(number), name
+
+
+def broken_in(folder: Path) -> Iterator[tuple[Path, Json]]:
+    """What jobs say whose devices are broken: the slice is the name of the file."""
+    for path in sorted((folder / BROKEN).glob("*.json")):
+        said = read_json(path)
+        if said:
+            yield path, said

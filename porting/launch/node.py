@@ -42,9 +42,10 @@ class Status:
     """What this job is at, for the coordinator."""
 
     def __init__(self, depot: depots.Depot, name: str) -> None:
-        self._depot, self._name = depot, depots.status_name(name)
+        self._depot, self._slice, self._name = depot, name, depots.status_name(name)
+        self._devices = ""
         self._lock = threading.Lock()
-        self._said: Json = {"node": node_name(), "pid": os.getpid(), "begun": {}, "ended": None, "broken": "", "devices": ""}
+        self._said: Json = {"node": node_name(), "pid": os.getpid(), "begun": {}, "ended": None}
         self._write()
 
     @contextlib.contextmanager
@@ -65,16 +66,14 @@ class Status:
             self._write()
 
     def has(self, devices: str) -> None:
-        """Say which devices the job was given."""
-        with self._lock:
-            self._said["devices"] = devices
-            self._write()
+        """Note which devices the job was given."""
+        self._devices = devices
 
     def broken(self, why: str, suspects: Iterable[int]) -> None:
         """Say that the device is broken, and after which cells."""
-        with self._lock:
-            self._said |= {"broken": why, "suspects": list(suspects), "begun": {}}
-            self._write()
+        said = {"node": self._said["node"], "devices": self._devices, "why": why, "suspects": list(suspects)}
+        self._change({}, list(self._said["begun"]))
+        self._depot.write(depots.broken_name(self._slice), json.dumps(said).encode())
 
     def end(self, how: str, cause: Cause | None = None) -> None:
         """The last word: how it ended, empty when all is done; cause: what that says of a cell that was alone in its job."""

@@ -37,7 +37,7 @@ DIGEST = "X-Porting-Digest"
 CLAIM_SECONDS = 900.0
 """How long a node may take to make a bundle before another one is let try."""
 _KEY = re.compile(r"[0-9a-f]{8,64}")
-_WRITTEN = (depots.RESULTS, depots.STATUS, depots.FACTS)
+_WRITTEN = (depots.RESULTS, depots.STATUS, depots.FACTS, depots.BROKEN)
 """What nodes may write."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 BREAKS = 2
 """Devices that one cell may break: those on which the canary passes before it and fails after it."""
+
+SHOWN = 8
+"""Nodes that the view names."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,11 @@ class FleetWork:
             self._send(slices.chunks(cells, routed, self._wishes.cells))
             while self._open:
                 self._collect()
+                for path, said in depots.broken_in(self._fleet.folder):
+                    self._quarantine(path.stem, said)
+                    path.unlink(missing_ok=True)
                 if watch.look():
-                    self._follow(watch)
+                    self._tell(self._view(watch))
                 self._mend(watch)
                 if self._open:
                     self._clock.sleep(POLL_SECONDS)
@@ -208,29 +214,23 @@ class FleetWork:
 
     # ---- broken devices
 
-    def _follow(self, watch: Watch) -> None:
-        """See what the jobs that run say of themselves: tell people, and take work from those whose device is broken."""
-        running = [n for n in self._open if (state := watch.states.get(n)) and state.phase == RUNNING]
-        said = {name: self._status(name) for name in running}
-        self._tell(self._view(watch, said))
-        for name, status in said.items():
-            if status.get("broken"):
-                self._quarantine(self._open.pop(name), status)
-
-    def _quarantine(self, part: Slice, status: Mapping[str, Json]) -> None:
+    def _quarantine(self, name: str, said: Json) -> None:
         """Send out again what a job left that found its device broken. The job itself keeps the device, so that the scheduler
         gives it to nobody; when all of a kind are kept so, its cells are given up."""
+        part = self._open.pop(name, None)
+        if part is None:  # it has been lost meanwhile
+            return
         self._collect()
-        left = self._left_of(part)
-        suspects = [n for n in status["suspects"] if n in self._left]
-        device = f"{status['node']} device {status['devices'] or '?'}"
-        self._held[part.kind][part.name] = f"{device} fails the canary: {status['broken']}"
-        for number in suspects:
+        device = f"{said['node']} device {said['devices'] or '?'}"
+        self._held[part.kind][name] = f"{device} fails the canary: {said['why']}"
+        for number in said["suspects"]:
             self._broke[number] += 1
-        self._answer([(n, self._breaker(n, device)) for n in suspects if self._broke[n] >= BREAKS])
-        left = [n for n in left if n in self._left]
-        again = self._again(part.kind, left, [n for n in suspects if n in self._left], f"{device} failed the canary after it")
-        self._send(again)
+        breakers = [n for n in said["suspects"] if self._broke[n] >= BREAKS and n in self._left]
+        self._answer([(n, self._breaker(n, device)) for n in breakers])
+        left = self._left_of(part)
+        self._send(
+            self._again(part.kind, left, [n for n in said["suspects"] if n in left], f"{device} failed the canary after it")
+        )
         if len(self._held[part.kind]) >= part.kind.slots:
             self._abandon(part.kind)
 
@@ -252,16 +252,17 @@ class FleetWork:
     def _status(self, name: str) -> Json:
         return depots.read_json(self._fleet.folder / depots.status_name(name))
 
-    def _view(self, watch: Watch, said: Mapping[str, Json]) -> str:
-        """What all nodes are at, in one line."""
+    def _view(self, watch: Watch) -> str:
+        """What the nodes are at, in one line: of many, some."""
+        running = [n for n in self._open if (state := watch.states.get(n)) and state.phase == RUNNING]
         nodes = []
-        for status in said.values():
+        for status in map(self._status, running[-SHOWN:]):
             begun = [self._cells[int(n)] for n in status.get("begun", ())]
             nodes += [f"{status['node']}: {begun[0].spec.id} on {begun[0].target}"] if begun else []
         waiting = [s for name in self._open if (s := watch.states.get(name)) and s.phase == WAITING]
         why = next((f" ({s.reason})" for s in waiting if s.reason not in ("", "None")), "")
         broken = sum(map(len, self._held.values()))
-        head = f"{len(said)} jobs run, {len(waiting)} wait{why}{f', {broken} broken devices' if broken else ''}"
+        head = f"{len(running)} jobs run, {len(waiting)} wait{why}{f', {broken} broken devices' if broken else ''}"
         return "; ".join([f"{watch.away} {head}" if watch.away else head, *sorted(nodes)])
 
 
