@@ -98,6 +98,9 @@ class FleetWork:
     def _send(self, parts: Iterable[tuple[Kind, Numbers]]) -> None:
         """Queue a job for each; those of a kind, and with or without a device, are one array."""
         for (kind, device), some in slices.arrays(self._cells, parts).items():
+            if device and self._none_left(kind):
+                self._abandon(kind, [n for part in some for n in part])
+                continue
             prefix, self._batches = f"s{self._batches}", self._batches + 1
             for number, part in enumerate(some):
                 self._write(f"{prefix}-{number}", kind, device, part)
@@ -231,21 +234,25 @@ class FleetWork:
         self._send(
             self._again(part.kind, left, [n for n in said["suspects"] if n in left], f"{device} failed the canary after it")
         )
-        if len(self._held[part.kind]) >= part.kind.slots:
-            self._abandon(part.kind)
+        if self._none_left(part.kind):
+            for other in [other for other in self._open.values() if other.kind == part.kind and other.device]:
+                del self._open[other.name]
+                self._abandon(part.kind, self._left_of(other))
+
+    def _none_left(self, kind: Kind) -> bool:
+        """Whether every device of a kind is kept from cells."""
+        return len(self._held[kind]) >= kind.slots
 
     def _breaker(self, number: int, device: str) -> Result:
         """What is recorded of a cell after which several devices were broken that had been sound before."""
         message = f"{self._broke[number]} devices passed the canary before this cell and failed it after, the last one {device}"
         return self._failure(number, Stage.RUN, Cause.CRASH, message, tuple(f"before: {how}" for how in self._tries[number]))
 
-    def _abandon(self, kind: Kind) -> None:
-        """Give up the cells that need a device of a kind that has no sound one left."""
+    def _abandon(self, kind: Kind, numbers: Numbers) -> None:
+        """Give up cells that need a device of a kind that has no sound one left."""
         said = "; ".join(self._held[kind].values())
-        for part in [part for part in self._open.values() if part.kind == kind and part.device]:
-            del self._open[part.name]
-            message = f"every device of {kind.label} that this run was given fails the canary: {said}"
-            self._answer([(n, self._failure(n, Stage.ENVIRONMENT, Cause.HARNESS, message[:2000])) for n in self._left_of(part)])
+        message = f"every device of {kind.label} that this run was given fails the canary: {said}"[:2000]
+        self._answer([(n, self._failure(n, Stage.ENVIRONMENT, Cause.HARNESS, message)) for n in numbers])
 
     # ---- told
 

@@ -6,6 +6,7 @@ PORTING_KILLS says how often, 200 without it; `make fleet-kills`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cli_kit import Ended
 from fleet_kit import Run, Start, records
 from slurm_kit import MiniSlurm, is_running
 
@@ -56,6 +58,10 @@ def killed(process: subprocess.Popen[str], tmp_path: Path, draw: random.Random) 
     return "job"
 
 
+def in_store(command: Run, store: tuple[str, ...], *words: object) -> Ended:
+    return command(*words, *store)
+
+
 def test_after_many_kills_every_cell_has_one_record(
     command: Run, start: Start, slurm: MiniSlurm, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -75,12 +81,12 @@ def test_after_many_kills_every_cell_has_one_record(
                 process = start(*line)
             if kills.total() < wanted and (what := killed(process, tmp_path, draw)):
                 kills[what] += 1
-            now = [json.dumps(r, sort_keys=True) for r in records(lambda *words: command(*words, *store))]
+            now = [json.dumps(r, sort_keys=True) for r in records(functools.partial(in_store, command, store))]
             assert set(seen) <= set(now), "a record is gone"
             seen = now
             time.sleep(draw.random() * 1.5)
         process.communicate()
-        found = records(lambda *words, store=store: command(*words, *store))
+        found = records(functools.partial(in_store, command, store))
         assert sorted((r["model"], r["target"]) for r in found) == cells
         assert {r["outcome"] for r in found} == {"pass"}
         generation += 1
