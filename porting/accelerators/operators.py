@@ -66,7 +66,7 @@ def _out_variants(name: str) -> Tuple[str, ...]:
     """Names of the operators with an `out=` that a functional or in-place one is generated from, without `aten::`."""
     base, _, overload = name.partition("::")[2].partition(".")
     base = base[:-1] if base.endswith("_") and not base.endswith("__") else base
-    kin = _overloads().get(base, ())
+    kin = overloads().get(base, ())
     outs = [kin_name for kin_name, out in kin if out]
     # Of several, those of the same signature: add.Tensor is made from add.out, max.dim from max.dim_max.
     wanted = [out for out in outs if overload and out.split(".")[-1].startswith(overload)]
@@ -74,7 +74,7 @@ def _out_variants(name: str) -> Tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _overloads() -> Dict[str, Tuple[Tuple[str, bool], ...]]:
+def overloads() -> Dict[str, Tuple[Tuple[str, bool], ...]]:
     """Overloads of every ATen operator by its base name, and whether each writes to an argument named as an output."""
     import torch
 

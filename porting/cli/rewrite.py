@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from porting.cli._shared import format_option
-from porting.cli.scan import chosen_rules, existing
+from porting.cli.scan import chosen_rules, existing, profiles
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 @click.option(
     "--helper", metavar="MODULE", default="", help="The helper's dotted name in your project; else a copy where it is needed."
 )
+@click.option(
+    "--for",
+    "maker",
+    metavar="MAKER",
+    default="",
+    help="Give devices, NCCL and visible-device variables in files that are no programs this maker's names, with care.",
+)
 @click.option("--commit-each-rule", is_flag=True, help="Change the files, and make a git commit of each rule's edits.")
 @click.argument("path", type=click.Path(path_type=Path))
 def command(
@@ -39,14 +46,16 @@ def command(
     rules: str | None,
     exclude: tuple[str, ...],
     helper: str,
+    maker: str,
     commit_each_rule: bool,
     path: Path,
 ) -> int:
     """Make code that was written for CUDA run on any accelerator, on CUDA as before, and on the CPU.
 
     What is proven is edited, in place, comments and formatting kept: torch.cuda becomes a small helper, porting_accel.py, that is
-    copied into the project and answers for the accelerator that is there. Shows a diff that git apply takes; --write changes the
-    files and keeps a record for --undo.
+    copied into the project and answers for the accelerator that is there. Code cells of notebooks are edited, too; values in
+    files that are no programs cannot ask what is there, and are edited --for one maker alone. Shows a diff that git apply takes;
+    --write changes the files and keeps a record for --undo.
 
     Exit status: 0 done, or nothing to do; 1 an edit had to be left out; 2 wrong usage.
     """
@@ -62,20 +71,23 @@ def command(
     chosen = chosen_rules(rules)
     if any(not part.isidentifier() for part in helper.split(".") if helper):
         raise UsageError(f"{helper!r} is no name of a module.", "For instance --helper mypackage.porting_accel")
+    if maker and not care:
+        raise UsageError("--for edits files that are then for one maker alone.", "Say --with-care, too.")
+    named = profiles([maker] if maker else [])
+
+    def planned(of: Collection[str]) -> Rewriting:
+        from porting.codemod.rewrite import plan
+        from porting.codemod.scan import scan
+
+        return plan(scan(path, named, exclude), of, care, helper)
+
     if commit_each_rule:
-        return _commits(path, root, chosen, care, exclude, helper)
-    rewriting = _plan(path, chosen, care, exclude, helper)
+        return _commits(root, chosen, planned)
+    rewriting = planned(chosen)
     if write:
         record.write(rewriting)
     _show(rewriting, form, write)
     return 1 if rewriting.refused else 0
-
-
-def _plan(path: Path, rules: Collection[str], care: bool, exclude: tuple[str, ...], helper: str) -> Rewriting:
-    from porting.codemod.rewrite import plan
-    from porting.codemod.scan import scan
-
-    return plan(scan(path, exclude=exclude), rules, care, helper)
 
 
 def _show(rewriting: Rewriting, form: str, written: bool) -> None:
@@ -100,7 +112,7 @@ def _entry(rewriting: Rewriting, path: str) -> dict[str, Any]:
     return {"path": path, "edits": edits}
 
 
-def _commits(path: Path, root: Path, chosen: Collection[str], care: bool, exclude: tuple[str, ...], helper: str) -> int:
+def _commits(root: Path, chosen: Collection[str], planned: Callable[[Collection[str]], Rewriting]) -> int:
     """A commit a rule. Each is planned on what the one before left."""
     from porting.codemod import record
     from porting.codemod.finding import rules as every
@@ -113,7 +125,7 @@ def _commits(path: Path, root: Path, chosen: Collection[str], care: bool, exclud
     for rule in every():
         if chosen and rule not in chosen:
             continue
-        rewriting = _plan(path, [rule], care, exclude, helper)
+        rewriting = planned([rule])
         refused += len(rewriting.refused)
         if not rewriting.changes:
             continue

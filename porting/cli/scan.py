@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("scan")
 @format_option("sarif")
 @click.option(
-    "--for", "makers", multiple=True, metavar="MAKER", help="Hold dtypes against what a maker lacks: ascend, mlu. Repeat."
+    "--for", "makers", multiple=True, metavar="MAKER", help="Tell dtypes and operators that a maker lacks: ascend, mlu. Repeat."
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave paths out: 'tests/*'. Repeat.")
 @click.option("--rules", metavar="RULE,...", help="These rules alone.")
@@ -43,7 +43,7 @@ def command(
     """Find what in source code is written for CUDA: rule, place, how far it can be rewritten, and why.
 
     PATH is a folder or a file: Python, notebooks, CUDA C++, YAML, JSON, TOML, shell, Dockerfiles, requirements. Nothing of it is
-    run, and torch is not imported.
+    run, and torch is imported for --for alone, which asks it what operators are made of.
 
     \b
     safe    porting rewrite changes it; same on CUDA and on the CPU
@@ -66,7 +66,11 @@ def command(
     hours = efforts.read(effort) if effort else None
     known = baselines.read(baseline) if baseline else None
     chosen = chosen_rules(rules)
-    scanned = scan(path, _profiles(makers), exclude, _progress())
+    targets = profiles(makers)
+    for profile in targets:
+        if not profile.listed:
+            click.echo(f"{profile.vendor} has no published list of operators: dtypes alone are held against it", err=True)
+    scanned = scan(path, targets, exclude, _progress())
     found = [f for f in scanned.findings if not chosen or f.rule in chosen]
     counted = [f for f in found if f.safety is not Safety.KEEP]
     if write_baseline:
@@ -104,7 +108,8 @@ def chosen_rules(words: str | None) -> Collection[str]:
     return named
 
 
-def _profiles(makers: Sequence[str]) -> list[Any]:
+def profiles(makers: Sequence[str]) -> list[Any]:
+    """The makers that a person names. Raises UsageError for one that there is none of."""
     from porting.accelerators.profile import find, load
 
     known = load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from porting.codemod import kernels
@@ -23,6 +24,7 @@ def find(c: Collector) -> None:
         _triton(c, function)
     for call in c.source.all(ast.Call):
         _build(c, call)
+        _launch(c, call)
     for constant in c.source.all(ast.Constant):
         _word(c, constant)
 
@@ -59,11 +61,12 @@ def _triton(c: Collector, function: ast.FunctionDef) -> None:
     if not any(d in ("triton.jit", "triton.runtime.jit") for d in decorated):
         return
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    parts = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute)}
-    sites = [n.lineno for n in c.source.all(ast.Call) if _launches(n, function.name)]
+    nodes = list(ast.walk(function))
+    parts = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    sites = [f"{c.source.path}:{n.lineno}" for n in c.source.all(ast.Call) if _launches(n, function.name)]
     details = kernels.described(function.name, ", ".join(a.arg for a in function.args.args), lines, sorted(parts), sites)
-    c.add("PRT402", function, why=f"{details['effort']}: {lines} lines, called at {kernels.lines_of(sites)}", details=details)
-    for node in ast.walk(function):
+    c.add("PRT402", function, why=kernels.told(details), details=details)
+    for node in nodes:
         if isinstance(node, ast.Call) and c.names.resolve(node.func).endswith("inline_asm_elementwise"):
             c.add("PRT406", node)
 
@@ -71,6 +74,13 @@ def _triton(c: Collector, function: ast.FunctionDef) -> None:
 def _launches(call: ast.Call, name: str) -> bool:
     func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
     return isinstance(func, ast.Name) and func.id == name
+
+
+def _launch(c: Collector, call: ast.Call) -> None:
+    """Remember who calls a function of another file with a grid."""
+    dotted = c.names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
+    if dotted:
+        c.project.launches.setdefault(dotted, []).append(f"{c.source.path}:{call.lineno}")
 
 
 def _build(c: Collector, call: ast.Call) -> None:
@@ -85,8 +95,25 @@ def _build(c: Collector, call: ast.Call) -> None:
     c.add("PRT404", call, details={"names": named, "guarded": is_guarded(c, call)})
 
 
+def _inline(c: Collector, node: Any) -> None:
+    """CUDA in a string of the program, as load_inline takes it, and the functions of it that Python gets."""
+    first = node.lineno
+    found = kernels.find(c.source.path, node.value)
+    for finding in found:
+        c.findings.append(replace(finding, line=finding.line + first - 1))
+        c.places.append(node)
+    c.project.native.add(c.source.path, node.value, first)
+    for call in c.source.all(ast.Call) if found else ():
+        if c.names.resolve(call.func).endswith("cpp_extension.load_inline"):
+            for word in (n for k in call.keywords if k.arg == "functions" for n in ast.walk(k.value)):
+                if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                    c.project.native.bind(word.value, word.value)
+
+
 def _word(c: Collector, node: Any) -> None:
     value = node.value
+    if isinstance(value, str) and "__global__" in value:
+        _inline(c, node)
     if not isinstance(value, str) or len(value) > 400 or isinstance(c.source.up(node), ast.Expr):
         return
     if value == "CUDA_VISIBLE_DEVICES":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from porting.codemod.names import Names, Star
+from porting.codemod.native import Native
 from porting.codemod.source import parse
 
 
@@ -30,12 +31,20 @@ class Project:
         self._root = root
         self._read: dict[str, Module | None] = {}
         self._by_name: dict[str, str] = {}
+        self.native = Native()
+        """Its C++. Grows while files are looked at."""
+        self.launches: dict[str, list[str]] = {}
+        """Places where a function is called with a grid, by its dotted name. Grows while files are looked at."""
         for path in paths:
             parts = module_parts(path)
             for first in range(len(parts)):
                 # The name from the tree's root wins: it comes first for its own file.
                 self._by_name.setdefault(".".join(parts[first:]), path)
             self._by_name[".".join(parts)] = path
+
+    def path(self, name: str) -> str:
+        """The file of a module that there is."""
+        return self._by_name[name]
 
     def module(self, name: str) -> Module | None:
         """A module of the tree by its dotted name; None where there is none, or where it does not parse."""

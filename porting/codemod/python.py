@@ -18,11 +18,11 @@ from porting.codemod.words import packages
 
 HELPER = b"# porting: accel helper"
 """The first line of the helper, which is not looked at."""
-_WORDS = rb"cuda|CUDA|nccl|NCCL|nvidia|nvcc|torch\.load|load\(|DataParallel|triton|inline_asm"
+_WORDS = rb"cuda|CUDA|nccl|NCCL|nvidia|nvcc|torch\.load|load\(|DataParallel|triton|inline_asm|__global__|\]\("
 
 
 def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()) -> list[Finding]:
-    """What is found in a file, in the order of its lines. named: the targets whose dtypes are held against it."""
+    """What is found in a file, in the order of its lines. named: the targets that it is held against."""
     if data.startswith(HELPER):
         return []
     try:
@@ -56,6 +56,6 @@ def unreadable(path: str, error: Exception) -> Finding:
 
 
 @functools.lru_cache(maxsize=2)
-def _prefilter(dtypes: bool) -> re.Pattern[bytes]:
+def _prefilter(targets: bool) -> re.Pattern[bytes]:
     known = "|".join(re.escape(name.partition(".")[0]) for name in packages()).encode()
-    return re.compile(_WORDS + b"|" + known + (rb"|float|double|half|complex|long|int64" if dtypes else b""))
+    return re.compile(_WORDS + b"|" + known + (rb"|torch|float|double|half|complex|long|int64" if targets else b""))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from porting.codemod import helper
 from porting.codemod.cuda_api import MODULE
 from porting.codemod.finding import ACCEL, Edit, Finding, Safety
 from porting.codemod.helper import Placement
+from porting.codemod.notebooks import Notebook
 from porting.codemod.scan import Scanned
 from porting.codemod.source import BOM, parse
 
@@ -46,7 +47,7 @@ class Rewriting:
 def wanted(findings: Iterable[Finding], rules: Collection[str] = (), care: bool = False) -> list[Finding]:
     """Findings whose edits are to be made. rules: these alone, where there are any. care: those with a gap in the proof, too."""
     allowed = (Safety.SAFE, Safety.CARE) if care else (Safety.SAFE,)
-    return [f for f in findings if f.edits and not f.cell and f.safety in allowed and (not rules or f.rule in rules)]
+    return [f for f in findings if f.edits and f.safety in allowed and (not rules or f.rule in rules)]
 
 
 def plan(scanned: Scanned, rules: Collection[str] = (), care: bool = False, module: str = "") -> Rewriting:
@@ -59,17 +60,17 @@ def plan(scanned: Scanned, rules: Collection[str] = (), care: bool = False, modu
     for path, findings in by_path.items():
         data = (scanned.root / path).read_bytes()
         placement = helper.place(scanned.root, path, data, module)
-        after, made = changed(data, findings, placement)
+        after, made = changed(path, data, findings, placement)
         rewriting.refused += [f for f in findings if f not in made]
         if made:
             rewriting.changes.append(Change(path, data, after, tuple(made)))
-            for copy in placement.copies:
+            for copy in placement.copies if path.endswith((".py", ".ipynb")) else ():
                 if not (scanned.root / copy).is_file():
                     rewriting.helpers[copy] = text
     return rewriting
 
 
-def changed(data: bytes, findings: Iterable[Finding], placement: Placement) -> tuple[bytes, list[Finding]]:
+def changed(path: str, data: bytes, findings: Iterable[Finding], placement: Placement) -> tuple[bytes, list[Finding]]:
     """A file with the edits of findings made, and the findings whose edits were."""
     made: list[Finding] = []
     edits: list[Edit] = []
@@ -77,19 +78,35 @@ def changed(data: bytes, findings: Iterable[Finding], placement: Placement) -> t
         if not any(_overlap(one, other) for one in finding.edits for other in edits):
             made.append(finding)
             edits += finding.edits
-    after = _apply(data, edits, made, placement)
     try:
-        parse(after)
+        if path.endswith(".py"):
+            after = _spliced(data, _finished(data, edits, made, placement))
+            parse(after)
+        elif path.endswith(".ipynb"):
+            after = _notebook(data, edits, made, placement)
+        else:
+            after = _spliced(data, edits)
     except (SyntaxError, ValueError):
         return data, []
     return after, made
+
+
+def _notebook(data: bytes, edits: list[Edit], made: list[Finding], placement: Placement) -> bytes:
+    """Edits of a notebook are of its program's bytes. Raises SyntaxError or ValueError where the result would not parse."""
+    book = Notebook(data)
+    placed = [replace(f, line=book.line_of(f)) for f in made]
+    finished = _finished(book.program, edits, placed, placement)
+    after = book.changed(finished)
+    parse(Notebook(after).program)
+    return after
 
 
 def _overlap(one: Edit, other: Edit) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _apply(data: bytes, edits: list[Edit], made: list[Finding], placement: Placement) -> bytes:
+def _finished(data: bytes, edits: list[Edit], made: list[Finding], placement: Placement) -> list[Edit]:
+    """Edits with the names that the file has for the helper, and the one that imports it."""
     tree = parse(data)
     needs = [f for f in made if not f.imports_itself]
     earlier = next(_IMPORTED.finditer(data), None)
@@ -101,9 +118,12 @@ def _apply(data: bytes, edits: list[Edit], made: list[Finding], placement: Place
             whole = at == 0 or data[at - 1 : at] in (b"\n", b"") or (at == len(BOM) and data.startswith(BOM))
             statement = placement.statement(alias).encode() + end
             edits = [*edits, Edit(at, at, (statement if whole else end + statement).decode())]
+    return [replace(e, new=e.new.replace(ACCEL, alias).replace(MODULE, placement.module)) for e in edits]
+
+
+def _spliced(data: bytes, edits: Iterable[Edit]) -> bytes:
     for edit in sorted(edits, key=lambda e: (e.start, e.end), reverse=True):
-        new = edit.new.replace(ACCEL, alias).replace(MODULE, placement.module)
-        data = data[: edit.start] + new.encode() + data[edit.end :]
+        data = data[: edit.start] + edit.new.encode() + data[edit.end :]
     return data
 
 

@@ -52,7 +52,7 @@ def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
         "locations": [{"physicalLocation": place}],
         "properties": {"safety": finding.safety.value, **({"cell": finding.cell} if finding.cell else {})},
     }
-    if finding.edits and not finding.imports_itself:
+    if finding.edits and not finding.imports_itself and not finding.cell:  # those of a cell are not of the file's bytes
         replacements = [
             {
                 "deletedRegion": {"byteOffset": e.start, "byteLength": e.end - e.start},

@@ -10,12 +10,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from porting.accelerators.profile import Profile
-from porting.codemod import ignores, kernels, notebooks, python, text
+from porting.codemod import ignores, kernels, notebooks, operators, python, text
 from porting.codemod.finding import Finding, Safety, rules
 from porting.codemod.ignores import Ignored
 from porting.codemod.project import Project
 
-_SKIPPED = ("__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist")
+_SKIPPED = ("__pycache__", "node_modules", "site-packages")
+_BUILT = ("build", "dist")
 RECORD = ".porting-rewrite.json"
 """What a rewrite keeps beside the tree."""
 MAX_BYTES = 8 << 20
@@ -67,6 +68,7 @@ def scan(
     finally:
         if collected:
             gc.enable()
+    scanned.findings = operators.join(scanned.findings, project, base, paths)
     return scanned
 
 
@@ -80,7 +82,7 @@ def base_of(path: Path) -> Path:
 
 def _paths(root: Path, inside: Path, exclude: Sequence[str]) -> Iterator[str]:
     for folder, folders, files in os.walk(root / inside):
-        folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.endswith(".egg-info") and not _hidden(f))
+        folders[:] = sorted(f for f in folders if not _left_out(Path(folder), f))
         for name in files:
             path = Path(folder, name)
             relative = path.relative_to(root).as_posix()
@@ -93,8 +95,13 @@ def _paths(root: Path, inside: Path, exclude: Sequence[str]) -> Iterator[str]:
                 yield relative
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") and name not in (".github", ".circleci")
+def _left_out(parent: Path, name: str) -> bool:
+    """Whether a folder holds nothing that its owner has written: installed packages, caches, what a build has made."""
+    if name in _SKIPPED or name.endswith(".egg-info") or (name.startswith(".") and name not in (".github", ".circleci")):
+        return True
+    if name in _BUILT:
+        return any((parent / file).is_file() for file in ("setup.py", "pyproject.toml"))
+    return (parent / name / "pyvenv.cfg").is_file()
 
 
 def _looked_at(path: str) -> bool:
@@ -113,10 +120,15 @@ def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profi
         scanned.python_lines += data.count(b"\n")
         found: Iterable[Finding] = python.scan(path, data, project, targets)
     elif path.endswith(".ipynb"):
-        found = notebooks.scan(path, data, project, targets)
+        found, ignored = notebooks.scan(path, data, project, targets)
+        scanned.ignored += ignored
     else:
         words = data.decode("utf-8", "replace")
-        found = kernels.find(path, words) if path.endswith(kernels.SUFFIXES) else text.find(path, text.kind_of(path), words)
+        if path.endswith(kernels.SUFFIXES):
+            project.native.add(path, words)
+            found = kernels.find(path, words)
+        else:
+            found = text.find(path, text.kind_of(path), words, targets)
     if b"porting:" in data and not path.endswith(".ipynb"):
         found, ignored = ignores.apply(path, data.decode("utf-8", "replace"), found)
         scanned.ignored += ignored

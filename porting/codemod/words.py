@@ -19,12 +19,11 @@ TUNING = re.compile(
     r"|TORCH_CUDA_ARCH_LIST|CUDA_MODULE_LOADING|CUDA_CACHE_\w+"
 )
 """Variables that only tune CUDA or NCCL: set for nobody, they do nothing."""
-DEVICE = re.compile(r"^(?:cuda(?::\d+)?|nccl)$")
-SETTING = re.compile(r"""(?<![\w./-])(?P<quote>["']?)(?P<word>cuda(?::\d+)?|nccl)(?P=quote)(?![\w./-])""")
 IMAGE = re.compile(
     r"nvidia/cuda\S*|nvcr\.io/\S+|pytorch/pytorch:\S*cuda\S*|download\.pytorch\.org/whl/cu\d+|\+cu\d{2,3}\b"
     r"|\b(?:cudatoolkit|pytorch-cuda|cudnn|cupti|nccl)\s*=+\s*[\d.]+|\bnvidia-(?:cuda|cudnn|cublas|nccl)[\w-]*"
     r"|--gpus[ =]\S+|\bruntime:\s*nvidia\b|\bnvidia\.com/gpu\b"
+    r"|\b(?:onnxruntime|faiss|tensorflow|paddlepaddle|dgl|mxnet|jax|lightgbm)[-\[](?:gpu|cuda?\d*\w*)\b"
 )
 
 
@@ -44,7 +43,18 @@ def package_of(module: str) -> str:
 def distribution(name: str) -> str:
     """The package bound to CUDA that a requirement names; empty where it is none."""
     wanted = re.sub(r"[-_.]+", "_", name).lower()
-    return next((known for known in packages() if known.lower() == wanted.partition("_cuda")[0] or known.lower() == wanted), "")
+    return _distributions().get(wanted) or _distributions().get(wanted.partition("_cuda")[0], "")
+
+
+@functools.lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, str]:
+    """Import names by the names that packages are installed by."""
+    found = {known.lower(): known for known in packages()}
+    for known, entry in packages().items():
+        others = entry.get("installed_as", ())
+        assert isinstance(others, list | tuple)
+        found.update(dict.fromkeys(others, known))
+    return found
 
 
 def alternatives(package: str) -> dict[str, str]:

@@ -31,13 +31,21 @@ KINDS = [
     ("conf.json", '{\n "device": "cuda",\n "n": 1}', "PRT350", 2),
     ("broken.json", '{"device": 1', "PRT900", 1),
     ("conf.toml", 'backend = "nccl"\n', "PRT350", 1),
+    ("broken.toml", "device = \n", "PRT900", 1),
+    ("pyproject.toml", '[project]\ndependencies = ["torch", "flash-attn>=2"]\n', "PRT403", 2),
+    ("list.yaml", "devices:\n  - cpu\n  - cuda:1\n", "PRT350", 3),
+    ("args.yaml", "args: --device cuda --epochs 1\n", "PRT350", 1),
+    ("many.json", '{"devices": [\n "cuda:0"\n]}', "PRT350", 2),
     ("run.sh", "#!/bin/sh\nCUDA_VISIBLE_DEVICES=0 python train.py\n", "PRT351", 2),
     ("run.sh", "nvidia-smi -L\n", "PRT353", 1),
     ("run.sh", "python train.py --device cuda:1 --name x\n", "PRT350", 1),
     ("run.sh", "python train.py data/cuda/x\n", None, 0),
+    ("Dockerfile", 'FROM python\nCMD ["python", "train.py", "--device", "cuda"]\n', "PRT350", 2),
+    ("Dockerfile", "FROM python\nRUN pip install torch && \\\n    pip install xformers\n", "PRT403", 3),
     ("Dockerfile", "FROM nvidia/cuda:12.4.1-devel-ubuntu22.04\n", "PRT352", 1),
     ("docker/Dockerfile.gpu", "FROM python:3.11\nENV NCCL_DEBUG=INFO\n", "PRT351", 2),
     ("requirements.txt", "numpy\nflash-attn>=2.5\n", "PRT403", 2),
+    ("requirements.txt", "numpy\nnvidia-dali-cuda120\n", "PRT403", 2),
     ("requirements-gpu.txt", "torch==2.4.0+cu121\n", "PRT352", 1),
     ("environment.yml", "dependencies:\n  - pytorch-cuda=12.1\n", "PRT352", 2),
     ("csrc/ops.cu", "// x\n__global__ void add(float* a, int n) { a[0] = n; }\nvoid f() { add<<<1, 2>>>(p, 1); }\n", "PRT401", 2),
@@ -64,20 +72,83 @@ def test_a_notebook_is_read_as_one_program_and_told_by_cells(tmp_path: Path) -> 
         {"cell_type": "code", "source": ["%matplotlib inline\n", "import torch as t\n", "!nvidia-smi"]},
         {"cell_type": "code", "source": "x = 1\nt.cuda.empty_cache()"},
     ]
-    (only,) = found(tmp_path, "a.ipynb", json.dumps({"cells": cells}))
-    assert (only.rule, only.cell, only.line, only.safety) == ("PRT110", 2, 2, Safety.REPORT)
-    assert only.place == "a.ipynb:cell 2:2"
+    tool, use = found(tmp_path, "a.ipynb", json.dumps({"cells": cells}))
+    assert (use.rule, use.cell, use.line, use.safety) == ("PRT110", 2, 2, Safety.SAFE)
+    assert use.place == "a.ipynb:cell 2:2"
+    assert (tool.rule, tool.cell, tool.line) == ("PRT353", 1, 3)
 
 
-def test_a_kernel_is_told_with_its_signature_its_launches_and_its_effort(tmp_path: Path) -> None:
-    text = "__global__ void __launch_bounds__(128) scan(const float* x,\n  int n) {\n  __shared__ float s[32];\n}\n"
-    text += "void go() {\n  scan<<<1, 128>>>(x, 3);\n}\n"
-    text += 'PYBIND11_MODULE(T, m) { m.def("scan_forward", &go); }\n'
-    (kernel,) = found(tmp_path, "k.cu", text)
+def test_marks_set_aside_in_a_notebook_too(tmp_path: Path) -> None:
+    source = "import torch\ntorch.cuda.empty_cache()  # porting: ignore[PRT110] measured"
+    result = scanned(tmp_path, {"a.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": source}]})})
+    assert result.findings == []
+    assert [(i.finding.place, i.reason) for i in result.ignored] == [("a.ipynb:cell 1:2", "measured")]
+
+
+def test_a_notebook_in_another_language_is_left_alone(tmp_path: Path) -> None:
+    book = {"metadata": {"kernelspec": {"language": "R"}}, "cells": [{"cell_type": "code", "source": "x <- 'cuda'"}]}
+    assert found(tmp_path, "a.ipynb", json.dumps(book)) == []
+
+
+def test_every_value_of_a_line_is_told(tmp_path: Path) -> None:
+    lines = found(tmp_path, "a.yaml", 'devices: [cuda:0, "cuda:1", cpu]\n')
+    assert [(f.rule, f.column) for f in lines] == [("PRT350", 11), ("PRT350", 20)]
+
+
+def test_folders_of_installed_packages_and_of_builds_are_left_out_others_are_not(tmp_path: Path) -> None:
+    use = "import torch\ntorch.cuda.empty_cache()\n"
+    tree = {f"{folder}/a.py": use for folder in ("env", "venv", "build", "lib/build", "node_modules", ".hidden")}
+    files = {**tree, "venv/pyvenv.cfg": "", "setup.py": ""}
+    assert [f.path for f in scanned(tmp_path, files).findings] == ["env/a.py", "lib/build/a.py"]
+
+
+CUDA = """__global__ void __launch_bounds__(128) scan(const float* x,
+  int n) {
+  __shared__ float s[32];
+}
+at::Tensor go(at::Tensor x, int n) { // {
+  scan<<<1, 128>>>(x, 3);
+  return x;
+}
+"""
+BOUND = 'at::Tensor go(at::Tensor x, int n);\nPYBIND11_MODULE(T, m) { m.def("scan_forward", &go, "scan"); }\n'
+SCHEMA = 'TORCH_LIBRARY(ext, m) { m.def("scan_forward(Tensor x, int n) -> Tensor"); m.impl("scan_forward", &go); }\n'
+USE = "import ext\n\ndef run(x):\n    return ext.scan_forward(x, 3)\n"
+
+
+@pytest.mark.parametrize(
+    ("binding", "signature"),
+    [(BOUND, "(at::Tensor x, int n)"), (SCHEMA, "(Tensor x, int n) -> Tensor")],
+    ids=["pybind", "library"],
+)
+def test_a_kernel_is_told_with_its_operator_and_its_call_sites_across_files(binding: str, signature: str, tmp_path: Path) -> None:
+    tree = {"csrc/k.cu": CUDA, "csrc/bind.cpp": binding, "net/use.py": USE}
+    (kernel,) = scanned(tmp_path, tree).findings
     assert kernel.details == {
-        "kernel": "scan", "signature": "const float* x, int n", "lines": 3, "effort": "medium", "calls": [6],
-        "operators": ["scan_forward"],
+        "kernel": "scan", "signature": "const float* x, int n", "lines": 3, "effort": "medium", "calls": ["csrc/k.cu:6"],
+        "operators": [{"name": "scan_forward", "signature": signature, "calls": ["net/use.py:4"]}],
     }  # fmt: skip
+    for said in ("medium", "csrc/k.cu:6", f"scan_forward{signature}", "net/use.py:4"):
+        assert said in kernel.why
+
+
+def test_a_kernel_that_is_handed_on_as_a_pointer_is_found_by_it(tmp_path: Path) -> None:
+    text = "template <class T> __global__ void act(T p) { p; }\nvoid* choose() { return (void*)act<float>; }\n"
+    text += 'void run() { cudaLaunchKernel(choose(), 1, 1); }\nPYBIND11_MODULE(T, m) { m.def("act", &run); }\n'
+    (kernel,) = found(tmp_path, "k.cu", text)
+    assert kernel.details is not None
+    assert kernel.details["calls"] == ["k.cu:2"]
+    assert [operator["name"] for operator in kernel.details["operators"]] == ["act"]
+
+
+def test_cuda_in_a_string_is_a_kernel_with_the_function_that_load_inline_gives(tmp_path: Path) -> None:
+    text = "from torch.utils.cpp_extension import load_inline\nsource = r'''\n" + CUDA + "'''\n"
+    text += "ext = load_inline('ext', cuda_sources=[source], functions=['go'])\ny = ext.go(x, 1)\n"
+    kernel, build = found(tmp_path, "a.py", text)
+    assert (kernel.rule, kernel.line, build.rule) == ("PRT401", 3, "PRT404")
+    assert kernel.details is not None
+    assert kernel.details["calls"] == ["a.py:8"]
+    assert kernel.details["operators"] == [{"name": "go", "signature": "(at::Tensor x, int n)", "calls": ["a.py:13"]}]
 
 
 def test_a_triton_kernel_is_told_with_its_call_sites(tmp_path: Path) -> None:
@@ -86,7 +157,15 @@ def test_a_triton_kernel_is_told_with_its_call_sites(tmp_path: Path) -> None:
     (kernel,) = found(tmp_path, "k.py", text)
     assert (kernel.rule, kernel.line) == ("PRT402", 5)
     assert kernel.details is not None
-    assert (kernel.details["signature"], kernel.details["calls"], kernel.details["effort"]) == ("x, n, B", [9], "small")
+    assert (kernel.details["signature"], kernel.details["calls"], kernel.details["effort"]) == ("x, n, B", ["k.py:9"], "small")
+
+
+def test_a_triton_kernel_knows_who_calls_it_from_another_file(tmp_path: Path) -> None:
+    kernel = "import triton\n@triton.jit\ndef add(x):\n    pass\n"
+    tree = {"net/ops.py": kernel, "net/__init__.py": "from .ops import add\n", "use.py": "from net import add\nadd[(1,)](3)\n"}
+    (found,) = scanned(tmp_path, tree).findings
+    assert found.details is not None
+    assert found.details["calls"] == ["use.py:2"]
 
 
 GUARDS = [
@@ -154,6 +233,23 @@ def test_dtypes_are_held_against_named_targets_only(tmp_path: Path) -> None:
     named = scanned(tmp_path, files, targets=[load()["ascend"]]).findings
     assert [(f.rule, f.line) for f in named] == [("PRT410", 2), ("PRT410", 3)]
     assert "Huawei Ascend lacks float64" in named[0].why
+
+
+LACKING = """import torch
+from torch import nn
+
+x = torch.ones(2)
+y = x.lgamma()
+z = x.softmax(0)
+loss = nn.HuberLoss()
+w = unknown(x).lgamma()
+"""
+
+
+def test_operators_are_held_against_the_lists_of_named_targets(tmp_path: Path) -> None:
+    named = scanned(tmp_path, {"a.py": LACKING}, targets=[load()["ascend"], load()["moore_threads"], load()["enflame"]]).findings
+    assert [(f.rule, f.line) for f in named] == [("PRT411", 5), ("PRT411", 7)]
+    assert named[0].why == "Huawei Ascend has no aten::lgamma, which falls back to the CPU"
 
 
 # ---- marks and baselines
