@@ -12,6 +12,7 @@ from porting.codemod.finding import ACCEL, Safety, table
 MODULE = "\1"
 """Stands in the text of an edit for the module that the helper is imported as."""
 _TYPE = re.compile(r"(?:Float|Double|Half|BFloat16|Byte|Char|Short|Int|Long|Bool)(?:Tensor|Storage)")
+_TAKE_TYPES = ("type", "set_default_tensor_type")
 _FROM = re.compile(rb"from\s+([\w.]+)\s+import\b")
 
 
@@ -44,10 +45,17 @@ def _use(c: Collector, node: Any, tail: str, text: str, doubtful: bool = False) 
     if isinstance(getattr(outer, "ctx", None), (ast.Store, ast.Del)):
         c.add("PRT311", outer, why="torch.cuda itself is changed")
         return
+    up = c.source.up(outer)
+    if rule == "PRT301" and isinstance(up, ast.Call) and outer in up.args and _last(up.func) in _TAKE_TYPES:
+        safety, why = Safety.REPORT, f"{_last(up.func)}() takes PyTorch's own types alone"
     if doubtful and safety is Safety.SAFE:
         safety, why = Safety.CARE, "the name is bound to something else, too"
     edits = [] if safety in (Safety.REPORT, Safety.KEEP) else [c.replace(replaced, text)]
     c.add(rule, outer, edits, safety, why)
+
+
+def _last(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def classify(path: list[str]) -> tuple[str, Safety, str]:

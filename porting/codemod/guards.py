@@ -4,12 +4,14 @@ CUDA's, it has to stay CUDA's condition, or another accelerator would run into w
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
+from porting.codemod.words import package_of
 
 # Rules whose findings fail on another accelerator as long as they are not edited.
 _FAIL = frozenset(
@@ -19,6 +21,8 @@ _FAIL = frozenset(
 
 # Rules whose findings are conditions, and words of functions that only ask.
 _CONDITIONS = ("PRT110", "PRT202", "PRT211")
+_MINE = re.compile(r"cuda|(?:^|_)gpu(?:_|$)", re.IGNORECASE)
+_SOURCE = re.compile(r"\.cuh?$|^-?D?WITH_CUDA|cuda\w*\.(?:c|cc|cpp|h|o)$")
 _ASKS = ("is_", "has_", "use_", "check_", "init_", "require")
 
 
@@ -40,15 +44,39 @@ def hold_back(c: Collector) -> None:
 
 
 def _kernel(c: Collector, node: Any) -> str:
-    """The call of a function that has CUDA in its name, or of a kernel by its grid, which runs only under a condition."""
+    """What is of CUDA's own under a condition: the call of a function that has CUDA in its name, or of a kernel by its grid, the
+    import of such a thing or of a package bound to CUDA, or what a build of CUDA sources is made of."""
     compared = c.source.up(node)
     if isinstance(compared, ast.Compare) and any(isinstance(op, (ast.NotEq, ast.NotIn, ast.IsNot)) for op in compared.ops):
         return ""
     for part in _guarded(c, node):
-        for call in ast.walk(part):
-            if isinstance(call, ast.Call) and _of_cuda(c, call):
-                return f"line {call.lineno}: {c.source.text(call.func)[:40]}"
+        for inner in ast.walk(part):
+            if isinstance(inner, ast.Call) and _of_cuda(c, inner):
+                return f"line {inner.lineno}: {c.source.text(inner.func)[:40]}"
+            if _brought(c, inner) or _built(inner):
+                return f"line {inner.lineno}: {' '.join(c.source.text(inner).split())[:40]}"  # type: ignore[attr-defined]
     return ""
+
+
+def _brought(c: Collector, node: ast.AST) -> bool:
+    """Whether a statement imports something that is CUDA's by its name, or a package that is bound to CUDA."""
+    if not isinstance(node, (ast.Import, ast.ImportFrom)):
+        return False
+    module = c.names.base(node) if isinstance(node, ast.ImportFrom) else ""
+    if module == "torch" or module.startswith("torch.") or any(a.name.startswith("torch.") for a in node.names):
+        return False
+    names = [module.rpartition(".")[2], *(part for alias in node.names for part in alias.name.split("."))]
+    own = c.project.module((module or node.names[0].name).partition(".")[0]) is not None
+    packages = [module] if module else [alias.name for alias in node.names]
+    return any(map(_MINE.search, names)) or (not own and any(map(package_of, packages)))
+
+
+def _built(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(_SOURCE.search(node.value))
+    return (
+        isinstance(node, (ast.Name, ast.Attribute)) and (node.id if isinstance(node, ast.Name) else node.attr) == "CUDAExtension"
+    )
 
 
 def _of_cuda(c: Collector, call: ast.Call) -> bool:

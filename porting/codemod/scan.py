@@ -89,7 +89,7 @@ def _paths(root: Path, inside: Path, exclude: Sequence[str]) -> Iterator[str]:
             if (
                 not path.is_symlink()
                 and name != RECORD
-                and _looked_at(relative)
+                and looked_at(relative)
                 and not any(fnmatch(relative, pattern) for pattern in exclude)
             ):
                 yield relative
@@ -104,7 +104,8 @@ def _left_out(parent: Path, name: str) -> bool:
     return (parent / name / "pyvenv.cfg").is_file()
 
 
-def _looked_at(path: str) -> bool:
+def looked_at(path: str) -> bool:
+    """Whether a file's name says that it is something that is read."""
     return path.endswith((".py", ".ipynb", *kernels.SUFFIXES)) or bool(text.kind_of(path))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porting.codemod.scan import RECORD
+from porting.codemod.scan import RECORD, looked_at
 from porting.codemod.source import parse
 
 ON_CPU = 1e-6
@@ -108,11 +108,14 @@ def verify(original: Path, ported: Path, makers: Sequence[str], program: str, ar
 
 
 def changed(original: Path, ported: Path) -> Iterator[Edit]:
-    """Statements of the port that are not in the original, file by file. Files that only one of them has do not count."""
-    for path in sorted(ported.rglob("*.py")):
+    """Statements of the port that are not in the original, file by file; of notebooks and settings, which no run traces, lines.
+    Files that only one of them has do not count."""
+    for path in sorted(ported.rglob("*")):
         relative = path.relative_to(ported)
         before = original / relative
-        if any(part.startswith(".") for part in relative.parts) or not before.is_file():
+        if any(part.startswith(".") for part in relative.parts) or not looked_at(relative.as_posix()):
+            continue
+        if not path.is_file() or not before.is_file():
             continue
         old, new = before.read_bytes(), path.read_bytes()
         if old != new:
@@ -123,7 +126,8 @@ def _statements(path: str, old: bytes, new: bytes) -> Iterator[Edit]:
     before, after = (data.decode("utf-8", "replace").splitlines() for data in (old, new))
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     lines = [line + 1 for tag, _, _, j1, j2 in matcher.get_opcodes() if tag != "equal" for line in range(j1, j2)]
-    spans = sorted({_span(line, parse(new)) for line in lines} if lines else ())
+    tree = parse(new) if path.endswith(".py") else ast.Module([], [])
+    spans = sorted({_span(line, tree) for line in lines})
     yield from (Edit(path, first, last) for first, last in spans)
 
 

@@ -1,0 +1,13 @@
+import torch.distributed as dist
+import porting_accel as accel
+
+
+def start(backend, rank):
+    dist.init_process_group(accel.dist_backend(), rank=rank)
+    dist.init_process_group(backend=accel.dist_backend() if rank else "gloo")
+    if backend == accel.dist_backend("nccl"):
+        return "cards"
+    if backend in ("gloo", "nccl"):
+        return "either"
+    logger = {"nccl": 1}
+    return logger

@@ -1,0 +1,8 @@
+import torch
+
+x = torch.ones(1)
+wide = torch.cuda.DoubleTensor([1.0])
+narrow = x.type("torch.cuda.HalfTensor")
+torch.set_default_tensor_type("torch.cuda.FloatTensor")
+torch.set_default_tensor_type(torch.cuda.FloatTensor)
+known = isinstance(x, torch.cuda.DoubleTensor)
