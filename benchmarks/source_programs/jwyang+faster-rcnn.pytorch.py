@@ -29,10 +29,10 @@ from model.rpn.rpn import _RPN
 here = device()
 model = _RPN(8).to(here)
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-size = torch.tensor([[64.0, 64.0, 1.0]]).to(here)
-boxes = torch.tensor([[[8.0, 8.0, 40.0, 40.0, 1.0]]]).to(here)
+size = torch.tensor([[256.0, 256.0, 1.0]]).to(here)
+boxes = torch.tensor([[[32.0, 32.0, 160.0, 160.0, 1.0]]]).to(here)
 for _ in range(2):
-    places, of_classes, of_boxes = model(torch.randn(1, 8, 4, 4).to(here), size, boxes, torch.tensor([1]).to(here))
+    places, of_classes, of_boxes = model(torch.randn(1, 8, 16, 16).to(here), size, boxes, torch.tensor([1]).to(here))
     loss = of_classes + of_boxes
     optimizer.zero_grad()
     loss.backward()

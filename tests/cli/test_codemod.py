@@ -92,6 +92,8 @@ def test_sarif_has_rules_places_and_fixes(porting: Porting, project: Path) -> No
         ("rewrite", ".", "--undo"),
         ("rewrite", ".", "--helper", "a b"),
         ("rewrite", ".", "--rules", "x"),
+        ("rewrite", ".", "--for", "ascend"),
+        ("rewrite", ".", "--for", "nobody", "--with-care"),
     ],
 )
 def test_bad_input_is_one_error(porting: Porting, words: tuple[str, ...]) -> None:
@@ -149,6 +151,20 @@ def test_rules_can_be_named_and_the_helper_can_lie_where_a_person_says(porting: 
     assert "from net import device as accel" in (project / "train.py").read_text()
     assert (project / "net" / "device.py").is_file()
     assert 'device = "cuda" if accel.is_available()' in (project / "train.py").read_text()
+
+
+def test_settings_become_a_makers_when_asked_and_are_undone(porting: Porting, project: Path) -> None:
+    before = contents(project)
+    assert porting("rewrite", project, "--write", "--with-care", "--for", "npu", "--rules", "PRT350").code == 0
+    after = contents(project)
+    assert after.keys() - before.keys() == {".porting-rewrite.json"}
+    assert after["conf.yaml"] == b"device: npu\n"
+    assert porting("rewrite", project, "--undo").code == 0
+    assert contents(project) == before
+
+
+def test_a_target_without_a_list_of_operators_is_said_to_have_none(porting: Porting, project: Path) -> None:
+    assert "Enflame has no published list of operators" in porting("scan", project, "--for", "enflame").err
 
 
 def test_a_package_or_a_file_of_it_alone_gets_its_helper_from_the_package(porting: Porting, project: Path) -> None:

@@ -105,3 +105,11 @@ def test_an_edit_is_the_statement_around_its_lines(setting: Path) -> None:
         (setting / name).mkdir()
         (setting / name / "x.py").write_text(f"def f(\n    a={word},\n):\n    b = [\n        {word},\n    ]\n    return b\n")
     assert [(e.first, e.last) for e in changed(setting / "a", setting / "b")] == [(1, 3), (4, 6)]
+
+
+def test_edits_of_notebooks_and_settings_are_edits_that_no_run_reaches(setting: Path) -> None:
+    for folder, word in (("a", "cuda"), ("b", "npu")):
+        (setting / folder).mkdir()
+        (setting / folder / "conf.yaml").write_text(f"steps: 2\ndevice: {word}\n")
+        (setting / folder / "a.ipynb").write_text(f'{{"cells": [],\n"{word}": 1}}')
+    assert [(e.path, e.first, e.last) for e in changed(setting / "a", setting / "b")] == [("a.ipynb", 2, 2), ("conf.yaml", 2, 2)]
