@@ -15,7 +15,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs examples bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ fix: $(READY)  ## Format and mend what ruff can mend
 
 docs: $(READY)  ## Write the parts of docs/ that the code makes
 	$(BIN)/python docs/generate.py
+
+examples: $(READY)  ## Check the model repositories in examples/ as their CI does, and write their reports anew
+	@for folder in examples/*/; do (cd $$folder && $(CURDIR)/$(BIN)/porting check --gate --write markdown=report.md --html report) || exit; done
 
 bench: $(READY)  ## Run the benchmarks side by side with the raw tools; see benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py

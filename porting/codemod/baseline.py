@@ -40,6 +40,17 @@ def read(path: Path) -> Counter[Key]:
         raise UsageError(f"{path} is no baseline: {error}.", "Write one with --write-baseline.") from None
 
 
+def is_one(data: bytes) -> bool:
+    """Whether a file is a baseline, and no source: it names what was found, and would be found itself."""
+    if b'"findings"' not in data:
+        return False
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.keys() == {"version", "findings"}
+
+
 def new(findings: Iterable[Finding], known: Counter[Key]) -> list[Finding]:
     """Findings that a baseline does not have; of several alike those beyond its count, the last in the file."""
     left = Counter(known)

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from porting.accelerators.profile import Profile
-from porting.codemod import ignores, kernels, notebooks, operators, python, text
+from porting.codemod import baseline, ignores, kernels, notebooks, operators, python, text
 from porting.codemod.finding import Finding, Safety, rules
 from porting.codemod.ignores import Ignored
 from porting.codemod.project import Project
@@ -114,6 +114,8 @@ def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profi
         data = _read(scanned.root / path)
     except (OSError, ValueError) as error:
         scanned.findings.append(python.unreadable(path, error))
+        return
+    if path.endswith(".json") and baseline.is_one(data):
         return
     scanned.files += 1
     if path.endswith(".py"):

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from ci_kit import REPORTS, ROOT, TEMPLATE, check, gitlab, run, steps, tools, yaml
 from cli_kit import Run
 from gate_kit import MODEL, TOML, entry, write
 
 from porting.cli import COMMANDS
-
-yaml = pytest.importorskip("yaml")
-ROOT = Path(__file__).parents[2]
-REPORTS = ["badge.svg", "comment.md", "html", "junit.xml", "results.json"]
 
 
 @pytest.fixture
@@ -29,49 +22,15 @@ def repository(setting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (setting / "porting.toml").write_text(f'targets = ["faulty:none:fp32", "faulty:sign:fp32"]\n{TOML}')
     write(setting, "faulty:none:fp32", entry("pass"))
     write(setting, "faulty:sign:fp32", entry("mismatch"))
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name, command in (("porting", "-m porting"), ("python", "")):
-        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", tools(tmp_path / "bin"))
     return setting
-
-
-def run(script: str, environment: Mapping[str, str], shell: tuple[str, ...] = ("bash", "-eo", "pipefail", "-c")) -> Any:
-    values = {**os.environ, **environment}
-    return subprocess.run([*shell, script], env=values, capture_output=True, text=True, timeout=240)
 
 
 # ---- GitHub -------------------------------------------------------------------------------------------------------
 
-ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
-
-
-def steps(tmp_path: Path, **inputs: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-    """The steps with `run`, and their environment, as the runner fills them in."""
-    known = {name: str(given["default"]) for name, given in ACTION["inputs"].items()} | inputs
-    contexts = {f"inputs.{name}": value for name, value in known.items()} | {"github.action_path": str(ROOT)}
-
-    def fill(text: str) -> str:
-        return re.sub(r"\$\{\{ *([\w.-]+) *\}\}", lambda found: contexts[found[1]], text)
-
-    for step in ACTION["runs"]["steps"]:
-        if "run" in step:
-            assert "${{" not in step["run"], "an input in a script would be run"
-            assert step["shell"] == "bash"
-            yield step, {name: fill(fill(value)) for name, value in step["env"].items()}
-
-
-def check(tmp_path: Path, **inputs: str) -> Any:
-    """Run the step that checks."""
-    _, (step, environment) = steps(tmp_path, **inputs)
-    environment |= {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "PORTING_CACHE": os.environ["PORTING_CACHE"]}
-    return run(step["run"], environment)
-
 
 def test_the_action_checks_a_repository_and_leaves_reports(repository: Path, tmp_path: Path) -> None:
-    done = check(tmp_path)
+    done = check(tmp_path / "summary.md")
     assert done.returncode == 0, done.stderr
     assert "::notice title=porting::gate as expected: 2 as expected (2 of 2 cells answered)" in done.stdout
     assert sorted(p.name for p in (repository / "porting-report").iterdir()) == REPORTS
@@ -79,7 +38,9 @@ def test_the_action_checks_a_repository_and_leaves_reports(repository: Path, tmp
     suites = ElementTree.parse(repository / "porting-report" / "junit.xml").getroot()
     assert (suites.attrib["tests"], suites.attrib["skipped"]) == ("2", "1")
     (repository / "expect" / "faulty-sign-fp32.toml").write_text(entry("pass"))
-    worse = check(tmp_path, models=f"{MODEL} small_models:deep", targets="faulty:s*", report="other", arguments="--retries 0")
+    worse = check(
+        tmp_path / "summary.md", models=f"{MODEL} small_models:deep", targets="faulty:s*", report="other", arguments="--retries 0"
+    )
     assert worse.returncode == 1
     assert "::error file=expect/faulty-sign-fp32.toml,line=1,title=porting%3A regression::mine/narrow on" in worse.stdout
     assert "small_models:deep on faulty:sign:fp32" in worse.stdout
@@ -91,43 +52,27 @@ def test_the_action_can_be_strict_and_take_other_expectations(repository: Path, 
     write(repository / "nightly", "faulty:none:fp32", "")
     (repository / "nightly" / "faulty-none-fp32.toml").write_text(entry("fail"))
     for strict, code in (("false", 0), ("true", 1)):
-        done = check(tmp_path, targets="faulty:none:fp32", expect="nightly", strict=strict)
+        done = check(tmp_path / "summary.md", targets="faulty:none:fp32", expect="nightly", strict=strict)
         assert done.returncode == code, done.stderr
 
 
 def test_the_action_installs_what_it_is_asked_for(repository: Path, tmp_path: Path) -> None:
-    (step, defaults), _ = steps(tmp_path)
+    (step, defaults), _ = steps()
     assert defaults == {"PACKAGE": f"{ROOT}[catalog]", "REQUIREMENTS": ""}
     log = tmp_path / "pip.txt"
     said = f'python() {{ printf "%s\\n" "$@" > {shlex.quote(str(log))}; }}\n'
-    (_, environment), _ = steps(tmp_path, requirements="torch_npu .[extra]")
+    (_, environment), _ = steps(requirements="torch_npu .[extra]")
     assert run(said + step["run"], environment).returncode == 0
     assert log.read_text().splitlines()[-3:] == [f"{ROOT}[catalog]", "torch_npu", ".[extra]"]
 
 
 def test_inputs_are_no_commands(repository: Path, tmp_path: Path) -> None:
-    done = check(tmp_path, models="$(touch owned) `touch owned` ;touch owned", targets="faulty:none:fp32")
+    done = check(tmp_path / "summary.md", models="$(touch owned) `touch owned` ;touch owned", targets="faulty:none:fp32")
     assert done.returncode == 2
     assert not (repository / "owned").exists()
 
 
 # ---- GitLab -------------------------------------------------------------------------------------------------------
-
-HEAD, TEMPLATE = yaml.safe_load_all((ROOT / "templates" / "porting.yml").read_text())
-
-
-def gitlab(repository: Path, **inputs: str) -> Any:
-    """Run the job's script as the runner does: all lines by one POSIX shell."""
-    known = {name: str(given.get("default", "")) for name, given in HEAD["spec"]["inputs"].items()} | inputs
-
-    def fill(text: str) -> str:
-        return re.sub(r"\$\[\[ *inputs\.(\w+) *\]\]", lambda found: known[found[1]], text)
-
-    job = TEMPLATE["porting"]
-    environment = {name: fill(value).replace("$CI_PROJECT_DIR", str(repository)) for name, value in job["variables"].items()}
-    environment |= {"PORTING_STRICT": known["strict"].lower(), "PORTING_CACHE": os.environ["PORTING_CACHE"]}
-    assert not any("$[[" in line for line in job["script"]), "an input in a script would be run"
-    return run("\n".join(job["script"]), environment, ("sh", "-e", "-c"))
 
 
 def test_the_gitlab_job_checks_a_repository_and_leaves_reports(repository: Path) -> None:

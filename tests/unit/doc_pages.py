@@ -1,4 +1,4 @@
-"""README.md and docs/ as data: their blocks, links, commands, and following a page in a folder. No assertions here.
+"""README.md, docs/ and examples/ as data: their blocks, links, commands, and following a page in a folder. No assertions here.
 
 A code block says in its info string what a reader does with it: `file=PATH` and `append=PATH` write it, `run` runs it; the
 lines of a `text output` block occur in what the block before printed.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = [ROOT / "examples" / "README.md", *sorted((ROOT / "examples").glob("*/README.md"))]
 FENCE = re.compile(r"^(`{3,})(?P<info>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
