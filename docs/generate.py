@@ -442,9 +442,22 @@ def rules() -> str:
 
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
+# ---- the gate -----------------------------------------------------------------------------------------------------
+
+
+def situations() -> str:
+    """The situations that the gate's tests put to it, with what it says and how it ends."""
+    sys.path.insert(0, str(ROOT / "tests" / "cli"))
+    from gate_kit import LIVE, SITUATIONS, accepted_of, came_of
+
+    rows = [(what, accepted_of(s), came_of(s), s.judgement, s.code, s.strict) for what, s in (SITUATIONS | LIVE).items()]
+    return table(("situation", "accepted", "came", "judgement", "exit", "strict"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
+    "situations": situations,
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from porting import probing, verdict
+from porting import probing, registry, verdict
 from porting.adapter import DeviceState
 from porting.attempt import Attempt
 from porting.bundle import Bundle
@@ -152,8 +152,11 @@ class CellRun:
         return shlex.join(words)
 
     def _environment(self) -> dict[str, str]:
+        """What the result was had with; the adapter's code as a digest, since it may change without a version."""
+        name = self.cell.target.adapter
         host = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-        probe = self._jobs.prober.probe(self.cell.target.adapter)
+        host["adapter"] = registry.fingerprint(name)[:12]
+        probe = self._jobs.prober.probe(name)
         return {**host, **(self.bundle.versions if self.bundle else {}), **probe.versions}
 
     def _notes(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ At a change the environments on both sides are compared, so that it is told by v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porting.report.numerics import worst
@@ -36,6 +36,8 @@ class Interval:
     """Versions that are others than at the end of the interval before, by name."""
     because: tuple[str, ...] = ()
     """What else is other than before, in words; for the first interval nothing."""
+    over: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Versions at its beginning and at its end, by name."""
 
     @property
     def first(self) -> Row:
@@ -44,6 +46,11 @@ class Interval:
     @property
     def last(self) -> Row:
         return self.rows[-1]
+
+    @property
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Versions that moved in its course, and changed nothing."""
+        return {name: ends for name, ends in self.over.items() if ends[0] != ends[1]}
 
     @property
     def works(self) -> bool:
@@ -86,24 +93,27 @@ def intervals(rows: Sequence[Row], store: Store) -> list[Interval]:
 
 
 def _interval(group: Sequence[Row], before: Row | None, store: Store) -> Interval:
-    if before is None:
-        return Interval(tuple(group), {})
-    return Interval(tuple(group), *_moved(before, group[0], store))
+    moved = _moved(before, group[0], store) if before else ({}, ())
+    return Interval(tuple(group), *moved, _ends(group[0], group[-1], store))
+
+
+def _ends(a: Row, b: Row, store: Store) -> dict[str, tuple[str, str]]:
+    """The environments of two results side by side."""
+    old = store.environment(a.environment)
+    new = old if a.environment == b.environment else store.environment(b.environment)
+    return {name: (old.get(name, ""), new.get(name, "")) for name in sorted(old.keys() | new.keys())}
 
 
 def _moved(a: Row, b: Row, store: Store) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
     """What differs between the work behind two results."""
     if a.key and a.key == b.key:
         return {}, ("nothing: the same contents came to another result",)
-    old, new = store.environment(a.environment), store.environment(b.environment)
-    moved = {
-        name: (old.get(name, ""), new.get(name, "")) for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)
-    }
-    ends = [store.get(row.record) for row in (a, b)]
-    bundles = [result.bundle if result else "" for result in ends]
+    ends = _ends(a, b, store)
+    moved = {name: (old, new) for name, (old, new) in ends.items() if old != new}
+    bundles = [result.bundle if (result := store.get(row.record)) else "" for row in (a, b)]
     because = ["the bundle: model, inputs, reference or export"] if all(bundles) and bundles[0] != bundles[1] else []
     if not moved and not because:
-        because = ["the adapter, or the code that judges"]
+        because = ["the code that judges" if "adapter" in ends else "the adapter, or the code that judges"]
     return moved, tuple(because)
 
 
@@ -143,10 +153,7 @@ def drifting(rows: Sequence[Row], store: Store, _: int) -> Hit | None:
     if rows[-1].outcome is not Outcome.PASS or len(rows) < 2:
         return None
     line = intervals(rows, store)[-1]
-    shares = [
-        found.ratio if (result := store.get(row.record)) and (found := worst(result)) else None for row in (line.first, line.last)
-    ]
-    old, new = shares
+    old, new = _share(line.first, store), _share(line.last, store)
     if old is None or new is None or new < DRIFT_SHARE or new < old * DRIFT_FACTOR:
         return None
     detail = f"the worst error was {old:.1%} of what is allowed, and is {new:.1%}"

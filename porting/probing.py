@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from porting import keys
@@ -20,13 +21,20 @@ from porting.adapter import Adapter, DeviceState, Probe
 from porting.environment import Interpreter
 from porting.errors import EnvironmentMissing
 from porting.runner import JobEnd, Limits, Runner
-from porting.types import Cause, Target, from_json, to_json
+from porting.types import Cause, Evidence, Target, from_json, to_json
 from porting.verdict import of_end
 from porting.workspace import Workspace, atomic_write
 
 PROBE_LIMITS = Limits(seconds=120.0, silent_seconds=60.0)
 ABSENT_SECONDS = 600.0
 """How long "not here" is believed."""
+DRIVERS = {
+    "driver of NVIDIA": "sys/module/nvidia/version",
+    "driver of AMD": "sys/module/amdgpu/version",
+    "driver of Habana": "sys/module/habanalabs/version",
+    "driver of Ascend": "usr/local/Ascend/driver/version.info",
+}
+"""Files in which a card's driver tells its version: alone, or as `Version=` of several lines."""
 MACHINE_VARIABLE = "PORTING_MACHINE"
 """Set in the jobs of a cluster, which may see only a part of a node's devices."""
 
@@ -79,7 +87,9 @@ class Prober:
             return _nowhere(name, str(error), Cause.MISSING_DEPENDENCY)
         adapter = registry.adapter(name)
         installed = {d: keys.version(d) for d in adapter.distributions} if interpreter is None else {}
-        key = keys.digest([registry.fingerprint(name), installed, interpreter.command if interpreter else None, machine()])
+        key = keys.digest(
+            [registry.fingerprint(name), installed, interpreter.command if interpreter else None, machine(), drivers()]
+        )
         path = self._folder / f"{name}-{key[:24]}.json"
         return (None if self._fresh or interpreter else _read(path)) or self._ask(name, interpreter, path)
 
@@ -93,6 +103,8 @@ class Prober:
         if interpreter:  # what the base environment has is in every record anyway
             where = {"interpreter": " ".join(interpreter.command), **end.value["packages"]}
             probe = replace(probe, versions={**where, **probe.versions})
+        if any(state.available for state in _cards(name, probe)):
+            probe = replace(probe, versions={**drivers(), **probe.versions})
         atomic_write(path, json.dumps({"at": time.time(), "probe": to_json(probe)}).encode())
         return probe
 
@@ -100,6 +112,29 @@ class Prober:
 def machine() -> str:
     """What tells machines that share a cache folder apart, and two parts of one that have other devices."""
     return os.environ.get(MACHINE_VARIABLE) or platform.node()
+
+
+def drivers(root: Path = Path("/")) -> dict[str, str]:
+    """Versions of the drivers of cards on this machine, by name."""
+    found = {}
+    for name, place in DRIVERS.items():
+        try:
+            text = (root / place).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:  # no such card, or a container that does not show it
+            continue
+        lines = dict(line.partition("=")[::2] for line in text.splitlines())
+        found[name] = lines.get("Version", text.splitlines()[0] if text else "").strip()
+    return {name: version for name, version in found.items() if version}
+
+
+def _cards(name: str, probe: Probe) -> list[DeviceState]:
+    """What was found of the devices that are hardware of their own."""
+    from porting import registry
+
+    adapter = registry.adapter(name)
+    return [
+        s for device, s in probe.devices.items() if device in adapter.devices and adapter.evidence_of(device) is Evidence.HARDWARE
+    ]
 
 
 def device_state(adapter: type[Adapter], target: Target, probe: Probe) -> DeviceState:

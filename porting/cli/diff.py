@@ -70,12 +70,12 @@ def _print(found: Diff, a: str, b: str) -> None:
     from rich.text import Text
 
     from porting.diff import Kind
-    from porting.report.words import count, printable
+    from porting.report.words import count, printable, version
 
     out = console()
     out.print(Text(f"A: {printable(a)}\nB: {printable(b)}"))
     for name, (old, new) in found.moved.items():
-        out.print(Text(f"  {printable(name)}: {printable(old)} -> {printable(new)}", style="dim"))
+        out.print(Text(f"  {printable(name)}: {printable(version(old))} -> {printable(version(new))}", style="dim"))
     good = (Kind.MENDED, Kind.MORE, Kind.FASTER, Kind.LESS_MEMORY, Kind.ANSWERED)
     for change in found.changes:
         style = "bold red" if change.kind is Kind.BROKEN else "green" if change.kind in good else "yellow"

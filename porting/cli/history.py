@@ -64,7 +64,8 @@ def _record(interval: Interval) -> dict[str, Any]:
     row = interval.last
     kept = ("model", "target", "outcome", "evidence", "stage", "cause", "signature")
     times = {"from": interval.first.started, "until": row.started, "results": len(interval.rows)}
-    return {**{name: getattr(row, name) for name in kept}, **times, "moved": interval.moved, "because": interval.because}
+    causes = {"over": interval.over, "moved": interval.moved, "because": interval.because}
+    return {**{name: getattr(row, name) for name in kept}, **times, **causes}
 
 
 def _print_lines(lines: Sequence[Sequence[Interval]]) -> None:
@@ -81,6 +82,8 @@ def _print_lines(lines: Sequence[Sequence[Interval]]) -> None:
             out.print(Text.assemble(f"  {days}  ", (printable(interval.says), style), f"  {count(len(interval.rows), 'result')}"))
             for text in _causes(interval.moved, interval.because):
                 out.print(Text(f"    moved: {printable(text)}", style="dim"))
+            for text in _causes(interval.held, ()):
+                out.print(Text(f"    over:  {printable(text)}", style="dim"))
 
 
 def _print_hits(query: str, hits: Sequence[Hit], cells: int) -> None:
@@ -98,4 +101,6 @@ def _print_hits(query: str, hits: Sequence[Hit], cells: int) -> None:
 
 
 def _causes(moved: Mapping[str, tuple[str, str]], because: Sequence[str]) -> list[str]:
-    return [f"{name} {old or 'none'} -> {new or 'none'}" for name, (old, new) in moved.items()] + list(because)
+    from porting.report.words import version
+
+    return [f"{name} {version(old)} -> {version(new)}" for name, (old, new) in moved.items()] + list(because)

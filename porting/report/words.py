@@ -115,6 +115,11 @@ def generation(n: GenerationNumbers) -> str:
     return f"{what}, {'equal up to a tie' if n.tie else 'DIFFERENT'}: {where}, which leads by {gap}{limit}{off}"
 
 
+def version(text: str) -> str:
+    """Spell a version, as far as a person needs it: of a digest the beginning."""
+    return text[:19] if text.startswith("sha256:") else text or "none"
+
+
 # Characters that reorder what is shown: an error message could use them to read as something else.
 _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_kit import Run
-from gate_kit import ABSENT, TOML, entry, write
+from gate_kit import ABSENT, LIVE, SITUATIONS, TOML, Situation, entry, write
 
 
 @pytest.fixture
@@ -22,67 +21,6 @@ def signature(recorded: Path, porting: Run, setting: Path) -> Mapping[str, str]:
     """Signatures by fault."""
     found = porting("report", "--store", recorded, "--format", "json").json()
     return {r["target"].split(":")[1]: r["signature"] for r in found}
-
-
-@dataclass
-class Situation:
-    """What was accepted of a target, what came, and what a maintainer wants to be told of it."""
-
-    fault: str
-    expect: str
-    """The expectation file's text; SIGNATURE stands for the one that came."""
-    judgement: str
-    code: int
-    strict: int
-    """Exit status of a strict gate."""
-    says: str = ""
-
-
-SITUATIONS = {
-    "a pass, as accepted": Situation("none", entry("pass"), "as expected", 0, 0),
-    "an accepted failure, as accepted": Situation(
-        "raises", entry("fail", "signature = 'SIGNATURE'", "stage = 'run'"), "as expected", 0, 0
-    ),
-    "new crash": Situation("run_segfault", entry("pass"), "regression", 1, 1, "pass was accepted; now fail · run · crash"),
-    "new wrong answer": Situation("sign", entry("pass"), "regression", 1, 1, "mismatch · compare · tolerance"),
-    "new exception": Situation("raises", entry("pass"), "regression", 1, 1, "kernel not found"),
-    "newly refused": Situation("refuses", entry("pass"), "regression", 1, 1, "unsupported · convert"),
-    "part of it fell back to the CPU": Situation("partial", entry("pass"), "regression", 1, 1, "degraded"),
-    "all of it fell back to the CPU": Situation("fallback", entry("pass"), "regression", 1, 1, "nothing executed"),
-    "a refusal became a wrong answer": Situation("sign", entry("unsupported"), "regression", 1, 1),
-    "a refusal became a crash": Situation("run_segfault", entry("unsupported"), "regression", 1, 1),
-    "an accepted pass that ran, now only compiled": Situation(
-        "chip-whole", entry("pass", "evidence = 'host'"), "regression", 1, 1, "it now rests on compiled evidence"
-    ),
-    "the same failure with a new message": Situation(
-        "raises", entry("fail", "signature = 'abcdef'"), "failure changed", 0, 1, "abcdef) was accepted; now fail"
-    ),
-    "it fails at another stage": Situation("raises", entry("fail", "stage = 'convert'"), "failure changed", 0, 1),
-    "an exception became a crash": Situation("run_segfault", entry("fail", "cause = 'exception'"), "failure changed", 0, 1),
-    "a wrong answer became an error": Situation("raises", entry("mismatch"), "failure changed", 0, 1),
-    "fixed": Situation("none", entry("fail"), "new pass", 0, 1, "now pass on host evidence"),
-    "fixed in part": Situation("partial", entry("fail"), "new pass", 0, 1),
-    "an expired expectation": Situation(
-        "raises", entry("fail", "expires = 2026-01-31"), "expired", 0, 1, "accepted until 2026-01-31"
-    ),
-    "fixed after it expired": Situation("none", entry("fail", "expires = 2026-01-31"), "new pass", 0, 1),
-    "a new model that works": Situation("none", "", "new cell", 0, 1),
-    "a new model that does not": Situation("sign", "", "new cell", 1, 1, "nothing was accepted of it; now mismatch"),
-    "an unavailable target": Situation("cuda", entry("pass"), "no answer", 3, 3, "the target is not here"),
-    "an unavailable target that was known to be": Situation("cuda", entry("unavailable"), "as expected", 0, 0),
-    "a broken rig": Situation("flood", entry("pass"), "no answer", 3, 3, "the rig failed"),
-    "a broken rig where a failure was accepted": Situation("flood", entry("fail"), "no answer", 3, 3, "the rig failed"),
-    "a missing cell": Situation("none", entry("pass") + entry("pass", models="mine/other"), "missing", 3, 3, "mine/other"),
-    "an expectation that matches nothing": Situation(
-        "none", entry("pass") + entry("fail", models="mine/gone*"), "matches nothing", 0, 1, "mine/gone*: no model is called so"
-    ),
-    "an expectation for an older version": Situation(
-        "none", entry("pass") + entry("fail", "when = {faulty = '<0.1'}"), "as expected", 0, 0
-    ),
-    "an expectation for this version": Situation(
-        "none", entry("pass") + entry("fail", "when = {faulty = '>=0.1,<0.2'}"), "new pass", 0, 1
-    ),
-}
 
 
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS.keys())
@@ -117,40 +55,31 @@ def gate_of(ended: Any) -> dict[str, Any]:
     return judged
 
 
-def test_a_failure_by_chance_fails_no_build_and_is_told(porting: Run, project: Path) -> None:
+@pytest.mark.parametrize("situation", LIVE.values(), ids=LIVE.keys())
+def test_a_check_has_the_verdict_that_a_maintainer_wants(situation: Situation, porting: Run, project: Path) -> None:
+    target = f"faulty:{situation.fault}:fp32"
+    write(project, target, situation.expect)
+    command = ("check", "--on", target, "--rerun", "--format", "json")
+    for strict, code in (("--gate", situation.code), ("--strict", situation.strict)):
+        ended = porting(*command, strict)
+        judged = gate_of(ended)
+        assert (ended.code, judged["judgement"]) == (code, situation.judgement), judged
+        assert situation.says in judged["detail"]
+        (project / "failed_once").unlink(missing_ok=True)
+        (project / "moved").touch()  # the second time, numbers are others
+
+
+def test_a_failure_that_is_not_run_again_fails_the_build(porting: Run, project: Path) -> None:
     write(project, "faulty:first_fails:fp32", entry("pass"))
-    ended = porting("check", "--on", "faulty:first_fails:fp32", "--gate", "--format", "json")
-    assert (ended.code, gate_of(ended)["judgement"], gate_of(ended)["again"]) == (0, "flaky", ["pass"])
-    assert "nobody has accepted it as flaky" in gate_of(ended)["detail"]
-    (project / "failed_once").unlink()
-    assert porting("check", "--on", "faulty:first_fails:fp32", "--strict", "--rerun").code == 1, "it is a finding"
-    (project / "failed_once").unlink()
-    assert porting("check", "--on", "faulty:first_fails:fp32", "--gate", "--retries", 0, "--rerun").code == 1
+    assert porting("check", "--on", "faulty:first_fails:fp32", "--gate", "--retries", 0).code == 1
 
 
-def test_a_flaky_cell_is_run_again_as_often_as_its_rate_asks(porting: Run, project: Path) -> None:
-    write(project, "faulty:first_fails:fp32", entry("fail", "flaky = {failed = 1, of = 4}"))
-    ended = porting("check", "--on", "faulty:first_fails:fp32", "--strict", "--format", "json")
-    assert (ended.code, gate_of(ended)["judgement"]) == (0, "flaky")
-    assert "it fails 1 of 4 times" in gate_of(ended)["detail"]
-    ended = porting("check", "--on", "faulty:first_fails:fp32", "--strict", "--format", "json")
-    assert (ended.code, gate_of(ended)["judgement"]) == (0, "as expected"), "it passed this time"
-
-
-def test_a_flaky_cell_that_fails_another_way_is_a_finding(porting: Run, project: Path) -> None:
-    write(project, "faulty:first_fails:fp32", entry("fail", "flaky = {failed = 1, of = 4}", "signature = 'abcdef'"))
-    ended = porting("check", "--on", "faulty:first_fails:fp32", "--strict", "--format", "json")
-    assert (ended.code, gate_of(ended)["judgement"]) == (1, "flaky")
-    assert "but by another failure" in gate_of(ended)["detail"]
-
-
-def test_a_flaky_cell_that_fails_every_time_is_a_regression(porting: Run, project: Path) -> None:
+def test_a_report_runs_nothing_again_and_says_so(porting: Run, project: Path) -> None:
     write(project, "faulty:raises:fp32", entry("fail", "flaky = {failed = 1, of = 4}"))
     ended = porting("check", "--on", "faulty:raises:fp32", "--gate", "--format", "json")
     assert (ended.code, gate_of(ended)["judgement"], gate_of(ended)["again"]) == (1, "regression", ["fail"] * 3)
-    assert "failed 4 times in a row" in gate_of(ended)["detail"]
     recorded = porting("report", "--gate", "--run", "last", "--format", "json")
-    assert gate_of(recorded)["judgement"] == "flaky", "a report runs nothing again, and says so"
+    assert gate_of(recorded)["judgement"] == "flaky"
     assert "was not run again" in gate_of(recorded)["detail"]
 
 
