@@ -228,7 +228,22 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return f"`{value}`".replace("'", '"') if value not in ("", None, []) else ""
 
 
-def catalog() -> str:
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What the table of the catalog says around its numbers."""
+
+    domain: str = "domain"
+    families: str = "families"
+    every: str = "all"
+    comma: str = ", "
+    built: str = "{number} `{source}`"
+    counts: str = "By source: {built}. Of these, {idle} are listed only, with the reason."
+
+
+CHINESE = Words("领域", "系列", "合计", "、", "`{source}` {number} 个", "按来源：{built}。其中 {idle} 个仅列出，并附原因。")  # noqa: RUF001
+
+
+def catalog(words: Words = Words()) -> str:
     """How many models there are, by domain and tier, and by source."""
     from porting.catalog import TIERS, load
 
@@ -238,12 +253,12 @@ def catalog() -> str:
     for domain in sorted(domains):
         own = [spec for spec in specs if _domain(spec) == domain]
         rows.append((domain, len({s.family for s in own}), *(sum(tier in s.tiers for s in own) for tier in TIERS)))
-    rows.append(("all", len({s.family for s in specs}), *(sum(tier in s.tiers for s in specs) for tier in TIERS)))
+    rows.append((words.every, len({s.family for s in specs}), *(sum(tier in s.tiers for s in specs) for tier in TIERS)))
     sources = Counter(spec.source for spec in specs)
-    built = ", ".join(f"{number} `{source}`" for source, number in sources.most_common())
+    built = words.comma.join(words.built.format(number=n, source=source) for source, n in sources.most_common())
     idle = sum(bool(spec.cannot) for spec in specs)
-    counts = f"By source: {built}. Of these, {idle} are listed only, with the reason."
-    return f"{table(('domain', 'families', *TIERS), rows)}\n{counts}\n"
+    counts = words.counts.format(built=built, idle=idle)
+    return f"{table((words.domain, words.families, *TIERS), rows)}\n{counts}\n"
 
 
 def _domain(spec: Any) -> str:
@@ -457,13 +472,13 @@ def situations() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
-    "situations": situations,
+    "situations": situations, "catalog-zh": lambda: catalog(CHINESE),
 }  # fmt: skip
 
 
 def pages() -> list[Path]:
     """The pages that may have generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def generated(text: str) -> str:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHINESE = ROOT / "README.zh-CN.md"
+PAGES = [ROOT / "README.md", CHINESE, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = [ROOT / "examples" / "README.md", *sorted((ROOT / "examples").glob("*/README.md"))]
 FENCE = re.compile(r"^(`{3,})(?P<info>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`([^`]+)`")
@@ -55,6 +56,12 @@ def inline_codes(page: Path) -> list[str]:
     return INLINE.findall(prose(page))
 
 
+def headings(page: Path) -> list[tuple[int, str]]:
+    """Level and text of every heading, in order."""
+    found = re.findall(r"^(#+) +(.+?)\s*$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return [(len(marks), text) for marks, text in found]
+
+
 def links(page: Path) -> list[str]:
     """Targets of links and images."""
     return LINK.findall(prose(page))
@@ -62,8 +69,7 @@ def links(page: Path) -> list[str]:
 
 def anchors(page: Path) -> set[str]:
     """What a link to a part of the page may name, as GitHub makes it from headings."""
-    heads = re.findall(r"^#+ +(.+?)\s*$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower().replace("`", "")).replace(" ", "-") for head in heads}
+    return {re.sub(r"[^\w\- ]", "", head.lower().replace("`", "")).replace(" ", "-") for _, head in headings(page)}
 
 
 def shell_lines(block: Block) -> list[str]:

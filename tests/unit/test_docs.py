@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -173,6 +174,32 @@ def test_a_page_names_no_machine(page: Path) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in doc_pages.links(ROOT / "README.md")}
     assert [page.name for page in [*PAGES, EXAMPLES[0]] if page != ROOT / "README.md" and page.resolve() not in linked] == []
+
+
+def _rows(page: Path) -> list[int]:
+    """How many columns each line of each table has."""
+    return [line.count("|") for line in doc_pages.prose(page).splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda page: [level for level, _ in doc_pages.headings(page)],
+        doc_pages.blocks,
+        lambda page: sorted(doc_pages.inline_codes(page)),
+        lambda page: [link for link in doc_pages.links(page) if not link.startswith("README")],
+        _rows,
+        lambda page: len(re.findall(r"^- ", doc_pages.prose(page), re.MULTILINE)),
+    ],
+    ids=["levels of headings", "blocks", "commands and names", "links", "tables", "items"],
+)
+def test_the_chinese_readme_is_level_with_the_readme(part: Callable[[Path], object]) -> None:
+    assert part(doc_pages.CHINESE) == part(ROOT / "README.md")
+
+
+def test_the_readmes_lead_to_each_other() -> None:
+    assert "README.zh-CN.md" in doc_pages.links(ROOT / "README.md")
+    assert "README.md" in doc_pages.links(doc_pages.CHINESE)
 
 
 def test_the_pictures_of_the_readme_are_small_pictures() -> None:
