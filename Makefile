@@ -15,7 +15,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs examples bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs examples site bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ docs: $(READY)  ## Write the parts of docs/ that the code makes
 examples: $(READY)  ## Check the model repositories in examples/ as their CI does, and write their reports anew
 	@for folder in examples/*/; do (cd $$folder && $(CURDIR)/$(BIN)/porting check --gate --write markdown=report.md --html report) || exit; done
 
+site: $(READY)  ## Write README.md, docs/ and examples/ as a site of static pages to site/
+	$(BIN)/python docs/build_site.py site
+
 bench: $(READY)  ## Run the benchmarks side by side with the raw tools; see benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
@@ -102,4 +105,4 @@ wheel: $(READY)  ## Build the wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 clean:  ## Remove the environment, caches and reports; recorded results in .porting stay
-	rm -rf $(VENV) build dist report .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) build dist report site .mypy_cache .ruff_cache .pytest_cache *.egg-info
