@@ -1,9 +1,10 @@
-"""Take the pictures of the README from a report folder: the matrix and the page of one cell.
+"""Take the pictures of the docs from a report folder: the front page, the matrix, a target and a cell, and the matrix in Chinese,
+dark, on a phone.
 
-    python docs/screenshots.py report --cell MODEL TARGET [--out docs/images]
+    python docs/screenshots.py report [--only NAME]... [--cell MODEL TARGET] [--out docs/images]
 
-Needs playwright and a Chromium (`apt-get install -y --no-install-recommends chromium`). Without --cell the picture is of the
-first cell with wrong numbers, else of the first pass.
+Needs playwright and a Chromium (`apt-get install -y --no-install-recommends chromium`), and for Chinese a font that has it
+(`fonts-wqy-microhei`). Without --cell the pictures are of the first cell with wrong numbers, else of the first pass.
 """
 
 from __future__ import annotations
@@ -11,13 +12,36 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 LARGEST = 200_000
 """Bytes; a picture in a repository stays small."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A page, and how it is looked at."""
+
+    page: str
+    """Of the address; {model} and {target} are of the chosen cell."""
+    width: int = 1280
+    height: int = 860
+    scheme: Literal["light", "dark"] = "light"
+    locale: str = "en-GB"
+
+
+PICTURES = {
+    "overview": Picture("#/", height=1180),
+    "matrix": Picture("#/matrix"),
+    "target": Picture("#/target/{target}", height=760),
+    "cell": Picture("#/cell/{model}/{target}"),
+    "phone": Picture("#/matrix", 390, 844, "dark", "zh-CN"),
+}
 
 # Cells are read from the page itself, so that the script knows nothing of how the report stores them.
 FIND = """() => {
@@ -27,9 +51,10 @@ FIND = """() => {
 
 
 def main() -> int:
-    """Parse the command line and take both pictures. Returns the exit code."""
+    """Parse the command line and take the pictures. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="folder that `porting report --html` wrote")
+    parser.add_argument("--only", action="append", choices=PICTURES, help="only this picture; may be repeated")
     parser.add_argument("--cell", nargs=2, metavar=("MODEL", "TARGET"))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("images"))
     given = parser.parse_args()
@@ -42,28 +67,34 @@ def main() -> int:
         print("no browser is here: apt-get install -y --no-install-recommends chromium", file=sys.stderr)
         return 3
     given.out.mkdir(parents=True, exist_ok=True)
-    return _take(index.as_uri(), executable, given.cell, given.out)
+    return _take(index.as_uri(), executable, given.cell, given.only or list(PICTURES), given.out)
 
 
-def _take(address: str, executable: str, cell: list[str] | None, out: Path) -> int:
+def _take(address: str, executable: str, cell: list[str] | None, names: Sequence[str], out: Path) -> int:
     from playwright.sync_api import sync_playwright
 
+    sizes = [0]
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 860}, locale="en-GB", color_scheme="light")
-        sizes = [_shoot(page, f"{address}#/matrix", out / "matrix.png")]
-        chosen = cell or page.evaluate(FIND)
-        if chosen:
-            path = "/".join(quote(part, safe="") for part in chosen)
-            sizes.append(_shoot(page, f"{address}#/cell/{path}", out / "cell.png"))
+        for name in names:
+            look = PICTURES[name]
+            size = {"width": look.width, "height": look.height}
+            page = browser.new_page(viewport=size, locale=look.locale, color_scheme=look.scheme)  # type: ignore[arg-type]
+            sizes.append(_shoot(page, address, look.page, cell, out / f"{name}.png"))
+            page.close()
         browser.close()
     return 0 if max(sizes) <= LARGEST else 1
 
 
-def _shoot(page: Any, address: str, picture: Path) -> int:
+def _shoot(page: Any, address: str, place: str, cell: list[str] | None, picture: Path) -> int:
     page.goto(address)
-    page.reload()  # an address that differs after the hash only does not load the page anew
     page.wait_for_selector("main[data-page]")
+    chosen = cell or page.evaluate(FIND)
+    if chosen:
+        model, target = (quote(part, safe="") for part in chosen)
+        page.goto(address + place.format(model=model, target=target))
+        page.reload()  # an address that differs after the hash only does not load the page anew
+        page.wait_for_selector("main[data-page]")
     page.wait_for_timeout(200)
     page.screenshot(path=str(picture))
     size = picture.stat().st_size

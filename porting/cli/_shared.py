@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from porting.api import TargetState
     from porting.expect import Gate
     from porting.report import Matrix
+    from porting.store import Store
+    from porting.story import Story
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,7 +89,11 @@ def _of_the_rig(result: Result) -> bool:
 
 
 def matrix_of(
-    specs: Sequence[ModelSpec], states: Sequence[TargetState], results: Iterable[Result], gate: Gate | None = None
+    specs: Sequence[ModelSpec],
+    states: Sequence[TargetState],
+    results: Iterable[Result],
+    gate: Gate | None = None,
+    story: Story | None = None,
 ) -> Matrix:
     """The input of every report. specs, states: what was planned."""
     from porting._version import VERSION
@@ -97,7 +103,14 @@ def matrix_of(
     found = {(r.model, r.target): r for r in results}
     rows = tuple(ModelRow(s.id, s.family, s.task, "+".join(s.modalities), s.house, s.params, _origin(s)) for s in specs)
     columns = tuple(TargetColumn(str(s.target), s.evidence, s.available, s.reason) for s in states)
-    return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION}, gate=gate)
+    return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION}, gate=gate, story=story)
+
+
+def story_of(store: Store, specs: Iterable[ModelSpec], results: Sequence[Result], since: str | None = None) -> Story:
+    """What the pages tell beside the present state."""
+    from porting.story import tell
+
+    return tell(store, results, {spec.id: spec.params for spec in specs if spec.params}, since)
 
 
 def _origin(spec: ModelSpec) -> str:

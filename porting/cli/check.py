@@ -10,7 +10,17 @@ import click
 
 from porting.cli._fleet import fleet_options, place_of
 from porting.cli._gate import Rerun, gate_options, judge_check, open_book, wants_gate
-from porting.cli._shared import REPORTS, console, exit_code, format_option, matrix_of, store_option, trust_option, writes_option
+from porting.cli._shared import (
+    REPORTS,
+    console,
+    exit_code,
+    format_option,
+    matrix_of,
+    store_option,
+    story_of,
+    trust_option,
+    writes_option,
+)
 
 if TYPE_CHECKING:
     from porting.pipeline import Event
@@ -84,10 +94,11 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
         results = run.check_cells(cells)
         states = [target_state(target, run.jobs.prober.about(target)) for target in targets]
         gate = judge_check(book, setting, store, results, given, Rerun(setting, store, specs, run)) if book else None
+        story = story_of(store, specs, results) if html else None
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
-    render.write(matrix_of(specs, states, results, gate), form, html, given["writes"])
+    render.write(matrix_of(specs, states, results, gate, story), form, html, given["writes"])
     for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
         click.echo(f"Error: {text}", err=True)
     if wrong:

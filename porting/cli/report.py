@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porting.cli._gate import cells_without_record, gate_options, known_models, open_book, wants_gate
-from porting.cli._shared import REPORTS, format_option, matrix_of, store_option, writes_option
+from porting.cli._shared import REPORTS, format_option, matrix_of, store_option, story_of, writes_option
 
 if TYPE_CHECKING:
     from porting.api import Setting, TargetState
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--run", help="What one run came to: its id, `last`, or `last~1` for the one before. Missing cells are told.")
 @gate_options
 @click.option("--html", type=click.Path(path_type=Path), help="Write a folder of pages that opens from disk.")
+@click.option("--since", metavar="RUN|DAY", help="Tell on the pages what changed since; without it, since the last run began.")
 @writes_option
 @store_option
 @format_option(*REPORTS)
@@ -46,7 +47,9 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path 
         named = any(fnmatch.fnmatchcase(model, m) for m in models) if models else not is_case(model)
         return named and (not patterns or any(fnmatch.fnmatchcase(target, p) for p in patterns))
 
-    setting, gate = Setting.find(store=given["store"]), None
+    if given["since"] and not html:
+        raise click.UsageError("--since is for the pages: add --html DIR.")
+    setting, gate, story = Setting.find(store=given["store"]), None, None
     with setting.open_store() as records:
         results = [r for r in _recorded(records, given["run"]) if wanted(r.model, r.target)]
         if wants_gate(given):
@@ -54,9 +57,12 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path 
             own = given["expect"] or setting.project  # the toolkit's catalog is more than anybody has to run
             results += cells_without_record(book, results, wanted) if own and not given["run"] else []
             gate = judge(results, book, known_models(setting, records, book), strict=given["strict"])
-    if not results:
-        raise UsageError("there are no results to show.", "Make some with porting check.")
-    render.write(matrix_of(_specs(setting, results), _states(results), results, gate), form, html, given["writes"])
+        if not results:
+            raise UsageError("there are no results to show.", "Make some with porting check.")
+        specs = _specs(setting, results)
+        if html:
+            story = story_of(records, specs, results, given["since"] or given["run"])
+    render.write(matrix_of(specs, _states(results), results, gate, story), form, html, given["writes"])
     return gate.exit_code if gate else 0
 
 
@@ -77,7 +83,7 @@ def _specs(setting: Setting, results: Iterable[Result]) -> list[ModelSpec]:
 
 
 def _states(results: Sequence[Result]) -> list[TargetState]:
-    """The targets of recorded results, with the evidence that a result on them rests on."""
+    """The targets of recorded results, with the evidence that a result on them rests on, the strongest first."""
     from porting import registry
     from porting.api import TargetState
     from porting.errors import PortingError
@@ -91,4 +97,4 @@ def _states(results: Sequence[Result]) -> list[TargetState]:
         except PortingError:  # recorded with an adapter that is not here any more
             evidence = next((r.evidence for r in results if r.target == text and r.evidence), Evidence.STATIC)
         states.append(TargetState(target, evidence, True))
-    return states
+    return sorted(states, key=lambda state: list(Evidence).index(state.evidence))

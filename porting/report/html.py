@@ -13,20 +13,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from porting.errors import DiskError
-from porting.report.counts import first_line
 from porting.report.matrix import Matrix
+from porting.report.site_index import index
 from porting.report.static_table import render as render_table
-from porting.types import Cause, Evidence, Json, Outcome, Result, Stage, to_json
+from porting.types import Json, Outcome, Result, to_json
 
 PAGE = Path(__file__).with_name("html")
-DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-MESSAGE_LENGTH = 240
-"""Characters of a message in the index; the details have all of it."""
 
 
 def write_site(matrix: Matrix, folder: str | Path) -> Path:
@@ -110,62 +105,6 @@ def _write_details(results: list[Result], aside: Path) -> str:
     packed = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
     (aside / "d" / f"{digest}.js").write_text(f'Details.add("{digest}", "{packed}");\n', encoding="utf-8", newline="\n")
     return digest
-
-
-# ---- index --------------------------------------------------------------------------------------------------------
-
-
-def index(matrix: Matrix, details: Iterable[str] = ()) -> dict[str, Json]:
-    """Return what the page knows of every cell before details are loaded: a column for each field, models by targets."""
-    results = list(matrix.results())
-    reasons = _Reasons()
-    numbers = [reasons.number(result) for result in results]
-    return {
-        "title": matrix.title,
-        "generated": matrix.generated,
-        "versions": dict(sorted(matrix.versions.items())),
-        "outcomes": [o.value for o in Outcome],
-        "evidences": [e.value for e in Evidence],
-        "stages": [s.value for s in Stage],
-        "causes": [c.value for c in Cause],
-        "targets": [[t.id, list(Evidence).index(t.evidence), int(t.available), t.reason] for t in matrix.targets],
-        "models": [[m.id, m.family, m.task, m.modality, m.house, m.params] for m in matrix.models],
-        "cells": {
-            "outcome": _column((r.outcome for r in results), list(Outcome)),
-            "evidence": _column((r.evidence for r in results), list(Evidence)),
-            "stage": _column((r.stage for r in results), list(Stage)),
-            "cause": _column((r.cause for r in results), list(Cause)),
-            "reason": numbers,
-        },
-        "reasons": reasons.table,
-        "details": list(details),
-    }
-
-
-def _column(values: Iterable[Any], names: list[Any]) -> str:
-    """Spell a column with one character a cell: the place in `names`; the place after the last stands for none."""
-    digits = {name: DIGITS[place] for place, name in enumerate(names)}
-    digits[None] = DIGITS[len(names)]
-    return "".join(digits[value] for value in values)
-
-
-class _Reasons:
-    """Numbers the reasons of cells from 1. Cells of one signature share the message of the first."""
-
-    def __init__(self) -> None:
-        self.table: list[list[str]] = []
-        self._numbers: dict[str, int] = {}
-
-    def number(self, result: Result) -> int:
-        """Return the number of a cell's reason, 0 where there is none."""
-        if result.outcome in (Outcome.PASS, Outcome.MISSING):
-            return 0
-        message = first_line(result.message)[:MESSAGE_LENGTH]
-        key = f"s {result.signature}" if result.signature else f"m {message}"
-        if key not in self._numbers:
-            self.table.append([result.signature or "", message])
-            self._numbers[key] = len(self.table)
-        return self._numbers[key]
 
 
 def _script(before: str, value: Json, after: str) -> str:

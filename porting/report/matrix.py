@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from porting.expect import Gate
 from porting.types import Evidence, Outcome, Result, Stage
+
+if TYPE_CHECKING:
+    from porting.story import Story
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Matrix:
     """Of this toolkit and of the packages that decide results, by distribution name."""
     gate: Gate | None = None
     """How it is judged beside what was accepted, where that was asked for."""
+    story: Story | None = None
+    """What changed, how it came to be and what to mend first, where that was read from a store."""
 
     def result(self, model: str, target: str) -> Result:
         """Return what happened in a cell; a planned cell without a record is MISSING."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from porting.store.records import Row, utc_now
+    from porting.store.records import Row, Verdict, utc_now
     from porting.store.store import Imported, Run, Store
 
-__all__ = ["Imported", "Row", "Run", "Store", "utc_now"]
+__all__ = ["Imported", "Row", "Run", "Store", "Verdict", "utc_now"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'porting.store' has no attribute {name!r}")
     from porting.store import records, store
 
-    return getattr(records if name in ("Row", "utc_now") else store, name)
+    return getattr(records if name in ("Row", "Verdict", "utc_now") else store, name)

@@ -50,6 +50,19 @@ class Row(NamedTuple):
     """When the first of the unbroken line of equal outcomes started."""
 
 
+class Verdict(NamedTuple):
+    """A result in short, for counts over time."""
+
+    model: str
+    target: str
+    record: str
+    """Content id."""
+    moment: int
+    """Microseconds since 1970."""
+    outcome: Outcome
+    evidence: Evidence | None
+
+
 @dataclass(frozen=True)
 class Record:
     """A result ready to be stored."""

@@ -22,9 +22,9 @@ from porting.store.compaction import Compacted, compact
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack, text_of
 from porting.store.migrations import prepare
-from porting.store.records import Record, Row, clean
+from porting.store.records import Record, Row, Verdict, clean
 from porting.store.writer import add_log, add_records, answer_plan, answers
-from porting.types import Result
+from porting.types import Evidence, Outcome, Result
 
 T = TypeVar("T")
 _CHUNK = 1000  # values in one IN list, records in one round of an import
@@ -257,6 +257,22 @@ class Store:
             chosen = [key for key in keys if wanted(*key)]
             found = cells.all_states(connection, chosen)
         return [[records.row_of(state[name] for name in Row._fields) for state in found[key]] for key in chosen]
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Every result in short, the oldest first, read while they are asked for."""
+        result = tables.result.c
+        columns = (result.model, result.target, result.record, result.moment, result.outcome, result.evidence)
+        query = select(*columns).order_by(result.moment, result.record).execution_options(yield_per=_CHUNK)
+        outcomes = {kind.value: kind for kind in Outcome}
+        evidences = {kind.value: kind for kind in Evidence}
+        with engine.reading(self._database) as connection:
+            for model, target, record, moment, outcome, evidence in connection.execute(query):
+                yield Verdict(model, target, record, moment, outcomes[outcome], evidences.get(evidence))
+
+    def by_records(self, wanted: Iterable[str]) -> dict[str, Result]:
+        """The results with these content ids, whole."""
+        with engine.reading(self._database) as connection:
+            return {record: records.result_of(text) for record, text in self._texts(connection, wanted)}
 
     def log_text(self, digest: str) -> str | None:
         """The log of a result, its middle left out when it is long; None when it is not in this store."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_kit import Run
@@ -185,6 +186,20 @@ def test_a_report_is_a_folder_that_opens_from_disk(porting: Run, setting: Path) 
     text = (setting / "page" / "index.html").read_text()
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert porting("report", "--on", "faulty:*", "--format", "json").json()[0]["target"].startswith("faulty:")
+
+
+def test_the_pages_tell_what_changed_since_a_run_or_a_day(porting: Run, setting: Path) -> None:
+    def story(*since: str) -> dict[str, Any]:
+        assert porting("report", "--html", "page", *since).code == 0
+        told = (setting / "page" / "data.js").read_text()
+        return json.loads(told[len("const DATA = ") : -len(";\n")])["story"]
+
+    assert story()["known"] == 0
+    assert len(story()["alone"]) == 1
+    assert story("--since", "2100-01-01")["known"] == 3
+    assert story("--since", "last")["known"] == 0
+    assert "yesterday" in porting("report", "--html", "page", "--since", "yesterday").complaint()
+    assert porting("report", "--since", "last").code == 2
 
 
 def test_results_travel_to_another_store_and_back(porting: Run, setting: Path) -> None:

@@ -6,7 +6,11 @@ import dataclasses
 import zlib
 from typing import Any
 
+from porting.diagnose.unlock import blocked_cells, remedies, weights
+from porting.diff import Change, Kind, diff
 from porting.report import Matrix, ModelRow, TargetColumn
+from porting.store.records import Verdict, moment
+from porting.story import Story, walk
 from porting.types import (
     CaseNumbers,
     Cause,
@@ -169,6 +173,13 @@ def hostile() -> Matrix:
         "<title>",
         GENERATED,
         {"<p>": "<1>"},
+        story=Story(
+            GENERATED,
+            2,
+            (Change(Kind.BROKEN, HOSTILE_MODEL, target, "<detail>", passed, broken),),
+            moved={"<package>": ("<old>", "<new>")},
+            remedies=tuple(remedies(blocked_cells([broken], {}), weights([broken]))),
+        ),
     )
 
 
@@ -271,7 +282,28 @@ def plausible() -> Matrix:
     cells = {(m.id, t.id): _plausible_cell(m, t) for m in MODELS for t in TARGETS}
     for absent in (("transformers/llama", "rknn:rk3588:fp16"), ("silero/vad", "rknn:rk3588:fp16")):
         del cells[absent]
-    return Matrix(MODELS, TARGETS, cells, "porting report", GENERATED, VERSIONS)
+    return Matrix(MODELS, TARGETS, cells, "porting report", GENERATED, VERSIONS, story=_story(list(cells.values())))
+
+
+EARLIER: dict[tuple[str, str], dict[str, Any]] = {
+    ("transformers/whisper", "inductor:cpu:fp32"): {"outcome": Outcome.PASS, "cause": None, "signature": None},
+    ("timm/resnet18", "torch:cuda:fp16"): {"outcome": Outcome.PASS, "cause": None, "signature": None},
+    ("transformers/bert", "onnxruntime:cpu:fp32"): {"outcome": Outcome.FAIL, "cause": Cause.CRASH, "cases": ()},
+    ("transformers/clip", "openvino:cpu:fp32"): {"cases": numbers(0.1)},
+}  # fmt: skip
+"""What cells were before the last run; all others were what they are."""
+
+
+def _story(results: list[Result]) -> Story:
+    """Two earlier days, on the first of which half of the models were known, and the last run, which changed a few cells."""
+    old_torch = {**VERSIONS, "torch": "2.12.1"}
+    before = [dataclasses.replace(r, environment=old_torch, **EARLIER.get((r.model, r.target), {})) for r in results]
+    runs = (("2026-11-20T09:30:00Z", before[::2]), ("2026-11-22T09:30:00Z", before), (GENERATED, results))
+    verdicts = [Verdict(r.model, r.target, "", moment(at), r.outcome, r.evidence) for at, known in runs for r in known]
+    old, days = walk(verdicts, moment(GENERATED))
+    found = diff(before, results)
+    told = tuple(remedies(blocked_cells(results, {}), weights(results)))
+    return Story(GENERATED, len(old), found.changes, 0, found.moved, tuple(days), told, frozenset({"20261124-0930"}))
 
 
 def _plausible_cell(model: ModelRow, target: TargetColumn) -> Result:

@@ -18,17 +18,24 @@ import pytest
 import sample_results as sample
 from rich.console import Console
 
+from porting.diagnose import blockers
+from porting.diff import Kind
 from porting.errors import DiskError
-from porting.report import Matrix, TargetColumn, json_, markdown, tally
+from porting.report import Matrix, ModelRow, TargetColumn, json_, markdown, tally
 from porting.report.html import PAGE, index, write_site
 from porting.report.static_table import render as render_table
 from porting.report.table import print_matrix
-from porting.types import Cause, Evidence, Outcome, Stage
+from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Result, Stage
+
+KINDS = [
+    getattr(blockers, name) for name in ("OPERATOR", "DTYPE", "SHAPE", "CONTROL", "BUG", "NUMBERS", "LIMIT", "FORM", "PLACEMENT")
+]
 
 
-def messages() -> dict[str, list[str]]:
-    text = (PAGE / "messages.js").read_text(encoding="utf-8")
-    return json.loads(text[text.index("const MESSAGES = ") + len("const MESSAGES = ") : text.rindex(";")])
+def messages(language: str) -> dict[str, str]:
+    text = (PAGE / f"messages_{language}.js").read_text(encoding="utf-8")
+    start = f"const MESSAGES_{language.upper()} = "
+    return json.loads(text[text.index(start) + len(start) : text.rindex(";")])
 
 
 def printed(matrix: Matrix, width: int = 300, **console: Any) -> str:
@@ -211,29 +218,72 @@ def test_the_page_allows_no_script_but_its_own_and_no_network() -> None:
 
 
 def test_every_text_of_the_page_is_there_in_both_languages() -> None:
-    for key, texts in messages().items():
-        assert len(texts) == 2, key
-        assert all(texts), key
-        assert set(re.findall(r"\{(\w+)\}", texts[0])) == set(re.findall(r"\{(\w+)\}", texts[1])), key
+    english, chinese = messages("en"), messages("zh")
+    assert list(english) == list(chinese)
+    for key, text in english.items():
+        assert text, key
+        assert chinese[key], key
+        assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", chinese[key])), key
 
 
 def test_every_value_of_a_result_has_a_word() -> None:
-    table = messages()
+    table = messages("en")
     words = [f"outcome.{o.value}" for o in Outcome] + [f"means.{o.value}" for o in Outcome]
     words += [f"{part}.{e.value}" for part in ("evidence", "rests", "passed") for e in Evidence]
     words += [f"passed.{e.value}.means" for e in Evidence]
     words += [f"stage.{s.value}" for s in Stage] + [f"cause.{c.value}" for c in Cause]
+    changes = [kind.value.replace(" ", "-") for kind in Kind]
+    words += [f"change.{name}" for name in changes] + [f"change.{name}.means" for name in changes]
+    words += [f"blocker.{kind.replace(' ', '-')}" for kind in KINDS]
     assert [word for word in words if word not in table] == []
 
 
 def test_the_scripts_use_no_word_that_is_not_there_and_none_is_there_for_nothing() -> None:
-    table = messages()
-    code = "\n".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js") if path.name != "messages.js")
+    table = messages("en")
+    scripts = [path for path in PAGE.glob("*.js") if not path.name.startswith("messages")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
     used = set(re.findall(r'\b(?:t|counted|block)\(\s*"([\w.]+)"', code))
     assert used - set(table) == set()
     built = re.findall(r"`((?:\w+\.)+)\$\{", code)
     rest = {key for key in table if f'"{key}"' not in code and not key.startswith(tuple(built))}
     assert {key for key in rest if not key.endswith(".one")} == set()
+
+
+# ---- shares and story ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "digit"), [(0.0, "A"), (1e-3, "A"), (0.0011, "B"), (1.0, "e"), (1.0001, "f"), (99.0, "y"), (1e6, "y")]
+)
+def test_the_index_tells_the_share_of_what_is_allowed_and_one_is_allowed(share: float, digit: str) -> None:
+    judged = sample.output("y", 1e-3, share, row=None, allowed_row=None, peak=None, allowed_peak=None)
+    cells = {("m", "t"): with_output(judged), ("m", "u"): sample.result("m", "u", Outcome.FAIL, Evidence.HOST)}
+    matrix = Matrix((ModelRow("m"),), (TargetColumn("t", Evidence.HOST), TargetColumn("u", Evidence.HOST)), cells)
+    assert index(matrix)["cells"]["error"] == f"{digit}9"
+
+
+def test_an_output_that_is_not_finite_is_furthest_over_the_limit() -> None:
+    cells = {("m", "t"): with_output(sample.output("y", 1e-3, 0.5, nonfinite=3))}
+    matrix = Matrix((ModelRow("m"),), (TargetColumn("t", Evidence.HOST),), cells)
+    assert index(matrix)["cells"]["error"] == "y"
+
+
+def with_output(output: OutputNumbers) -> Result:
+    return sample.result("m", "t", Outcome.PASS, Evidence.HOST, cases=(CaseNumbers("nominal", (output,)),))
+
+
+def test_the_story_keeps_passes_of_different_evidence_apart() -> None:
+    story = index(sample.plausible())["story"]
+    place = [target.id for target in sample.TARGETS].index("iree:rocm-gfx942:fp16")
+    known, passes = story["days"][-1][1][str(place)]
+    assert known == 12
+    assert {e.value: n for e, n in zip(Evidence, passes, strict=True) if n} == {"compiled": 12}
+
+
+def test_a_change_whose_cell_is_not_in_the_report_is_left_out() -> None:
+    matrix = sample.plausible()
+    fewer = dataclasses.replace(matrix, models=tuple(row for row in matrix.models if row.id != "transformers/whisper"))
+    assert len(index(fewer)["story"]["changes"]) == len(index(matrix)["story"]["changes"]) - 1
 
 
 def test_results_without_evidence_claim_none(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 "use strict";
 
 const App = (() => {
-  const { html, put, settings, remember, t } = Core;
+  const { html, put, settings, remember, t, when } = Core;
 
-  const PAGES = { "": Overview, matrix: Matrix, model: ModelPage, target: TargetPage, cell: CellPage };
+  const PAGES = { "": Overview, matrix: Matrix, model: ModelPage, target: TargetPage, cell: CellPage, changes: ChangesPage, unlock: UnlockPage };
 
   let current = { page: null, ids: [] };
   let turn = 0; // a page that was slow to load must not replace a later one
@@ -71,7 +71,8 @@ const App = (() => {
       return html`<a href="${address}" ${here}>${t(`nav.${page || "overview"}`)}</a>`;
     };
     return html`<a class="brand" href="#/">${DATA.title}</a>
-      <nav aria-label="${t("nav")}">${link("", "#/")}${link("matrix", Matrix.address())}</nav>
+      <nav aria-label="${t("nav")}">${link("", "#/")}${link("matrix", Matrix.address())}${
+      Story.told ? html`${link("changes", "#/changes")}${link("unlock", "#/unlock")}` : null}</nav>
       <div class="settings">
         <button type="button" data-action="language">${t("language.other")}</button>
         <button type="button" data-action="theme">${t(settings.theme === "dark" ? "theme.light" : "theme.dark")}</button>
@@ -80,7 +81,7 @@ const App = (() => {
 
   function footer() {
     const versions = Object.entries(DATA.versions).map(([name, version]) => html`<span>${name} ${version}</span>`);
-    return html`<p>${DATA.generated ? html`<span>${t("generated", { when: DATA.generated })}</span>` : null}${versions}</p>
+    return html`<p>${DATA.generated ? html`<span>${t("generated", { when: when(DATA.generated) })}</span>` : null}${versions}</p>
       <p><span>${t("footer.keys")}</span> <a href="table.html">${t("footer.plain")}</a></p>`;
   }
 

@@ -2,7 +2,7 @@
 "use strict";
 
 const CellPage = (() => {
-  const { html, t, counted, integer, seconds, bytes, scientific } = Core;
+  const { html, t, counted, integer, seconds, bytes, scientific, when } = Core;
 
   function title([model, target]) {
     return `${model} · ${target}`;
@@ -62,7 +62,7 @@ const CellPage = (() => {
           [t("seconds"), record.seconds ? seconds(record.seconds) : null],
           [t("memory"), record.peak_rss_bytes ? bytes(record.peak_rss_bytes) : null],
           [t("perf.median"), perf(record)],
-          [t("started"), record.started],
+          [t("started"), record.started ? when(record.started) : null],
         ])}
         ${steps(cell, record)}</div>
     </section>`;
@@ -213,7 +213,7 @@ const CellPage = (() => {
   }
 
   function axisWord(state) {
-    return `axis.${state}` in MESSAGES ? t(`axis.${state}`) : state;
+    return Core.known(`axis.${state}`) ? t(`axis.${state}`) : state;
   }
 
   function notes(record) {

@@ -25,6 +25,19 @@ const Cells = (() => {
   const stageAt = column(DATA.cells.stage, DATA.stages);
   const causeAt = column(DATA.cells.cause, DATA.causes);
 
+  /* Shares of what is allowed come in steps of a tenth of a power of ten, the first up to a thousandth, the last from a hundred
+   * times on; the last digit says that nothing was judged. */
+  const LOW = -3;
+  const STEPS = 10;
+
+  /** The share at which a step ends. */
+  const shareOf = (step) => 10 ** (LOW + step / STEPS);
+
+  function stepAt(position) {
+    const step = DIGITS.indexOf(DATA.cells.error[position]);
+    return step === DIGITS.length - 1 ? null : step;
+  }
+
   function cell(model, target) {
     const position = model.index * targets.length + target.index;
     return {
@@ -35,6 +48,7 @@ const Cells = (() => {
       stage: stageAt(position),
       cause: causeAt(position),
       reason: reasons[DATA.cells.reason[position] - 1] ?? null,
+      step: stepAt(position),
     };
   }
 
@@ -48,14 +62,16 @@ const Cells = (() => {
 
   const CLAIMS = ["pass", "degraded"];
 
-  /** Count cells in groups of one outcome and, for claims, one kind of evidence; in the order of the two lists. */
+  /** Count cells in groups of one outcome and, for claims, one kind of evidence; in the order of the two lists. shared: what all
+   * cells of a group rest on, null where they differ. */
   function tally(cells) {
     const groups = new Map();
     for (const { outcome, evidence } of cells) {
       const kind = CLAIMS.includes(outcome) ? evidence : null;
       const key = `${outcome} ${kind}`;
-      const group = groups.get(key) ?? { outcome, evidence: kind, count: 0 };
+      const group = groups.get(key) ?? { outcome, evidence: kind, shared: evidence, count: 0 };
       group.count += 1;
+      if (group.shared !== evidence) group.shared = null;
       groups.set(key, group);
     }
     return [...groups.values()].sort((a, b) => rank(a) - rank(b));
@@ -79,9 +95,16 @@ const Cells = (() => {
     return [...groups.values()].sort((a, b) => b.cells.length - a.cells.length);
   }
 
+  /** Models by family, the largest family first. */
+  function families() {
+    const groups = new Map();
+    for (const model of models) groups.set(model.family, [...(groups.get(model.family) ?? []), model]);
+    return [...groups].map(([name, members]) => ({ name, members })).sort((a, b) => b.members.length - a.members.length);
+  }
+
   const sharing = (reason) => all.filter((one) => one.reason === reason);
 
-  return { targets, models, all, byModel, byTarget, tally, rank, byReason, sharing };
+  return { targets, models, all, byModel, byTarget, tally, rank, byReason, sharing, families, shareOf };
 })();
 
 const Details = (() => {

@@ -17,8 +17,12 @@ const Core = (() => {
   /* Control characters, and those that reorder a line: an error message could use them to read as something else. */
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
+  const SPECIAL = new RegExp(`[&<>"']|${HIDDEN.source}`); // most of a matrix has none: looked for once, not replaced twice
+
   function escape(value) {
-    const text = String(value).replace(/[&<>"']/g, (char) => ENTITIES[char]);
+    const whole = String(value);
+    if (!SPECIAL.test(whole)) return whole;
+    const text = whole.replace(/[&<>"']/g, (char) => ENTITIES[char]);
     return text.replace(HIDDEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
   }
 
@@ -77,17 +81,20 @@ const Core = (() => {
 
   /* ---- words ---- */
 
+  const words = () => (settings.language === "zh" ? MESSAGES_ZH : MESSAGES_EN);
+
+  const known = (key) => key in MESSAGES_EN;
+
   /** The text of `key` in the reader's language, with `{name}` filled in from `values`. Not markup: html`` escapes it. */
   function t(key, values = {}) {
-    const entry = MESSAGES[key];
-    if (!entry) return key;
-    const text = entry[settings.language === "zh" ? 1 : 0];
+    const text = words()[key] ?? key;
+    if (!text.includes("{")) return text;
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
   }
 
   /** `t` for a counted thing; English has a second form for one. */
   function counted(key, number) {
-    const one = number === 1 && `${key}.one` in MESSAGES ? `${key}.one` : key;
+    const one = number === 1 && known(`${key}.one`) ? `${key}.one` : key;
     return t(one, { n: integer(number) });
   }
 
@@ -129,11 +136,21 @@ const Core = (() => {
   const bytes = (value) => scaled(value, [" B", " kB", " MB", " GB", " TB"], 1000);
   const parameters = (value) => scaled(value, ["", " K", " M", " B", " T"], 1000);
 
+  const percent = (share) => new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
+
+  /** A day (2026-11-24) or a moment (2026-11-24T09:30:00Z) as the reader's language writes it; UTC, as it was recorded. */
+  function when(text) {
+    const moment = new Date(text);
+    if (Number.isNaN(moment.getTime())) return text;
+    const time = text.length > 10 ? { hour: "2-digit", minute: "2-digit", timeZoneName: "short" } : {};
+    return new Intl.DateTimeFormat(locale(), { year: "numeric", month: "long", day: "numeric", timeZone: "UTC", ...time }).format(moment);
+  }
+
   /** A share of what is allowed: 0.31×, 12×, >1000×. */
   function times(ratio) {
     if (ratio > 1000) return ">1000×";
     return ratio > 0 && ratio < 0.001 ? "<0.001×" : `${digits(ratio, 2)}×`;
   }
 
-  return { html, put, settings, remember, t, counted, integer, digits, scientific, seconds, bytes, parameters, times };
+  return { html, put, settings, remember, known, t, counted, integer, digits, scientific, seconds, bytes, parameters, percent, when, times };
 })();

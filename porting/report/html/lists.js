@@ -23,6 +23,7 @@ const ModelPage = (() => {
         <th scope="col">${t("outcome")}</th><th scope="col">${t("target")}</th><th scope="col">${t("model.worst")}</th>
         <th scope="col" class="numeric">${t("perf.median")}</th><th scope="col" class="numeric">${t("seconds")}</th><th scope="col">${t("why")}</th>
       </tr></thead><tbody>${cells.map((cell) => row(cell, records?.[cell.target.index]))}</tbody></table>
+      ${records ? Trends.comparison(model, records) : null}
     `;
   }
 
@@ -76,6 +77,7 @@ const TargetPage = (() => {
       ${target.available ? null : html`<p class="notice">${Parts.mark({ outcome: "unavailable" })} ${t("target.absent")} ${target.reason}</p>`}
       ${Parts.stack(cells, on)}
       ${Parts.counts(cells)}
+      <div class="charts">${Trends.history(target)}${Trends.errors(cells, on)}</div>
       ${reasons.length ? html`<section><h2>${t("overview.reasons")}</h2>${Parts.reasonList(reasons, [on], 20)}</section>` : null}
       <section><h2>${t("target.models")}</h2><ul class="models">${cells.map(item)}</ul></section>
     `;

@@ -5,9 +5,9 @@ const Matrix = (() => {
   const { html, put, t, counted, integer } = Core;
 
   const WORD_TARGETS = 16; // up to here a column may have room for words
-  const OPEN_MODELS = 150; // up to here every section is open at first
+  const OPEN_MODELS = 300; // that fit the filter: up to here every section is open at first
   const GROUPS = ["none", "family", "modality", "task", "house"];
-  const EXAMPLES = ["qwen", "on:cuda", "is:fail,mismatch", "ev:hardware", "cause:unsupported_op", "stage:convert", "count(pass)>=3", "-is:pass"];
+  const EXAMPLES = ["qwen", "on:cuda", "is:fail,mismatch", "ev:hardware", "cause:unsupported_op", "stage:convert", "is:pass error:0.5", "changed:broken", "count(pass)>=3", "-is:pass"];
 
   const state = { query: "", group: null, open: new Map(), here: null, scroll: 0 };
   let drawn = []; // the sections as they stand on the page
@@ -38,7 +38,7 @@ const Matrix = (() => {
 
   function isOpen({ name, models }, found) {
     if (name === null) return true;
-    return state.open.get(name) ?? (found.hits !== null || Cells.models.length <= OPEN_MODELS || models.length === 1);
+    return state.open.get(name) ?? (found.models.length <= OPEN_MODELS || models.length === 1);
   }
 
   /* ---- the page ---- */
@@ -108,37 +108,42 @@ const Matrix = (() => {
 
   function headCell(target) {
     const [adapter, ...rest] = target.id.split(":");
-    return html`<th><a tabindex="-1" href="${Parts.href("target", target.id)}" title="${target.id}">
+    return html`<th class="${border(target)}"><a tabindex="-1" href="${Parts.href("target", target.id)}" title="${target.id}">
       <b>${adapter}</b><s>:</s><span>${rest.join(":")}</span><i>${t(`evidence.${target.evidence}`)}</i></a></th>`;
   }
+
+  /** Where another kind of evidence begins, there is a line. */
+  const border = ({ index, evidence }) => (index && Cells.targets[index - 1].evidence !== evidence ? "border" : "");
 
   function section(group, number, found) {
     const open = isOpen(group, found);
     const rows = open ? group.models.map((model) => row(model, found.hits)) : null;
     if (open) order.push(...group.models);
     return html`<section data-rows="${(open ? group.models.length : 0) + 1}"><table>${columns()}
-      ${group.name === null ? null : groupRow(group, number, open)}<tbody>${rows}</tbody></table></section>`;
+      ${group.name === null ? null : groupRow(group, number, open, found.hits)}<tbody>${rows}</tbody></table></section>`;
   }
 
-  function groupRow({ name, models }, number, open) {
-    const cells = Cells.targets.map(({ index }) => html`<td>${open ? null : groupCell(models.map((model) => model.cells[index]))}</td>`);
+  function groupRow({ name, models }, number, open, hits) {
+    const cells = Cells.targets.map(({ index }) => html`<td class="${border(Cells.targets[index])}">${open ? null : groupCell(models.map((model) => model.cells[index]), hits)}</td>`);
     return html`<tbody class="group"><tr><th scope="rowgroup">
       <button type="button" data-action="section" data-number="${number}" aria-expanded="${open}">${name}
         <small>${integer(models.length)}</small></button></th>${cells}<td class="why"></td></tr></tbody>`;
   }
 
-  /** How many of a section pass on a target, kept apart by evidence; full colour only where all of them do. */
-  function groupCell(cells) {
-    const groups = Cells.tally(cells).filter(({ outcome }) => outcome === "pass");
-    return groups.map(({ outcome, evidence, count }) => {
-      const look = Parts.look({ outcome, evidence });
-      const label = `${counted("models", count)}: ${Parts.spoken({ outcome, evidence })}`;
+  /** How many of a section pass on a target, or are what was asked for; kept apart by evidence; full colour only where all do. */
+  function groupCell(cells, hits) {
+    const chosen = cells.filter((cell) => (hits ? hits.has(cell) : cell.outcome === "pass"));
+    const groups = Cells.tally(chosen).map((group) => {
+      const { count } = group;
+      const look = Parts.look(Parts.shown(group));
+      const label = `${counted("models", count)}: ${Parts.spoken(group)}`;
       return html`<span class="cell ${look} ${count < cells.length ? "part" : ""}" title="${label}">${count}</span>`;
     });
+    return html`<div class="split">${groups}</div>`;
   }
 
   function row(model, hits) {
-    const cells = model.cells.map((cell) => html`<td>${link(cell, hits)}</td>`);
+    const cells = model.cells.map((cell) => html`<td class="${border(cell.target)}">${link(cell, hits)}</td>`);
     return html`<tr><th scope="row"><a class="id" tabindex="-1" href="${Parts.href("model", model.id)}" title="${model.id}">${model.id}</a></th>${cells}
       <td class="why">${reason(model)}</td></tr>`;
   }

@@ -53,8 +53,15 @@ const Parts = (() => {
 
   /* ---- links ---- */
 
+  const encoded = new Map(); // a matrix asks for the same ids again and again
+
+  function encode(id) {
+    if (!encoded.has(id)) encoded.set(id, encodeURIComponent(id));
+    return encoded.get(id);
+  }
+
   function href(page, ...ids) {
-    return `#/${[page, ...ids.map(encodeURIComponent)].join("/")}`;
+    return `#/${[page, ...ids.map(encode)].join("/")}`;
   }
 
   function filterHref(...terms) {
@@ -83,21 +90,19 @@ const Parts = (() => {
 
   /** A bar with a part for every outcome and kind of evidence; each leads to its cells. terms: of the filter, besides. */
   function stack(cells, ...terms) {
-    const parts = Cells.tally(cells).map((group) => segment(group, terms, group.count / cells.length));
+    const parts = Cells.tally(cells).map((group) => segment(group, terms));
     return html`<div class="stack">${parts}</div>`;
   }
 
-  const THIN = 0.06; // parts below this share have no room for three digits
-
-  function segment(group, terms, share) {
+  function segment(group, terms) {
     const query = [...terms, `is:${group.outcome}`, ...(group.evidence ? [`ev:${group.evidence}`] : [])];
     const label = `${integer(group.count)} ${spoken(group)}`;
-    return html`<a class="cell ${look(shown(group))}" data-grow="${group.count}" href="${filterHref(...query)}"
-      title="${label}" aria-label="${label}">${share < THIN && group.count > 99 ? null : html`<span>${group.count}</span>`}</a>`;
+    return html`<a class="cell ${look(shown(group))} digits-${String(group.count).length}" data-grow="${group.count}" href="${filterHref(...query)}"
+      title="${label}" aria-label="${label}"><span>${group.count}</span></a>`;
   }
 
-  /* Verdicts that claim nothing are counted over all evidence, so they have the plain fill. */
-  const shown = ({ outcome, evidence }) => ({ outcome, evidence: evidence ?? "hardware" });
+  /* Verdicts that claim nothing are counted over all evidence: the fill is plain where it differs. */
+  const shown = ({ outcome, shared }) => ({ outcome, evidence: shared ?? "hardware" });
 
   /** Counts in words, passes by evidence: never a sum over kinds. */
   function counts(cells) {
@@ -154,6 +159,6 @@ const Parts = (() => {
 
   return {
     glyph, word, look, spoken, mark, labelled, href, filterHref, modelLink, targetLink,
-    legend, stack, counts, passes, reasonList, place, facts, VERDICTS,
+    shown, legend, stack, counts, passes, reasonList, place, facts, VERDICTS,
   };
 })();

@@ -1,6 +1,6 @@
 /* The filter language of the matrix: text to a test over models and cells.
  *
- * A word asks for models whose id has it. `is:`, `on:`, `ev:`, `tier:`, `stage:`, `cause:` and `why:` ask for one cell of the
+ * A word asks for models whose id has it. `is:`, `on:`, `ev:`, `tier:`, `stage:`, `cause:`, `why:`, `error:` (at least that share of what is allowed) and `changed:` ask for one cell of the
  * row that fits all of them; `family:`, `task:`, `modality:` and `house:` speak of the model; `count(pass)>=3` of the whole row.
  * A comma means or, a leading minus not, double quotes hold spaces together. */
 "use strict";
@@ -13,6 +13,8 @@ const Query = (() => {
     stage: (cell, value) => cell.stage === value,
     cause: (cell, value) => cell.cause === value,
     why: (cell, value) => hasReason(cell.reason, value),
+    error: (cell, value) => cell.step !== null && Cells.shareOf(cell.step) > Number(value),
+    changed: (cell, value) => Story.changesOf(cell).some(({ kind }) => kind === value),
     tier: (cell, value) => cell.target.evidence === value,
   };
 
