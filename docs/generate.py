@@ -455,7 +455,16 @@ def rules() -> str:
     )
 
 
-# ---- the parts ----------------------------------------------------------------------------------------------------
+# ---- routes -------------------------------------------------------------------------------------------------------
+
+
+def routes() -> str:
+    """Every change of a route, in the order in which they are made."""
+    from porting.routes import CHANGES
+
+    rows = [(f"`{c.word}`", c.level.value, ", ".join(c.kinds), c.what) for c in CHANGES]
+    return table(("change", "to the", "forms", "what"), rows)
+
 
 # ---- the gate -----------------------------------------------------------------------------------------------------
 
@@ -469,10 +478,13 @@ def situations() -> str:
     return table(("situation", "accepted", "came", "judgement", "exit", "strict"), rows)
 
 
+# ---- the parts ----------------------------------------------------------------------------------------------------
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
-    "situations": situations, "catalog-zh": lambda: catalog(CHINESE),
+    "situations": situations, "catalog-zh": lambda: catalog(CHINESE), "routes": routes,
 }  # fmt: skip
 
 

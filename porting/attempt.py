@@ -10,12 +10,13 @@ from typing import Any
 
 from porting import registry, tokens, verdict
 from porting.adapter import FormNeed
-from porting.bundle import BATCH, STATIC, Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
+from porting.bundle import BATCH, DYNAMIC, STATIC, Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
 from porting.bundler import Bundler
 from porting.compare import Noise, Verdict, judge
 from porting.errors import PortingError
 from porting.generation import LOGITS, Prompt
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, finding_of
+from porting.report.counts import first_line
 from porting.tensors import read_tensors
 from porting.types import (
     Artifact,
@@ -38,11 +39,10 @@ from porting.workspace import disk_errors
 class Attempt:
     """Works a cell along the form that one need of its adapter means. What is found out on the way is kept in attributes."""
 
-    def __init__(self, need: FormNeed, cell: Cell, bundle: Bundle, trail: Trail, folder: Path, axes: str | None = None) -> None:
-        """axes: which axes the form leaves dynamic, where they are fewer than the need means."""
-        self.need, self.cell, self.bundle, self.trail = need, cell, bundle, trail
-        key = FormKey.of(need, cell.target)
-        self.key = replace(key, axes=axes) if axes else key
+    def __init__(self, need: FormNeed, key: FormKey, cell: Cell, bundle: Bundle, trail: Trail, folder: Path) -> None:
+        """key: the form that the need means, or one with fewer axes dynamic, or along another route."""
+        self.need, self.key = need, key
+        self.cell, self.bundle, self.trail = cell, bundle, trail
         self.folder = folder / str(self.key)
         """Holds the artifact and the outputs."""
         self.finding = Finding(trail.stage, Outcome.FAIL, Cause.HARNESS)
@@ -70,26 +70,46 @@ class Attempt:
         """Whether it came to right numbers, or to an artifact where nothing runs."""
         return self.finding.outcome in (Outcome.PASS, Outcome.DEGRADED)
 
-    def fewer_axes(self) -> str | None:
-        """The axes of another attempt, where the stack refused sizes that vary; None where that is not what went wrong, or would
+    @property
+    def passes(self) -> bool:
+        """Whether nothing is left to wish for."""
+        return self.finding.outcome is Outcome.PASS
+
+    @property
+    def passes_with(self) -> tuple[str, ...]:
+        """What was changed for it to work, of what the route asks for."""
+        return tuple(word for word in self.key.route if self.form and word in self.form.route) if self.works else ()
+
+    def fewer_axes(self) -> FormKey | None:
+        """The form of another attempt, where the stack refused sizes that vary; None where that is not what went wrong, or would
         leave nothing to generate with. Numbers that are wrong at other sizes without a word are never passed over so."""
-        dynamic = self.form.dynamic_axes if self.form and not self.form.failure else ()
+        dynamic = self.dynamic_axes
         if self.finding.cause is not Cause.DYNAMIC_SHAPE or not dynamic or self.bundle.prompts:
             return None
-        return BATCH if "batch" in dynamic and len(dynamic) > 1 else STATIC
+        return replace(self.key, axes=BATCH if "batch" in dynamic and len(dynamic) > 1 else STATIC)
+
+    @property
+    def dynamic_axes(self) -> tuple[str, ...]:
+        """Axes that the form has dynamic, or was to have where it failed."""
+        if self.form and not self.form.failure:
+            return self.form.dynamic_axes
+        varying = [axis for axis, state in self.bundle.axes.items() if state == "varies"]
+        return tuple(a for a in varying if self.key.axes == DYNAMIC or (self.key.axes == BATCH and a == "batch"))
 
     @property
     def line(self) -> str:
         """What became of it, in one line."""
         finding = self.finding
         cause = f" ({finding.cause.value})" if finding.cause else ""
-        return f"{self.key}: {finding.outcome.value}{cause} at {finding.stage.value}: {finding.message}"
+        return f"{self.key}: {finding.outcome.value}{cause} at {finding.stage.value}: {first_line(finding.message)}"
 
     def found(self) -> dict[str, Any]:
         """What a result tells of it, by the names of its fields."""
         return {
             "evidence": self.evidence,
             "route": self.form.route if self.form else (),
+            "form": str(self.key),
+            "passes_with": self.passes_with,
             "effective_precision": self.effective.value if self.effective else None,
             "cases": self.said.cases if self.said else (),
             "generation": self.generated.numbers,

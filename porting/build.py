@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import keys, sources
+from porting import keys, routes, sources
 from porting.bundle import Bundle, Failure, FormKey, FormRecord, read_bundle, write_bundle
 from porting.eager import as_tensor, torch_dtype
 from porting.errors import ModelError
 from porting.reference import Reference
+from porting.rewrites.prove import proven
 from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, from_json
 from porting.worker import Clock, describe
 
@@ -97,6 +98,8 @@ def _export_all(exporter: Any, bundle: Bundle, forms: Sequence[str], clock: Cloc
         clock.enter(Stage.EXPORT, text)
         try:
             record = exporter.export(FormKey.parse(text))
+            if routes.rewrites_of(FormKey.parse(text).route):
+                record = proven(record, bundle, getattr(exporter, "programs", {}).pop(text, None))
         except Exception as error:  # exporters raise whatever a model made them stumble over
             traceback.print_exc()
             failure = _failure_of(error)

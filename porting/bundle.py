@@ -91,15 +91,19 @@ class FormKey:
     """Which of the axes that vary are asked for: DYNAMIC all, BATCH that one alone, STATIC none."""
     opset: int | None = None
     """Highest ONNX opset that serves; None leaves it to the exporter."""
+    route: tuple[str, ...] = ()
+    """What is changed on the way to it, by the words of porting.routes: `attention=eager`, `expand=Gelu`."""
 
     def __str__(self) -> str:
         words = [self.kind, self.precision.value, self.axes]
-        return "-".join(words if self.opset is None else [*words, f"opset{self.opset}"])
+        return "+".join(["-".join(words if self.opset is None else [*words, f"opset{self.opset}"]), *self.route])
 
     @classmethod
     def parse(cls, text: str) -> FormKey:
-        kind, precision, axes, *opset = text.split("-")
-        return cls(kind, Precision(precision), axes, int(opset[0].removeprefix("opset")) if opset else None)
+        name, *route = text.split("+")
+        kind, precision, axes, *opset = name.split("-")
+        limit = int(opset[0].removeprefix("opset")) if opset else None
+        return cls(kind, Precision(precision), axes, limit, tuple(route))
 
     @classmethod
     def of(cls, need: FormNeed, target: Target) -> FormKey:
@@ -125,6 +129,8 @@ class FormRecord:
     """Axis names that were exported as dynamic; whether they are is proven by running."""
     attempts: tuple[str, ...] = ()
     """What was tried before, with the first line of the error."""
+    proof: str = ""
+    """Where the model was rewritten on the way: how it was shown to answer as before."""
     failure: Failure | None = None
 
 

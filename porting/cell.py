@@ -5,16 +5,17 @@ from __future__ import annotations
 import platform
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import Any
 
-from porting import probing, registry, verdict
-from porting.adapter import DeviceState
+from porting import probing, registry, routes, verdict
+from porting.adapter import DeviceState, FormNeed
 from porting.attempt import Attempt
-from porting.bundle import Bundle
+from porting.bundle import Bundle, FormKey
 from porting.bundler import Bundler, Made
-from porting.errors import PortingError
+from porting.errors import PortingError, UsageError
 from porting.given import stored_files
 from porting.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.signature import signature
@@ -34,6 +35,8 @@ class CellRun:
         self.trail = made.trail.fork() if made else Trail()
         self.bundle: Bundle | None = None
         self.attempts: list[Attempt] = []
+        self._first: FormKey | None = None
+        """Taken first because it was known to be good."""
         self.folder = jobs.cells / cell.key[:40]
         """Holds artifacts until `clean`."""
 
@@ -58,29 +61,93 @@ class CellRun:
 
     @property
     def best(self) -> Attempt | None:
-        """The attempt that the result tells of: the one that works, else the one that got furthest, the first of several."""
+        """The attempt that the result tells of: the one that works best, else the one that got furthest; the first of several."""
         stages = list(Stage)
-        return max(self.attempts, key=lambda tried: (tried.works, stages.index(tried.finding.stage)), default=None)
+
+        def rank(tried: Attempt) -> tuple[Any, ...]:
+            share = tried.placement.share if tried.placement else None
+            elsewhere = (tried.placement.other_ops if tried.placement else None) or 0
+            return tried.passes, tried.works, tried.works and (share or 0.0, -elsewhere), stages.index(tried.finding.stage)
+
+        return max(self.attempts, key=rank, default=None)
 
     # ---- the steps
 
     def _steps(self) -> Finding:
         self._available()
-        bundle = self._reference()
-        for need in self.cell.adapter.needs():
-            axes: str | None = None
-            while True:
-                attempt = Attempt(need, self.cell, bundle, self.trail, self.folder, axes)
-                self.attempts.append(attempt)
-                attempt.run(self._jobs, self._bundler, self._options)
-                bundle = self.bundle = attempt.bundle
-                if attempt.works or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT:
-                    return attempt.finding
-                axes = attempt.fewer_axes()
-                if axes is None:
-                    break
+        self._reference()
+        needs, route = list(self.cell.adapter.needs()), self._options.route
+        if route:
+            return self._pinned(needs, route)
+        first = self._remembered(needs)
+        if first and self._attempt(*first):
+            return self._told()
+        for need in needs:
+            if self._along(need, FormKey.of(need, self.cell.target)):
+                return self._told()
+        for need in needs:
+            if self._otherwise(need):
+                return self._told()
+        return self._told()
+
+    def _told(self) -> Finding:
+        """What the best attempt found; a wrong answer before it is said in the same breath."""
         assert self.best
-        return self.best.finding
+        finding = self.best.finding
+        wrong = next((a for a in self.attempts if a is not self.best and a.finding.outcome is Outcome.MISMATCH), None)
+        if not self.best.works or wrong is None:
+            return finding
+        return replace(finding, message=f"{finding.message}; as {wrong.key} the answer is wrong: {wrong.finding.message}")
+
+    def _attempt(self, need: FormNeed, key: FormKey) -> bool:
+        """Try a form. Returns whether that is the end: it passes, or the rig or what was given is at fault."""
+        assert self.bundle
+        attempt = Attempt(need, key, self.cell, self.bundle, self.trail, self.folder)
+        self.attempts.append(attempt)
+        attempt.run(self._jobs, self._bundler, self._options)
+        self.bundle = attempt.bundle
+        return attempt.passes or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT
+
+    def _along(self, need: FormNeed, key: FormKey) -> bool:
+        """Try a form, and the same with fewer axes as long as the stack refuses sizes; one that works in part is enough here."""
+        wanted: FormKey | None = key
+        while wanted and all(wanted != tried.key for tried in self.attempts):
+            if self._attempt(need, wanted):
+                return True
+            wanted = self.attempts[-1].fewer_axes()
+        return False
+
+    def _otherwise(self, need: FormNeed) -> bool:
+        """Try the routes that answer what was seen along the forms of one need, one after the other."""
+        assert self.bundle
+        while True:
+            tried = [attempt for attempt in self.attempts if attempt.need == need]
+            key = routes.next_key(tried, self.cell.target, self.bundle.reference != "eager")
+            if key is None or (self.bundle.prompts and key.axes != tried[0].key.axes):
+                return False
+            if self._along(need, key):
+                return True
+
+    def _pinned(self, needs: Sequence[FormNeed], route: str) -> Finding:
+        """Try the one route that a person wants, along the first form that it is for."""
+        words = [word for word in route.split("+") if word]
+        for need in needs:
+            key = routes.pinned(FormKey.of(need, self.cell.target), route)
+            if routes.is_for(words, need.kind):
+                self._attempt(need, key)
+                return self._told()
+        kinds = ", ".join(need.kind for need in needs)
+        raise UsageError(f"route {route} is for no form that {self.cell.target.adapter} takes: {kinds}.", "See porting routes.")
+
+    def _remembered(self, needs: Sequence[FormNeed]) -> tuple[FormNeed, FormKey] | None:
+        """The route that is known to be good for the model's family here."""
+        key = routes.remembered(self._options.first, self.cell.spec.family, self.cell.target)
+        for need in needs:
+            usual = FormKey.of(need, self.cell.target)
+            if key and (key.kind, key.precision, key.opset) == (usual.kind, usual.precision, usual.opset):
+                self._first = key
+                return need, key
+        return None
 
     def _available(self) -> None:
         device = device_state(self.cell, self._jobs)
@@ -91,8 +158,8 @@ class CellRun:
         hint = self.cell.adapter.install_hint if device.cause is Cause.MISSING_DEPENDENCY else ""
         raise Stop(Finding(Stage.ENVIRONMENT, outcome, device.cause or Cause.MISSING_DEVICE, device.reason, hint))
 
-    def _reference(self) -> Bundle:
-        """The bundle for this cell. Raises Stop when the reference failed."""
+    def _reference(self) -> None:
+        """Take the bundle for this cell. Raises Stop when the reference failed."""
         assert self.made is not None
         if self.made.finding:
             raise Stop(self.made.finding)
@@ -101,7 +168,6 @@ class CellRun:
         for name in ("model", judged_at(self.cell.target.precision).value):
             if name in bundle.failures:
                 raise Stop(verdict.of_failure(bundle.failures[name]))
-        return bundle
 
     # ---- the record
 
@@ -133,14 +199,28 @@ class CellRun:
             **(best.found() if best else {}),
         )
 
+    def _ways(self) -> Iterator[str]:
+        """What had to be changed, how it was proven, and what came of the ways before."""
+        best = self.best
+        if best is None or not best.works:
+            return
+        if best.passes_with:
+            yield f"passes with {', '.join(best.passes_with)}" if best.passes else f"works with {', '.join(best.passes_with)}"
+        if best.form and best.form.proof:
+            yield f"rewritten, and {best.form.proof}"
+        if best.key == self._first:
+            yield f"this route was taken first: models of family {self.cell.spec.family} are known to pass with it here"
+        for tried in self.attempts[: self.attempts.index(best)]:
+            cause = f" ({tried.finding.cause.value})" if tried.finding.cause else ""
+            yield f"before, as {tried.key}: {tried.finding.outcome.value}{cause} at {tried.finding.stage.value}"
+
     def _fixed_axes(self) -> Sequence[str]:
         """What was given up for a form that works: axes that eager lets vary, and that were fixed at their nominal size."""
         best = self.best
         if best is None or not best.works or best.form is None or best.key.axes == self.attempts[0].key.axes:
             return ()
-        before = next(a for a in self.attempts if a.need == best.need and a.form)
-        kept = best.form.dynamic_axes
-        fixed = [axis for axis in (before.form.dynamic_axes if before.form else ()) if axis not in kept]
+        before = next(a for a in self.attempts if a.need == best.need)
+        fixed = [axis for axis in before.dynamic_axes if axis not in best.form.dynamic_axes]
         return (f"fixed at the nominal size, because the form with more axes fails at others: {', '.join(fixed)}",)
 
     def _reproduce(self) -> str:
@@ -148,6 +228,7 @@ class CellRun:
         spec, given = self.cell.spec, self._options.given
         words = ["porting", "check", spec.id if spec.origin else spec.name, "--on", str(self.cell.target)]
         words += ["--trust"] if spec.trust else []
+        words += ["--route", self._options.route] if self._options.route else []
         words += [word for path in (stored_files(given) if given else ()) for word in ("--inputs", str(path))]
         return shlex.join(words)
 
@@ -163,7 +244,7 @@ class CellRun:
         said, effective = (self.best.said, self.best.effective) if self.best else (None, None)
         notes = [*(self.bundle.notes if self.bundle else ()), *(said.notes if said else ())]
         notes += self.best.generated.notes if self.best else ()
-        notes += self._fixed_axes()
+        notes += [*self._ways(), *self._fixed_axes()]
         asked = self.cell.target.precision
         if effective and effective is not asked:
             notes.append(f"asked for {asked.value}, computed in {effective.value} by the backend's own word")

@@ -15,8 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import aten, shapes
+from porting import aten, routes, shapes
 from porting.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
+from porting.rewrites import model as model_changes
+from porting.rewrites import program as program_changes
+from porting.routes import Level
 from porting.types import TensorSpec
 from porting.worker import root_cause
 
@@ -71,6 +74,10 @@ class OpsetError(RuntimeError):
     """The exporter wrote a newer opset than it was asked for."""
 
 
+class NothingToChange(RuntimeError):
+    """A route changes what this model does not have."""
+
+
 @dataclass
 class Exporter:
     """Exports one module, at the precision it is in."""
@@ -87,16 +94,40 @@ class Exporter:
     """Axis names that eager was seen to run at another size."""
     folder: Path
     """The bundle's folder; WEIGHTS lies in it when the precision is that of the weights."""
+    words: tuple[str, ...] = ()
+    """Changes on the way to the form."""
+    holder: nn.Module | None = None
+    """Has the weights, where `flat` was changed."""
     _captured: dict[frozenset[str], tuple[Any, frozenset[str]]] = field(default_factory=dict)
+    _made: dict[str, None] = field(default_factory=dict)
+    """Words of the changes that found something to change."""
+    programs: dict[str, Any] = field(default_factory=dict)
+    """What was captured for a rewritten form that is a program, by its key."""
 
     def export(self, key: FormKey) -> FormRecord:
-        """Export along the first route that works. Raises the first route's error when none does."""
-        routes = [route for route in _routes(key) if route.axes in _AXES_OF[key.axes]]
+        """Export along the first way that works, with the changes of the key's route. Raises the first way's error when none
+        does, NothingToChange where no change of the route finds anything."""
+        if not key.route:
+            return self._export(key)
+        with model_changes.changed(self.flat, self._at(Level.MODEL, key.route)) as (flat, done):
+            changing = replace(self, flat=flat, words=key.route, holder=self.flat, _captured={}, _made=dict.fromkeys(done))
+            record = changing._export(key)
+        made = [word for word in key.route if word in changing._made or routes.level_of(word) is Level.EXPORT]
+        if not made:
+            raise NothingToChange(f"there is nothing in the model for {' and '.join(key.route)}")
+        return replace(record, route=(*record.route, *made))
+
+    @staticmethod
+    def _at(level: Level, words: Sequence[str]) -> list[str]:
+        return [word for word in words if routes.level_of(word) is level]
+
+    def _export(self, key: FormKey) -> FormRecord:
+        ways = [route for route in _routes(key) if route.axes in _AXES_OF[key.axes]]
         write = {"onnx": self._write_onnx, "pt2": self._write_pt2, "aten": self._write_aten}[key.kind]
         attempts: list[str] = []
         first: Exception | None = None
         tried: set[tuple[str, frozenset[str]]] = set()
-        for route in routes:
+        for route in ways:
             wanted = self._axes(route)
             if (route.exporter, wanted) in tried:
                 continue
@@ -119,27 +150,36 @@ class Exporter:
     def _capture(self, wanted: frozenset[str]) -> tuple[torch.export.ExportedProgram, frozenset[str]]:
         """Capture non-strictly with `wanted` axes dynamic, dropping those that tracing refuses. Captured once an axis set."""
         if wanted not in self._captured:
-            self._captured[wanted] = self._capture_anew(wanted)
+            program, kept = self._capture_anew(wanted)
+            words = self._at(Level.PROGRAM, self.words)
+            if words:
+                program, done = program_changes.rewritten(program, words, lambda module: self._torch_export(module, kept))
+                self._made.update(dict.fromkeys(done))
+            self._captured[wanted] = program, kept
         return self._captured[wanted]
 
     def _capture_anew(self, wanted: frozenset[str]) -> tuple[torch.export.ExportedProgram, frozenset[str]]:
-        import torch
-        from torch.fx.experimental import _config
-
         for _ in range(RETRIES):
             try:
-                # Without `backed_size_oblivious` an example of size 1 would specialise its axis.
-                with torch.no_grad(), _config.patch(backed_size_oblivious=True):
-                    program = torch.export.export(
-                        self.flat, tuple(self.example), dynamic_shapes=(self._dims(wanted),), strict=False
-                    )
-                return program, wanted
+                return self._torch_export(self.flat, wanted, "capture=strict" in self.words), wanted
             except Exception as error:
                 refused = self._refused(str(error)) & wanted
                 if not refused:
                     raise
                 wanted -= refused
         raise RuntimeError(f"capture refused more than {RETRIES} axes one after the other")
+
+    def _torch_export(self, module: nn.Module, wanted: frozenset[str], strict: bool = False) -> torch.export.ExportedProgram:
+        import torch
+        from torch.fx.experimental import _config
+
+        # Without `backed_size_oblivious` an example of size 1 would specialise its axis.
+        with torch.no_grad(), _config.patch(backed_size_oblivious=True):
+            return torch.export.export(module, tuple(self.example), dynamic_shapes=(self._dims(wanted),), strict=strict)
+
+    @property
+    def _capture_name(self) -> str:
+        return "capture:strict" if "capture=strict" in self.words else "capture:non-strict"
 
     def _dims(self, wanted: frozenset[str]) -> tuple[dict[int, Any], ...]:
         from torch.export import Dim
@@ -171,17 +211,17 @@ class Exporter:
         return self._program_record(key, route, program, kept)
 
     def _program_record(self, key: FormKey, route: Route, program: Any, kept: frozenset[str]) -> FormRecord:
+        if self.words:
+            self.programs[str(key)] = program
         path = f"{key}.{key.kind}"
         inputs = self._input_specs(kept)
         outputs = _program_outputs(program, inputs, [spec.name for spec in self.outputs])
-        return FormRecord(
-            str(key), path, inputs, outputs, None, ("capture:non-strict", f"{key.kind}:{route.axes}"), _sorted(kept)
-        )
+        return FormRecord(str(key), path, inputs, outputs, None, (self._capture_name, f"{key.kind}:{route.axes}"), _sorted(kept))
 
     def _write_onnx(self, key: FormKey, route: Route, wanted: frozenset[str]) -> FormRecord:
         if route.exporter == "dynamo":
             model, kept = self._onnx_dynamo(wanted, key.opset)
-            capture = "capture:non-strict"
+            capture = self._capture_name
         else:
             model, kept = self._onnx_torchscript(wanted, key.opset), wanted
             capture = "capture:torchscript"
@@ -190,11 +230,25 @@ class Exporter:
             raise OpsetError(f"the exporter wrote opset {opset} where {key.opset} was asked for")
         self._name_axes(model, kept)
         path = f"{key}.onnx"
-        save_onnx(model, self.folder / path, weights_in(self.folder / WEIGHTS, self.flat))
+        find = weights_in(self.folder / WEIGHTS, self.holder or self.flat)
+        save_onnx(model, self.folder / path, find)
+        model = self._change_graph(model, self.folder / path)
         record_inputs = tuple(_value_spec(v) for v in model.graph.inputs)
         record_outputs = tuple(_value_spec(v) for v in model.graph.outputs)
         route_names = (capture, f"onnx:{route}:{opset}")
         return FormRecord(str(key), path, record_inputs, record_outputs, opset, route_names, _sorted(kept))
+
+    def _change_graph(self, model: onnx_ir.Model, path: Path) -> onnx_ir.Model:
+        """Make the changes to an ONNX file that the route has. Returns the model as it is then."""
+        words = self._at(Level.GRAPH, self.words)
+        if words:
+            import onnx_ir
+
+            from porting.rewrites import graph as graph_changes
+
+            self._made.update(dict.fromkeys(graph_changes.rewrite(path, words, lambda m, p: save_onnx(m, p, lambda _: None))))
+            model = onnx_ir.load(path)
+        return model
 
     def _onnx_dynamo(self, wanted: frozenset[str], opset: int | None) -> tuple[onnx_ir.Model, frozenset[str]]:
         import torch
@@ -277,6 +331,10 @@ class Exporter:
 def _routes(key: FormKey) -> Sequence[Route]:
     if key.kind != "onnx":
         return PT2_ROUTES
+    if "capture=torchscript" in key.route:
+        return [route for route in ONNX_ROUTES if route.exporter == "torchscript"]
+    if "capture=strict" in key.route or any(routes.level_of(word) is Level.PROGRAM for word in key.route):
+        return [route for route in ONNX_ROUTES if route.exporter == "dynamo"]
     return ONNX_ROUTES if key.opset is None or key.opset >= OPSET else OLD_ONNX_ROUTES
 
 
@@ -351,6 +409,8 @@ def save_onnx(model: onnx_ir.Model, path: Path, find: Callable[[Any], Place | No
             place = find(getattr(tensor, "raw", None))
             if place:
                 value.const_value = _external(value, place, path.parent)
+            elif isinstance(tensor, onnx_ir.ExternalTensor):
+                continue  # of a file that was read: its weights stay where they are
             elif tensor is not None and tensor.nbytes > INLINE_BYTES and tensor.dtype != onnx_ir.DataType.STRING:
                 rest.append(value)
     if rest:

@@ -45,6 +45,10 @@ class Options:
     """Folder with a person's own inputs: given.json (names) and NAME.npz."""
     command: str = ""
     """What was typed, for the record of the run."""
+    route: str = ""
+    """The one route to take, as porting.routes writes them; without it, one after the other until the model passes."""
+    first: dict[str, str] = field(default_factory=dict)
+    """Routes to begin with because they are known to be good, by `family target` (porting.routes.known_good)."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,12 @@ from porting.types import Json, ModelSpec, Target
 
 _BUNDLE_CODE = (
     "aten", "build", "bundle", "cases", "compare", "eager", "export", "generation", "given", "metrics", "onnx_reference",
-    "prompts", "reference", "shapes", "sources/__init__", "tensors", "tokens", "weights", "wide",
+    "prompts", "reference", "rewrites", "shapes", "sources/__init__", "tensors", "tokens", "weights", "wide",
 )  # fmt: skip
-_CELL_CODE = ("adapter", "attempt", "cell", "compare", "generation", "metrics", "tensors", "tokens", "verdict", "worker")
+_CELL_CODE = (
+    "adapter", "attempt", "cell", "compare", "diagnose/blockers", "generation", "metrics", "routes", "tensors", "tokens",
+    "verdict", "worker",
+)  # fmt: skip
 _OPERATOR_CODE = (
     "adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record", "tensors", "verdict",
     "worker",
@@ -94,11 +97,11 @@ def bundle_key(spec: ModelSpec, fingerprint: Mapping[str, str], given: str = "")
     )
 
 
-def cell_key(bundle: str, target: Target, adapter: str, environment: Mapping[str, str]) -> str:
-    """Key of a cell. bundle: its bundle's key. adapter: digest of the adapter's code. environment: versions found there."""
-    return digest(
-        {"bundle": bundle, "target": str(target), "adapter": adapter, "environment": dict(environment), "code": code(_CELL_CODE)}
-    )
+def cell_key(bundle: str, target: Target, adapter: str, environment: Mapping[str, str], route: str = "") -> str:
+    """Key of a cell. bundle: its bundle's key. adapter: digest of the adapter's code. environment: versions found there. route:
+    the one that a person wants, if any."""
+    said = {"bundle": bundle, "target": str(target), "adapter": adapter, "environment": dict(environment)}
+    return digest({**said, "code": code(_CELL_CODE), **({"route": route} if route else {})})
 
 
 def judging_key(adapter: str) -> str:

@@ -7,7 +7,7 @@ can, the truth is float32 and the bundle says so. Such a file has one form, itse
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ class OnnxEngine:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._session = _session(str(path))
+        self._session = session(str(path))
         self._wide: Any = None
         self.truth = "float64"
 
@@ -68,7 +68,8 @@ def _plain(name: str, value: Any) -> Any:
     return value.astype(np.float64) if value.dtype.kind == "f" else value
 
 
-def _session(model: Any) -> Any:
+def session(model: Any) -> Any:
+    """A session of onnxruntime's CPU provider without optimisations. model: a path or the file's bytes."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -89,7 +90,7 @@ def _widest(path: Path, arrays: Arrays, names: list[str]) -> tuple[Any, str]:
     for function in model.functions:
         for node in function.node:
             _widen_node(node)
-    ways: tuple[Callable[[], Any], ...] = (lambda: _session(model.SerializeToString()), lambda: _evaluator(model))
+    ways: tuple[Callable[[], Any], ...] = (lambda: session(model.SerializeToString()), lambda: _evaluator(model))
     for make in ways:
         try:
             runner = make()
@@ -97,7 +98,7 @@ def _widest(path: Path, arrays: Arrays, names: list[str]) -> tuple[Any, str]:
                 return runner, "float64"
         except Exception:  # noqa: BLE001 -- no kernel for float64, or too large to serialise: the next way is tried
             continue
-    return _session(str(path)), "float32"
+    return session(str(path)), "float32"
 
 
 def _evaluator(model: Any) -> Any:
@@ -178,13 +179,28 @@ class OnnxForms:
         dynamic = tuple(sorted(varying)) if key.axes == DYNAMIC else ()
         if key.axes == STATIC:
             _fix_axes(copied, self.bundle)
-        session = _session(str(copied))
-        inputs = {i.name: _spec(i) for i in session.get_inputs()}
+        made = _changed(copied, key.route)
+        loaded = session(str(copied))
+        inputs = {i.name: _spec(i) for i in loaded.get_inputs()}
         opset = _opset(copied)
         specs = tuple(inputs[s.name] for s in self.bundle.inputs if s.name in inputs)
-        outputs = tuple(_spec(o) for o in session.get_outputs())
+        outputs = tuple(_spec(o) for o in loaded.get_outputs())
         relative = str(copied.relative_to(self.bundle.folder))
-        return FormRecord(str(key), relative, specs, outputs, opset, (f"onnx:as-is:{opset}",), dynamic)
+        return FormRecord(str(key), relative, specs, outputs, opset, (f"onnx:as-is:{opset}", *made), dynamic)
+
+
+def _changed(path: Path, words: Sequence[str]) -> Sequence[str]:
+    """Make the changes of a route to a file. Returns those that found something to change; raises NoForm where none did."""
+    if not words:
+        return ()
+    import onnx_ir
+
+    from porting.rewrites.graph import rewrite
+
+    made = rewrite(path, words, lambda model, where: onnx_ir.save(model, where))
+    if not made:
+        raise NoForm(f"there is nothing in the file for {' and '.join(words)}.")
+    return made
 
 
 def external_files(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ from porting.jobs import Cell, Jobs, Options, Trail
 from porting.launch import Launcher
 from porting.launch.local import Local
 from porting.room import Room
+from porting.routes import known_good
 from porting.types import INFRASTRUCTURE, WRONG_INPUT, ModelSpec, Outcome, Precision, Result, Target
 from porting.workspace import Workspace
 
@@ -101,6 +102,7 @@ class Pipeline:
     def check_cells(self, cells: Sequence[Cell]) -> list[Result]:
         """The same for some of the planned cells."""
         results = self.known(cells)
+        self._remember([cell for cell in cells if cell.key not in results])
         if self._store:
             self._store.begin_run(self.run_id, [(c.spec.id, str(c.target)) for c in cells], self.options.command)
             self._store.reuse(self.run_id, results.values())
@@ -156,7 +158,13 @@ class Pipeline:
 
     def _cell_key(self, bundle: str, target: Target) -> str:
         versions = self.jobs.prober.about(target).versions
-        return keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions)
+        return keys.cell_key(bundle, target, registry.fingerprint(target.adapter), versions, self.options.route)
+
+    def _remember(self, cells: Sequence[Cell]) -> None:
+        """Begin with the routes that are known to be good for the families of these cells, by what is on record."""
+        if self._store and cells and not self.options.route:
+            targets = {str(cell.target) for cell in cells}
+            self.options.first.update(known_good(self._store.latest(None, targets)))
 
     @property
     def _again(self) -> bool:

@@ -390,7 +390,11 @@ class Result:
     """What to do next, where it is known."""
     route: Tuple[str, ...] = ()
     attempts: Tuple[str, ...] = ()
-    """Other forms of the model that were tried, a line each with what became of it."""
+    """Other forms of the model that were tried, in order, a line each with what became of it."""
+    form: str = ""
+    """The form that the result tells of, with what was changed on the way to it: `onnx-fp32-dynamic+attention=eager`."""
+    passes_with: Tuple[str, ...] = ()
+    """What had to be changed for the model to work here, by the words of `porting routes`."""
     effective_precision: Optional[str] = None
     """What the backend says it computed in; judged by this, not by the request."""
     cases: Tuple[CaseNumbers, ...] = ()

@@ -32,6 +32,7 @@ COMMANDS = {
     "locate": ("locate", "Tell which operators of a model are wrong on a target by themselves."),
     "reduce": ("reduce", "Find the smallest case of a model's failure, as a folder for a bug report."),
     "unlock": ("unlock", "Tell which remedy would turn most recorded failures to passes."),
+    "routes": ("routes", "List what may be changed about a model that does not pass, and what is known to help."),
     "explain": ("explain", "Tell what happened to one model on one target."),
     "models": ("models", "List, show, validate and build the catalog."),
     "targets": ("targets", "List and show targets."),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--on", "on", multiple=True, metavar="TARGET,...", help="Targets or globs; `all` for every one that is here.")
 @click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
+@click.option("--route", default="", help="The one route to take, such as attention=eager or usual; see porting routes.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
 @click.option("--changed", metavar="REVISION", help="Only what a change since this revision of the repository can affect.")
 @click.option("--budget", metavar="TIME", help="Only what tells most within 30m, 2h, 90s; see porting plan.")
@@ -121,7 +122,16 @@ def _options(given: dict[str, Any], inputs: Path | None) -> Any:
         given["bench"],
         inputs,
         "porting " + " ".join(sys.argv[1:]),
+        _route(given["route"]),
     )
+
+
+def _route(text: str) -> str:
+    """A route as it was typed. Raises UsageError for a change that nobody knows."""
+    from porting import routes
+
+    routes.check(text)
+    return text
 
 
 def _shard(specs: list[ModelSpec], text: str | None) -> list[ModelSpec]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from porting.report.counts import FAULTS
 from porting.report.numerics import worst
 from porting.report.words import generation
-from porting.types import Json, Result, Stage
+from porting.types import Json, Outcome, Result, Stage
 
 OPERATORS = 8
 """Located operators that are named."""
@@ -64,6 +64,7 @@ def _lines(result: Result, records: int, takes_onnx: bool, located: Json) -> Ite
     yield from _field("signature", result.signature or "")
     yield from _field("precision", result.effective_precision or "")
     yield from _field("route", " -> ".join(result.route))
+    yield from _field("passes with" if result.outcome is Outcome.PASS else "works with", ", ".join(result.passes_with))
     for attempt in result.attempts:
         yield from _field("also tried", attempt)
     yield from _field("axes", ", ".join(f"{name}: {state}" for name, state in result.axes.items()))

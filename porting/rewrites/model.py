@@ -1,0 +1,112 @@
+"""Changes to a module before it is captured; each is undone when the export is over."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextlib.contextmanager
+def changed(flat: nn.Module, words: Iterable[str]) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:
+    """The module with changes made, and the words of those that found something to change."""
+    done: list[str] = []
+    with contextlib.ExitStack() as undo:
+        module = flat
+        for word in words:
+            way = MODEL[word]
+            made = undo.enter_context(way(module))
+            if made is not None:
+                module = made
+                done.append(word)
+        yield module, tuple(done)
+
+
+@contextlib.contextmanager
+def _constants_folded(module: nn.Module) -> Iterator[nn.Module | None]:
+    yield _folding()(module).eval() if _has_constants(module) else None
+
+
+def _has_constants(module: Any) -> bool:
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    inner = getattr(module, "constants", None)
+    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(inner or {}))
+
+
+def _folding() -> type[Any]:
+    import torch
+    from torch import nn
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import _disable_current_modes
+    from torch.utils._pytree import tree_leaves
+
+    makers = (torch.tensor, torch.as_tensor)
+    symbols = (torch.SymInt, torch.SymFloat, torch.SymBool)
+
+    class Now(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed
+        """Computes at once what follows from real tensors alone; while a model is captured, all others are stand-ins."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            leaves = tree_leaves((args, kwargs))
+            tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+            known = all(type(tensor) is torch.Tensor for tensor in tensors)
+            if known and (tensors or func in makers) and not any(isinstance(leaf, symbols) for leaf in leaves):
+                with _disable_current_modes():
+                    return func(*args, **kwargs)
+            return func(*args, **kwargs)
+
+    class Folding(nn.Module):  # type: ignore[misc]
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *tensors: Any) -> Any:
+            with Now():
+                return self.inner(*tensors)
+
+    return Folding
+
+
+def _set(attribute: str, value: str) -> Callable[[Any], contextlib.AbstractContextManager[Any]]:
+    """Sets an attribute of every configuration in the module that has it and says otherwise."""
+
+    @contextlib.contextmanager
+    def way(module: nn.Module) -> Iterator[nn.Module | None]:
+        found = {id(c): c for c in (getattr(part, "config", None) for part in module.modules()) if c is not None}
+        before = [(config, getattr(config, attribute)) for config in found.values() if getattr(config, attribute, value) != value]
+        try:
+            for config, _ in before:
+                setattr(config, attribute, value)
+            yield module if before else None
+        finally:
+            for config, old in before:
+                setattr(config, attribute, old)
+
+    return way
+
+
+@contextlib.contextmanager
+def _attention_eager(module: nn.Module) -> Iterator[nn.Module | None]:
+    """Configurations of transformers name their implementation; modules of timm say whether theirs is fused."""
+    fused = [part for part in module.modules() if getattr(part, "fused_attn", False) is True]
+    with _set("_attn_implementation", "eager")(module) as configured:
+        try:
+            for part in fused:
+                part.fused_attn = False
+            yield module if fused or configured is not None else None
+        finally:
+            for part in fused:
+                part.fused_attn = True
+
+
+MODEL: dict[str, Callable[[Any], contextlib.AbstractContextManager[Any]]] = {
+    "constants=folded": _constants_folded,
+    "experts=batched_mm": _set("_experts_implementation", "batched_mm"),
+    "attention=eager": _attention_eager,
+}

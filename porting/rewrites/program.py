@@ -1,0 +1,168 @@
+"""Changes to a captured program: it is run operator by operator while it is captured again, some of them done otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Capture = Callable[[Any], Any]
+"""Captures a module as the one before was."""
+
+
+def rewritten(program: torch.export.ExportedProgram, words: Sequence[str], capture: Capture) -> tuple[Any, tuple[str, ...]]:
+    """The program with changes made, and the words of those that found something to change."""
+    done: list[str] = []
+    table = operators([word for word in words if word in _TABLES])
+    counts: Counter[str] = Counter()
+    if table and any(node.target in table for node in program.graph.nodes):
+        program = capture(_running(program.module(check_guards=False), table, counts))
+        done += [word for word in words if counts[word]]
+    if "complex=pairs" in words:
+        from porting.rewrites.pairs import has_complex, paired
+
+        if has_complex(program):
+            program = capture(paired(program.module(check_guards=False)))
+            done.append("complex=pairs")
+    if "decompose=core" in words:
+        program = program.run_decompositions()
+        done.append("decompose=core")
+    return program, tuple(done)
+
+
+def _running(module: nn.Module, table: Mapping[Any, tuple[str, Callable[..., Any]]], counts: Counter[str]) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class Run(torch.fx.Interpreter):  # type: ignore[misc]  # torch is not followed
+        def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+            word, way = table.get(target, ("", None))
+            answer = NotImplemented if way is None else way(*args, **kwargs)
+            if answer is NotImplemented:
+                return super().call_function(target, args, kwargs)
+            counts[word] += 1
+            return answer
+
+    class Running(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *tensors: Any) -> Any:
+            return Run(self.inner).run(*tensors)
+
+    return Running()
+
+
+def operators(words: Iterable[str]) -> dict[Any, tuple[str, Callable[..., Any]]]:
+    """What is done in the place of an operator, and by which word, for every operator that the words speak of. A way may answer
+    NotImplemented for a call that is to stay as it is."""
+    return {overload: (word, way) for word in words for overload, way in _TABLES[word]().items()}
+
+
+# ---- the ways -----------------------------------------------------------------------------------------------------
+
+
+def _attention() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    return {torch.ops.aten.scaled_dot_product_attention.default: attention}
+
+
+def attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, _dropout: float = 0.0, is_causal: bool = False, **more: Any
+) -> Any:
+    """Scaled dot-product attention by single operators; a row whose keys are all masked answers zero, as PyTorch's does."""
+    import torch
+
+    scale, groups = more.get("scale"), more.get("enable_gqa", False)
+    if groups:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(times, -3)
+    scores = (query @ key.transpose(-2, -1)) * (scale if scale is not None else 1 / math.sqrt(query.shape[-1]))
+    if is_causal:
+        rows, columns = torch.arange(query.shape[-2]), torch.arange(key.shape[-2])
+        attn_mask = rows[:, None] >= columns[None, :]
+    if attn_mask is None:
+        return torch.softmax(scores, -1) @ value
+    lowest = torch.finfo(scores.dtype).min
+    if attn_mask.dtype == torch.bool:
+        scores = torch.where(attn_mask, scores, lowest)
+        some = attn_mask.any(-1, keepdim=True)
+    else:
+        scores = scores + attn_mask
+        some = (scores >= lowest).any(-1, keepdim=True)
+        scores = torch.clamp(scores, min=lowest)
+    return torch.where(some, torch.softmax(scores, -1), 0.0) @ value
+
+
+def _masked_scatter() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def gathered(tensor: Any, mask: Any, source: Any) -> Any:
+        mask, tensor = torch.broadcast_tensors(mask, tensor)
+        flat = mask.reshape(-1)
+        place = torch.clamp(torch.cumsum(flat.to(torch.int64), 0) - 1, min=0)
+        values = source.reshape(-1)[torch.clamp(place, max=source.numel() - 1)]
+        return torch.where(mask, values.reshape(tensor.shape), tensor)
+
+    return {torch.ops.aten.masked_scatter.default: gathered}
+
+
+def _view() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    aten = torch.ops.aten
+    return {aten.view.default: torch.reshape, aten._unsafe_view.default: torch.reshape}
+
+
+def _is_all_true() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    return {torch.ops.aten._is_all_true.default: lambda tensor: torch.all(tensor)}
+
+
+def _narrowed(value: Any) -> Any:
+    import torch
+    from torch.utils._pytree import tree_map
+
+    return tree_map(lambda leaf: torch.float32 if leaf is torch.float64 else leaf, value)
+
+
+def _float64() -> dict[Any, Callable[..., Any]]:
+    """Operators that make a tensor of a dtype, or turn one into another."""
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    aten = torch.ops.aten
+
+    def narrowing(overload: Any) -> Callable[..., Any]:
+        def way(*args: Any, **kwargs: Any) -> Any:
+            wide = any(leaf is torch.float64 for leaf in tree_leaves((args, kwargs)))
+            return overload(*_narrowed(args), **_narrowed(kwargs)) if wide else NotImplemented
+
+        return way
+
+    names = (
+        aten.arange.default, aten.arange.start, aten.arange.start_step, aten.linspace.default, aten.logspace.default,
+        aten.zeros.default, aten.ones.default, aten.full.default, aten.empty.memory_format, aten.scalar_tensor.default,
+        aten.zeros_like.default, aten.ones_like.default, aten.full_like.default, aten.to.dtype, aten.to.dtype_layout,
+        aten._to_copy.default, aten._assert_tensor_metadata.default, aten.sum.dim_IntList, aten.cumsum.default, aten.mean.dim,
+    )  # fmt: skip
+    return {overload: narrowing(overload) for overload in names}
+
+
+_TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
+    "attention=composed": _attention,
+    "masked_scatter=gathered": _masked_scatter,
+    "float64=float32": _float64,
+    "view=reshape": _view,
+    "is_all_true=all": _is_all_true,
+}
+PROGRAM = (*_TABLES, "complex=pairs", "decompose=core")
+"""Every change to a program."""

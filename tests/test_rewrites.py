@@ -1,0 +1,271 @@
+"""Each change of a route does what it says: what it answers is gone from the form, and the form answers as the model did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from porting import routes
+from porting.bundle import FormKey
+from porting.eager import EagerModel
+from porting.export import Exporter, NothingToChange
+from porting.rewrites.graph import rewrite
+from porting.rewrites.program import attention
+from porting.types import Precision, TensorSpec
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
+
+WIDTH = 8
+
+
+class Model(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Calls a function of one tensor, (batch, length, WIDTH) in and anything out, with a layer to hold weights."""
+
+    def __init__(self, function: Any, **more: Any) -> None:
+        super().__init__()
+        self.line, self.function = nn.Linear(WIDTH, WIDTH), function
+        for name, value in more.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Any, **more: Any) -> Any:
+        return self.function(self, self.line(x), **more)
+
+
+def attends(model: Any, x: Any) -> Any:
+    mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+    return nn.functional.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], attn_mask=mask)
+
+
+def turns(model: Any, x: Any) -> Any:
+    """Rotary positions as complex numbers, with about every operator that such code uses."""
+    angle = torch.outer(torch.arange(x.shape[1], dtype=torch.float32), torch.tensor([1.0, 0.1, 0.01, 0.5]))
+    around = torch.polar(torch.ones_like(angle), angle).unsqueeze(0) * model.turn
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    whole = torch.cat([pairs * around, pairs.conj() * 2.0], -1).transpose(0, 1)[:, :, 1:]
+    left, right = (whole + 1.0).split([3, 4], -1)
+    return torch.view_as_real(left).flatten(-2), right.abs() + right.real - right.imag
+
+
+def scatters(model: Any, x: Any) -> Any:
+    return torch.masked_scatter(x, (x > 0).any(-1, keepdim=True), x.flip(1) * 2)
+
+
+def doubles(model: Any, x: Any) -> Any:
+    steps = torch.arange(0, WIDTH, 2, dtype=torch.float64) / WIDTH
+    return x * torch.cat([steps, steps]).to(torch.float32)
+
+
+def views(model: Any, x: Any) -> Any:
+    return x.view(x.shape[0], -1, 2).transpose(1, 2)
+
+
+def tests(model: Any, x: Any) -> Any:
+    return x * torch.ops.aten._is_all_true(x < 1e9)
+
+
+def normal(model: Any, x: Any) -> Any:
+    return nn.functional.gelu(nn.functional.layer_norm(x, (WIDTH,)))
+
+
+def chooses(model: Any, x: Any) -> Any:
+    return torch.where(x > 0, x > 1, x > -1), x
+
+
+def asks(model: Any, x: Any) -> Any:
+    return torch.where(torch.isnan(x), 0.0, x)
+
+
+def normed(model: Any, x: Any) -> Any:
+    return model.norm(x.transpose(1, 2))
+
+
+def splits(model: Any, x: Any, grid: Any = None) -> Any:
+    """Reads sizes from a tensor that is the same in every call."""
+    counts = (grid[:, 0] * grid[:, 1]).repeat_interleave(grid[:, 2])
+    return torch.cat([part.mean(-1) for part in torch.split(x, counts.tolist(), -1)], -1)
+
+
+def norm() -> nn.Module:
+    made = nn.BatchNorm1d(WIDTH)
+    made.running_mean.uniform_(-1, 1)
+    made.running_var.uniform_(0.5, 2)
+    return made
+
+
+# change: the model, what has to be there without the change, and what with it
+CASES: dict[str, tuple[Any, str]] = {
+    "attention=composed": (lambda: Model(attends), "aten.scaled_dot_product_attention.default"),
+    "complex=pairs": (
+        lambda: Model(turns, turn=nn.Buffer(torch.randn(4, dtype=torch.complex64))),
+        "aten.view_as_complex.default",
+    ),
+    "masked_scatter=gathered": (lambda: Model(scatters), "aten.masked_scatter.default"),
+    "float64=float32": (lambda: Model(doubles), "float64"),
+    "view=reshape": (lambda: Model(views), "aten.view.default"),
+    "is_all_true=all": (lambda: Model(tests), "aten._is_all_true.default"),
+    "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
+    "where=selected": (lambda: Model(chooses), "Where"),
+    "isnan=compared": (lambda: Model(asks), "IsNaN"),
+    "batch_norm=folded": (lambda: Model(normed, norm=norm()), "BatchNormalization"),
+    "expand=LayerNormalization": (lambda: Model(normal), "LayerNormalization"),
+    "expand=Gelu": (lambda: Model(normal), "Gelu"),
+}
+
+
+def draw(batch: int = 2, length: int = 5) -> Any:
+    return torch.randn(batch, length, WIDTH, generator=torch.Generator().manual_seed(3))
+
+
+def exporter(folder: Path, flat: nn.Module) -> Exporter:
+    with torch.no_grad():
+        answers = flat(draw())
+    shape = ("batch", "length", WIDTH)
+    outputs = [TensorSpec(f"y{i}", str(a.dtype).removeprefix("torch."), tuple(a.shape)) for i, a in enumerate(answers)]
+    return Exporter(flat, [TensorSpec("x", "float32", shape)], outputs, [draw()], frozenset({"batch", "length"}), folder)
+
+
+def flat_of(model: nn.Module, **constants: Any) -> nn.Module:
+    return EagerModel(model.eval(), ["x"], constants).flat()
+
+
+def export(folder: Path, flat: nn.Module, kind: str, *route: str, precision: Precision = Precision.FP32) -> Any:
+    return exporter(folder, flat).export(FormKey(kind, precision, "dynamic", None, route))
+
+
+def words_in(folder: Path, record: Any) -> Counter[str]:
+    """What a form has in it: operators and dtypes."""
+    if record.path.endswith(".onnx"):
+        return Counter(node.op_type for node in onnx.load(folder / record.path).graph.node)
+    program = torch.export.load(folder / record.path)
+    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
+    dtypes = [str(v.dtype).removeprefix("torch.") for n in nodes if isinstance(v := n.meta.get("val"), torch.Tensor)]
+    return Counter([*(str(node.target) for node in nodes), *dtypes])
+
+
+def answers(folder: Path, record: Any, x: Any) -> list[Any]:
+    if record.path.endswith(".onnx"):
+        session = onnxruntime.InferenceSession(str(folder / record.path), providers=["CPUExecutionProvider"])
+        return list(session.run(None, {"x": x.numpy()}))
+    with torch.no_grad():
+        return [tensor.numpy() for tensor in torch.export.load(folder / record.path).module()(x)]
+
+
+def same(found: list[Any], wanted: Any) -> bool:
+    return all(np.allclose(one, other.numpy(), atol=2e-5, rtol=1e-4) for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("word", CASES)
+def test_a_change_takes_out_what_it_is_for_and_the_answer_stays(tmp_path: Path, word: str) -> None:
+    make, gone = CASES[word]
+    flat = flat_of(make())
+    kind = "onnx" if routes.level_of(word) is routes.Level.GRAPH else "pt2"
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    if word != "where=selected":  # whose dtype is what matters
+        assert words_in(tmp_path / "before", export(tmp_path / "before", flat, kind))[gone]
+    record = export(tmp_path / "after", flat, kind, word)
+    assert record.route[-1] == word
+    assert not words_in(tmp_path / "after", record)[gone]
+    assert set(record.dynamic_axes) == {"batch", "length"}
+    for x in (draw(), draw(3, 7)):
+        with torch.no_grad():
+            assert same(answers(tmp_path / "after", record, x), flat(x))
+
+
+def test_complex_numbers_become_pairs_in_an_onnx_file_as_well(tmp_path: Path) -> None:
+    flat = flat_of(CASES["complex=pairs"][0]())
+    record = export(tmp_path, flat, "onnx", "complex=pairs")
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_normalisation_goes_into_the_convolution_before_it(tmp_path: Path, bias: bool) -> None:
+    random = np.random.default_rng(0)
+    names = ["weight", "scale", "offset", "mean", "variance", *(["bias"] if bias else [])]
+    shapes = {"weight": (4, 3, 3)}
+    held = {name: random.random(shapes.get(name, 4), np.float32) for name in names}
+    convolution = onnx.helper.make_node("Conv", ["x", "weight", *(["bias"] if bias else [])], ["c"], pads=[1, 1])
+    normal = onnx.helper.make_node("BatchNormalization", ["c", "scale", "offset", "mean", "variance"], ["y"], epsilon=1e-3)
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", None, "n"]) for name in "xy"]
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in held.items()]
+    graph = onnx.helper.make_graph([convolution, normal], "g", values[:1], values[1:], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "model.onnx")
+    x = random.random((2, 3, 6), np.float32)
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).run(None, {"x": x})[0]
+
+    before = run()
+    assert rewrite(tmp_path / "model.onnx", ["batch_norm=folded"], onnx_ir.save) == ("batch_norm=folded",)
+    assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node] == ["Conv"]
+    assert np.allclose(run(), before, atol=1e-5)
+
+
+def test_what_follows_from_constants_is_computed_while_the_model_is_captured(tmp_path: Path) -> None:
+    flat = flat_of(Model(splits), grid=torch.tensor([[1, 3, 2], [2, 1, 1]]))
+    with pytest.raises(Exception, match="data-dependent"):
+        export(tmp_path, flat, "pt2")
+    record = export(tmp_path, flat, "pt2", "constants=folded")
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+@pytest.mark.parametrize(
+    ("word", "attribute"), [("attention=eager", "_attn_implementation"), ("experts=batched_mm", "_experts_implementation")]
+)
+def test_an_implementation_is_chosen_for_the_export_alone(tmp_path: Path, word: str, attribute: str) -> None:
+    how = word.partition("=")[2]
+    config = SimpleNamespace(**{attribute: "fast"})
+
+    def function(model: Any, x: Any) -> Any:
+        return x + 1 if getattr(model.config, attribute) == how else x + 2
+
+    flat = flat_of(Model(function, config=config))
+    record = export(tmp_path, flat, "pt2", word)
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw()), [y - 1 for y in flat(draw())])
+    assert getattr(config, attribute) == "fast"
+
+
+def test_a_route_that_finds_nothing_to_change_is_no_route(tmp_path: Path) -> None:
+    flat = flat_of(Model(normal))
+    with pytest.raises(NothingToChange, match="complex=pairs"):
+        export(tmp_path, flat, "pt2", "complex=pairs", "attention=eager")
+    assert export(tmp_path, flat, "onnx", "complex=pairs", "expand=Gelu").route[-1] == "expand=Gelu"
+
+
+@pytest.mark.parametrize("mask", ["none", "bool", "float", "causal", "groups"])
+def test_composed_attention_is_attention(mask: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 4, 6, 8, generator=generator) for _ in range(3))
+    some = torch.rand(2, 1, 6, 6, generator=generator) > 0.3
+    some[0, 0, 2] = False  # a row that sees nothing answers zero
+    more: dict[str, Any] = {
+        "none": {}, "bool": {"attn_mask": some}, "causal": {"is_causal": True, "scale": 0.3},
+        "float": {"attn_mask": torch.zeros(some.shape).masked_fill(~some, float("-inf"))},
+        "groups": {"attn_mask": some, "enable_gqa": True},
+    }[mask]  # fmt: skip
+    if mask == "groups":
+        key, value = key[:, :2], value[:, :2]
+    wanted = nn.functional.scaled_dot_product_attention(query, key, value, **more)
+    assert torch.allclose(attention(query, key, value, **more), wanted, atol=1e-6)
+
+
+def test_every_operator_that_may_be_expanded_is_defined_by_others() -> None:
+    schemas = {schema.name: schema for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
+    for schema in onnx.defs.get_all_schemas():
+        schemas[schema.name] = schema
+    defined = {n for n, s in schemas.items() if s.has_function or s.has_context_dependent_function}
+    assert [name for name in routes.EXPANDABLE if name not in defined and name in schemas] == []

@@ -1,0 +1,194 @@
+"""A model that does not pass along the usual route is tried along others, and the result tells of all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from porting import routes
+from porting.bundle import FormKey
+from porting.cli import run
+from porting.jobs import Options
+from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, StageTime, Target
+from porting.verdict import Finding
+
+HERE = Path(__file__).parent
+MODEL = "sample_models:two_outputs"
+USUAL = FormKey("onnx", Precision.FP32, "dynamic")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    from porting import registry
+
+    folder = tmp_path_factory.mktemp("routes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTING_HOME", str(folder / "state"))
+        patch.setenv("PORTING_CACHE", str(folder / "cache"))
+        patch.setattr(sys, "path", [str(HERE / "faulty_adapter"), str(HERE), *sys.path])
+        patch.chdir(folder)
+        registry.refresh()
+        yield folder
+    registry.refresh()
+
+
+@pytest.fixture(scope="module")
+def results(home: Path) -> dict[str, Result]:
+    from porting.api import check
+
+    return {r.target.split(":")[1]: r for r in check(MODEL, targets=["picky:*"])}
+
+
+def test_the_usual_route_needs_no_words(results: dict[str, Result]) -> None:
+    assert (results["right"].outcome, results["right"].form) == (Outcome.PASS, "onnx-fp32-dynamic")
+    assert (results["right"].passes_with, results["right"].attempts) == ((), ())
+
+
+def test_an_operator_that_is_refused_is_written_by_others_and_proven(results: dict[str, Result]) -> None:
+    result = results["no_gelu"]
+    assert result.outcome is Outcome.PASS
+    assert result.passes_with == ("expand=Gelu",)
+    assert "passes with expand=Gelu" in result.notes
+    assert any(note.startswith("rewritten, and equal on 6 cases, run by onnxruntime") for note in result.notes), result.notes
+    assert result.attempts[0].startswith("onnx-fp32-dynamic: unsupported (unsupported_op) at convert")
+    assert set(result.axes.values()) == {"dynamic"}
+
+
+def test_a_wrong_answer_is_told_of_though_another_route_is_right(results: dict[str, Result]) -> None:
+    result = results["wrong_from_19"]
+    assert result.outcome is Outcome.PASS
+    assert result.passes_with == ("capture=torchscript",)
+    assert result.attempts[0].startswith("onnx-fp32-dynamic: mismatch (tolerance) at compare")
+    assert "as onnx-fp32-dynamic the answer is wrong" in result.message
+
+
+def test_where_nothing_helps_every_route_is_on_record_and_the_first_failure_counts(results: dict[str, Result]) -> None:
+    result = results["no_gelu_no_erf"]
+    assert (result.outcome, result.form, result.passes_with) == (Outcome.UNSUPPORTED, "onnx-fp32-dynamic", ())
+    tried = [line.partition(": ")[0] for line in result.attempts]
+    assert tried[0] == "onnx-fp32-dynamic+expand=Gelu"
+    assert len(tried) == len(set(tried)) <= routes.MOST
+
+
+def test_a_pinned_route_is_the_only_one(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", MODEL, "--on", "picky:wrong_from_19:fp32", "--route", "usual"]) == 1
+    assert run(["check", MODEL, "--on", "picky:wrong_from_19:fp32", "--route", "capture=torchscript+axes=static"]) == 0
+    capfd.readouterr()
+    assert run(["explain", MODEL, "picky:wrong_from_19:fp32", "--format", "json"]) == 0
+    import json
+
+    (record,) = json.loads(capfd.readouterr().out)
+    assert (record["form"], record["attempts"]) == ("onnx-fp32-static+capture=torchscript", [])
+    assert "--route capture=torchscript+axes=static" in record["reproduce"]
+    assert run(["check", MODEL, "--on", "picky:right:fp32", "--route", "nonsense"]) == 2
+    assert "no change 'nonsense'" in capfd.readouterr().err
+
+
+def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path) -> None:
+    from porting.api import check
+
+    first = {routes.place("", "picky:no_gelu:fp32"): "onnx-fp32-dynamic+expand=Gelu"}
+    (result,) = check(MODEL, targets=["picky:no_gelu:fp32"], options=Options(rerun=True, first=first))
+    assert (result.outcome, result.attempts) == (Outcome.PASS, ())
+    assert any("was taken first" in note for note in result.notes)
+
+
+# ---- which route is next ------------------------------------------------------------------------------------------
+
+
+def tried(
+    key: FormKey, outcome: Outcome, cause: Cause | None, message: str = "", stage: Stage = Stage.CONVERT, **more: Any
+) -> Any:
+    return SimpleNamespace(key=key, finding=Finding(stage, outcome, cause, message), placement=None, form=None, **more)
+
+
+def following(*attempts: Any, target: str = "a:cpu:fp32", bare: bool = False) -> list[str]:
+    """Every route that would follow, were each to fail as the last one did."""
+    made, found = list(attempts), []
+    while (key := routes.next_key(made, Target.parse(target), bare)) is not None:
+        found.append(str(key).partition("onnx-fp32-")[2])
+        made.append(SimpleNamespace(**{**vars(made[-1]), "key": key}))
+    return found
+
+
+def test_all_that_answers_what_was_seen_comes_first_and_at_once() -> None:
+    lacks = tried(USUAL, Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP, "x has no layer for Gelu, IsNaN, LayerNormalization")
+    assert following(lacks)[0] == "dynamic+isnan=compared+expand=Gelu+expand=LayerNormalization"
+    assert following(lacks, bare=True)[0] == "dynamic+isnan=compared+expand=Gelu+expand=LayerNormalization"
+
+
+def test_what_a_placement_leaves_to_others_is_rewritten_and_nothing_else_is_tried() -> None:
+    part = tried(USUAL, Outcome.DEGRADED, Cause.FALLBACK)
+    part.placement = Placement(9, 2, "x", {"IsNaN (not in the list)": 2})
+    assert following(part) == ["dynamic+isnan=compared"]
+    part.placement = Placement(9, 2, "x", {"Conv (not in the list)": 2})
+    assert following(part) == []
+
+
+def test_a_rewrite_that_fails_itself_is_left_out_of_what_follows() -> None:
+    lacks = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "GuardOnDataDependentSymNode", Stage.EXPORT)
+    found = following(lacks)
+    assert found[:3] == ["dynamic+constants=folded+experts=batched_mm", "dynamic+constants=folded", "dynamic+experts=batched_mm"]
+    assert "dynamic+capture=torchscript" in found
+
+
+@pytest.mark.parametrize(("outcome", "cause"), [(Outcome.FAIL, Cause.TIMEOUT), (Outcome.FAIL, Cause.NOTHING_EXECUTED)])
+def test_limits_and_empty_runs_are_no_matter_of_the_route(outcome: Outcome, cause: Cause) -> None:
+    assert following(tried(USUAL, outcome, cause, stage=Stage.RUN)) == []
+
+
+def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
+    found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
+    assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager"]
+    assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
+
+
+def test_a_compiler_that_fails_is_tried_with_fewer_axes_last() -> None:
+    found = following(tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "whatever"))
+    assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager", "batch", "static"]
+
+
+# ---- what is remembered -------------------------------------------------------------------------------------------
+
+
+def passing(model: str, form: str, seconds: float, *words: str, target: str = "a:cpu:fp32") -> Result:
+    stages = (StageTime(Stage.CONVERT, seconds, seconds, 0),)
+    return Result(model, target, Stage.COMPARE, Outcome.PASS, family="f", form=form, passes_with=words, stages=stages)
+
+
+def test_the_cheapest_route_that_a_family_passes_with_is_remembered_unless_the_usual_one_does() -> None:
+    dear, cheap = (
+        passing("m", "onnx-fp32-dynamic+x", 9.0, "x"),
+        passing("n", "onnx-fp32-dynamic+view=reshape", 2.0, "view=reshape"),
+    )
+    assert routes.known_good([dear, cheap]) == {"f a:cpu:fp32": "onnx-fp32-dynamic+view=reshape"}
+    assert routes.known_good([dear, cheap, passing("o", "onnx-fp32-dynamic", 99.0)]) == {}
+    assert routes.known_good([replace(cheap, outcome=Outcome.MISMATCH)]) == {}
+    first = routes.known_good([cheap])
+    assert routes.remembered(first, "f", Target.parse("a:cpu:fp32")) == replace(USUAL, route=("view=reshape",))
+    assert routes.remembered(first, "f", Target.parse("b:cpu:fp32")) is None
+    assert routes.remembered({"f a:cpu:fp32": "onnx-fp32-dynamic+gone=now"}, "f", Target.parse("a:cpu:fp32")) is None
+
+
+def test_every_word_of_the_table_has_something_that_does_it() -> None:
+    from porting.rewrites.graph import GRAPH
+    from porting.rewrites.model import MODEL
+    from porting.rewrites.program import PROGRAM
+
+    words = {level: {c.word for c in routes.CHANGES if c.level is level} for level in routes.Level}
+    assert words[routes.Level.MODEL] == set(MODEL)
+    assert words[routes.Level.PROGRAM] == set(PROGRAM)
+    assert words[routes.Level.GRAPH] == {*GRAPH, "expand=*"}
+
+
+def test_routes_are_listed(capfd: pytest.CaptureFixture[str], home: Path) -> None:
+    assert run(["routes"]) == 0
+    assert "expand=*" in capfd.readouterr().out
+    assert run(["routes", "nobody:*"]) == 0
+    assert "no family" in capfd.readouterr().out
