@@ -137,8 +137,6 @@ def bare_submitit(count: int, folder: Path) -> None:
 def bare_ray(count: int) -> None:
     import ray
 
-    ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-
     @ray.remote(num_cpus=1)
     def nothing(number: int) -> int:
         return number

@@ -10,6 +10,7 @@ the end of the queue again, no canary. Both get the same nodes, the same cells a
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import tempfile
 import time
@@ -72,7 +73,7 @@ def kinds() -> list[Kind]:
     return [Kind(device, nodes, nodes, f"gpu:{device}", (device,), device) for device, nodes in BRANDS.items()]
 
 
-def ours(cells: list[Cell], work: Work, rates: Rates, seed: int) -> tuple[SimulatedCluster, dict[str, Any]]:
+def ours(cells: list[Cell], work: Work, rates: Rates, seed: int, past: bool = False) -> tuple[SimulatedCluster, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         made: list[SimulatedCluster] = []
 
@@ -84,6 +85,8 @@ def ours(cells: list[Cell], work: Work, rates: Rates, seed: int) -> tuple[Simula
         fleet = Fleet(Path(folder), "run", "store", cluster, {}, Options(), [], wishes, {}, lambda _: None)
         simulated = made[0]
         fleet.facts = Everything(simulated.groups)  # type: ignore[assignment]
+        if past:
+            fleet.expected = lambda cell: work.cell[int(cell.key)]  # type: ignore[method-assign]
         clock = Clock(lambda: simulated.now, lambda: simulated.now, lambda _: simulated.sleep(LOOK_SECONDS))
         found: dict[str, list[str]] = {}
 
@@ -124,6 +127,13 @@ def fifo(cells: list[Cell], work: Work, rates: Rates, seed: int) -> tuple[Simula
     return simulated, {"wrong": len(wrong), "cpu": 0.0}
 
 
+SCHEDULES = (
+    ("first in, first out", fifo),
+    ("porting, first run", ours),
+    ("porting, with records", functools.partial(ours, past=True)),
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=1100)
@@ -139,7 +149,7 @@ def main() -> None:
     print(f"no schedule is done before {bound / 3600:.2f} h: the busiest brand with nothing lost")
     heads = (("done, h", 9), ("over bound", 12), ("utilisation", 13), ("lost, h", 9), ("wait, h", 9), ("start, h", 10))
     print(" " * 22 + "".join(f"{head:>{width}}" for head, width in (*heads, ("faults", 8), ("wrong", 7))))
-    for name, schedule in (("first in, first out", fifo), ("porting", ours)):
+    for name, schedule in SCHEDULES:
         simulated, told = schedule(cells, work, Rates(), options.seed)
         t, hours = simulated.times, simulated.now / 3600
         share = t.useful / (simulated.now * len(simulated.nodes))

@@ -15,14 +15,15 @@ import filelock
 
 from porting.adapter import Probe
 from porting.errors import PortingError
-from porting.jobs import Options
+from porting.jobs import Cell, Options
 from porting.launch import depot as depots
 from porting.launch.cluster import TOLD_TO_END, Cluster, Kind, Setup, State, setup_of
 from porting.launch.facts import Facts, nowhere
 from porting.launch.local import Local
+from porting.launch.slices import by_size
 from porting.launch.watch import POLL_SECONDS, Watch, end_jobs, patient
 from porting.launch.work import FleetWork, Wishes
-from porting.types import from_json, to_json
+from porting.types import Outcome, from_json, to_json
 from porting.workspace import atomic_write, disk_errors
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Fleet:
         self._shared, self._run, self._store, self._make = shared, run, store, cluster
         self._environments, self._options, self._wishes, self._tell = environments, options, wishes, tell
         self.folder = self._runs / run
+        self._past: Mapping[tuple[str, str], float] = {}
         self._lock = filelock.FileLock(self._runs / f"{run}.lock", thread_local=False)
         with disk_errors(self.folder):
             self._runs.mkdir(parents=True, exist_ok=True)
@@ -96,6 +98,15 @@ class Fleet:
         store.answer(folder.name, found)
         shutil.rmtree(folder, ignore_errors=True)
         return len(found)
+
+    def learn(self, store: Store) -> None:
+        """Note how long cells have taken, by their latest results."""
+        said = ((row.model, row.target, row.seconds) for row in store.matrix() if row.outcome is not Outcome.UNAVAILABLE)
+        self._past = {(model, target): seconds for model, target, seconds in said}
+
+    def expected(self, cell: Cell) -> float:
+        """Seconds that a cell will take: as it took, else by its model's size."""
+        return self._past.get((cell.spec.id, str(cell.target))) or by_size(cell)
 
     def launcher(self, local: Local) -> FleetWork:
         """What works the cells. local: for those whose targets no node has, which takes no work."""

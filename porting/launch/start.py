@@ -74,6 +74,7 @@ def start_fleet(
         )
         try:
             fleet.recover(store)
+            fleet.learn(store)
             yield fleet
         finally:
             fleet.close()

@@ -78,7 +78,7 @@ class FleetWork:
         routed = [(number, kind) for number, kind in enumerate(routes) if kind]
         self._left = {number for number, _ in routed}
         try:
-            self._send(slices.chunks(cells, routed, self._wishes.cells))
+            self._send(slices.chunks(cells, routed, self._wishes.cells, self._fleet.expected))
             while self._open:
                 self._collect()
                 for path, said in depots.broken_in(self._fleet.folder):

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from porting import registry
 from porting.errors import CatalogError, UsageError
+from porting.jobs import Cell
 from porting.launch import depot, devices
 from porting.launch.cluster import Door, Kind, script, setup_of
 from porting.launch.ray import kinds_of as kinds_of_ray
+from porting.launch.slices import chunks
 from porting.launch.slurm import kinds_of
 from porting.project import read_project
 from porting.store import Store
-from porting.types import Cause, Outcome, Result, Stage
+from porting.types import Cause, ModelSpec, Outcome, Result, Stage, Target
 
 SINFO = [
     "ascend910b|gpu:ascend910b:8(S:0-1)|idle|192|2|asc[01-02]",
@@ -166,3 +169,37 @@ def test_what_cannot_be_said_of_nodes_is_told_with_its_line(tmp_path: Path, text
     (tmp_path / "porting.toml").write_text(text)
     with pytest.raises(CatalogError, match=said):
         read_project(tmp_path / "porting.toml")
+
+
+# ---- which cells go out together ----------------------------------------------------------------------------------
+
+
+def planned(*sizes: int) -> list[Cell]:
+    """Cells of models of these sizes, each on three targets."""
+    adapter = registry.adapter("torch")
+    targets = [Target.parse(f"torch:cpu:{precision}") for precision in ("fp32", "fp16", "bf16")]
+    specs = [ModelSpec(f"m{n}", "factory", "m", params=size) for n, size in enumerate(sizes)]
+    return [Cell(spec, target, adapter, spec.id, f"{spec.id}{target}") for spec in specs for target in targets]
+
+
+def test_small_models_go_together_whole_and_the_longest_job_goes_first() -> None:
+    kind = Kind("cpu", 1, 1)
+    cells = planned(1_000_000, 2_000_000, 100_000_000)
+    found = [numbers for _, numbers in chunks(cells, [(n, kind) for n in range(len(cells))])]
+    assert sorted(n for numbers in found for n in numbers) == list(range(9))
+    assert [cells[n].spec.id for n in found[0]] == ["m2"], "of a model that takes longer than a job should, one cell"
+
+
+def test_each_kind_begins_with_models_of_its_own() -> None:
+    kinds = [Kind("a", 4, 4), Kind("b", 4, 4)]
+    cells = planned(*[1_000_000] * 40)
+    found = chunks(cells, [(n, kinds[n % 3 == 0]) for n in range(len(cells))])
+    first = {kind.label: {cells[n].spec.id for n in numbers} for kind, numbers in reversed(found)}
+    assert first["a"].isdisjoint(first["b"])
+    assert sorted(n for _, numbers in found for n in numbers) == list(range(len(cells)))
+
+
+def test_a_person_may_say_how_many_cells_a_job_has() -> None:
+    cells = planned(*[1_000_000] * 4)
+    found = chunks(cells, [(n, Kind("cpu", 1, 1)) for n in range(len(cells))], wanted=6)
+    assert [len(numbers) for _, numbers in found] == [6, 6]
