@@ -115,12 +115,18 @@ def lower_to_half(source: Path, folder: Path) -> Tuple[str, ...]:
     _spell_constants(model)
     keep = [value.name for value in (*model.graph.input, *model.graph.output)]
     held = _hold_out(model.graph)
-    model = convert_float_to_float16(model, keep_io_types=keep)
+    model = convert_float_to_float16(model, keep_io_types=keep, node_block_list=kept(model))
     _put_back(model.graph, held)
     OnnxModel(model).topological_sort()  # the tool appends its casts at the end
     _rewrite_external(model, source, folder, [tensor.name for tensor in held])
     onnx.save(model, str(folder / FILE))
     return (FILE, DATA) if (folder / DATA).exists() else (FILE,)
+
+
+def kept(model: onnx.ModelProto) -> List[str]:
+    """Operators that a model's metadata asks to leave in fp32 (`Adapter.keeps_layers`)."""
+    said = next((entry.value for entry in model.metadata_props if entry.key == "porting.keep"), "")
+    return said.split("\n") if said else []
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

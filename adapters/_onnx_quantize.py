@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 from porting.adapter import ExportedForm
 
+from ._onnx_model import kept
+
 if TYPE_CHECKING:
     import numpy
 
@@ -52,6 +54,7 @@ def quantize(form: ExportedForm, folder: Path) -> Tuple[str, ...]:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QUInt8,
         use_external_data_format=external,
+        nodes_to_exclude=kept(model),
     )
     if not quantized(folder / FILE):
         raise NothingToQuantize(f"no {', '.join(OPERATORS[:-1])} or {OPERATORS[-1]} of the model could be quantised")

@@ -64,6 +64,7 @@ class OnnxSessionAdapter(Adapter):
 
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
+    keeps_layers = (Precision.INT8, Precision.FP16)
     module: ClassVar[str]
     """Import name of the runtime."""
     providers: ClassVar[Mapping[str, Provider]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import fnmatch
 import inspect
 import re
 import sys
@@ -18,6 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<text>.*?)(<!-- end -->)", re.DOTALL)
@@ -478,13 +484,64 @@ def situations() -> str:
     return table(("situation", "accepted", "came", "judgement", "exit", "strict"), rows)
 
 
+# ---- pass rates ---------------------------------------------------------------------------------------------------
+
+
+def rates() -> str:
+    """Pass rates by target, before and after routes."""
+    from porting.report.pass_rates import rates as counted
+
+    rows = [
+        (
+            f"`{r.target}`", r.evidence, r.valid, r.before, r.after, r.degraded, r.again, _percent(r.before, r.valid),
+            _percent(r.after, r.valid),
+        )
+        for r in counted(_records())
+    ]  # fmt: skip
+    return table(("target", "evidence", "models", "before", "after", "degraded", "again", "before, %", "after, %"), rows)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else ""
+
+
+def failures() -> str:
+    """What still fails on targets where models ran, by reason."""
+    from porting import registry
+    from porting.catalog import load
+    from porting.report.pass_rates import failures as grouped
+
+    sizes = {spec.id: spec.params for spec in load() if spec.params}
+    found = [
+        f
+        for f in grouped(_records(), sizes, _owners())
+        if registry.adapter(f.target.partition(":")[0]).evidence_of(f.target.split(":")[1]).value not in ("static", "virtual")
+    ]
+    rows = [(f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models)) for f in found]
+    return table(("target", "reason", "owner", "models", "which"), rows)
+
+
+def _owners() -> Callable[[str, str], str]:
+    """Owners by what was accepted."""
+    said: dict[str, list[tuple[list[str], str]]] = {}
+    for path in sorted((ROOT / "models" / "expect").glob("*.toml")):
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("expect", [])
+        said[path.stem] = [(entry["models"], entry.get("owner", "")) for entry in entries]
+
+    def owner(model: str, target: str) -> str:
+        known = said.get(target.replace(":", "-"), [])
+        return next((whose for globs, whose in known if any(fnmatch.fnmatchcase(model, glob) for glob in globs)), "")
+
+    return owner
+
+
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 
 PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
-    "situations": situations, "catalog-zh": lambda: catalog(CHINESE), "routes": routes,
+    "situations": situations, "catalog-zh": lambda: catalog(CHINESE), "routes": routes, "rates": rates, "failures": failures,
 }  # fmt: skip
 
 

@@ -184,7 +184,8 @@ class Attempt:
         self.trail.stages.append(StageTime(Stage.COMPARE, time.monotonic() - start, time.thread_time() - cpu, 0))
         share = self.cell.adapter.minimum_target_share
         said = verdict.with_tokens(said, self.generated)
-        return verdict.of_comparison(said, self.placement, share, self.cell.target.precision, self.effective)
+        finding = verdict.of_comparison(said, self.placement, share, self.cell.target.precision, self.effective)
+        return verdict.of_mixed(finding, form.kept, self.cell.target.precision)
 
     # ---- generation
 

@@ -18,12 +18,18 @@ from porting.bundle import Bundle, Failure, FormKey, FormRecord, read_bundle, wr
 from porting.eager import as_tensor, torch_dtype
 from porting.errors import ModelError
 from porting.reference import Reference
+from porting.rewrites.keep import keep
 from porting.rewrites.prove import proven
+from porting.tensors import as_declared
 from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, from_json
 from porting.worker import Clock, describe
 
 if TYPE_CHECKING:
     from porting.sources import BuiltModel
+
+
+SAMPLES = 2
+"""Cases by which the sensitivity of layers is measured."""
 
 
 def reference(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
@@ -100,6 +106,7 @@ def _export_all(exporter: Any, bundle: Bundle, forms: Sequence[str], clock: Cloc
             record = exporter.export(FormKey.parse(text))
             if routes.rewrites_of(FormKey.parse(text).route):
                 record = proven(record, bundle, getattr(exporter, "programs", {}).pop(text, None))
+            record = _kept(record, bundle)
         except Exception as error:  # exporters raise whatever a model made them stumble over
             traceback.print_exc()
             failure = _failure_of(error)
@@ -109,6 +116,20 @@ def _export_all(exporter: Any, bundle: Bundle, forms: Sequence[str], clock: Cloc
         made = [p.relative_to(bundle.folder) for p in bundle.folder.rglob("*") if p.is_file()]
         new = [str(p) for p in made if str(p).startswith(text)]
         bundle = write_bundle(replace(bundle, forms=dict(bundle.forms) | {text: record}), new)
+
+
+def _kept(record: FormRecord, bundle: Bundle) -> FormRecord:
+    """The form with the layers named that are to stay in fp32, where its route says so."""
+    key = FormKey.parse(record.key)
+    wanted = routes.kept_of(key.route)
+    if wanted is None:
+        return record
+    cases = sorted(bundle.cases_for(record), key=lambda case: not case.nominal)[:SAMPLES]
+    samples = [as_declared(bundle.read(case.inputs), record.inputs) for case in cases]
+    others = replace(key, route=tuple(word for word in key.route if not word.startswith("keep=")))
+    memory = bundle.folder / f"sensitivity-{wanted[0].value}-{others}.json"
+    count, groups = keep(bundle.folder / record.path, samples, *wanted, memory)
+    return replace(record, kept=f"{count} of {groups} groups of layers")
 
 
 def _failure_of(error: Exception) -> Failure:

@@ -131,6 +131,8 @@ class FormRecord:
     """What was tried before, with the first line of the error."""
     proof: str = ""
     """Where the model was rewritten on the way: how it was shown to answer as before."""
+    kept: str = ""
+    """How many layers are to stay in fp32 where the target lowers the rest."""
     failure: Failure | None = None
 
 

@@ -122,7 +122,8 @@ class CellRun:
         assert self.bundle
         while True:
             tried = [attempt for attempt in self.attempts if attempt.need == need]
-            key = routes.next_key(tried, self.cell.target, self.bundle.reference != "eager")
+            keeps = self.cell.target.precision in self.cell.adapter.keeps_layers
+            key = routes.next_key(tried, self.cell.target, self.bundle.reference != "eager", keeps)
             if key is None or (self.bundle.prompts and key.axes != tried[0].key.axes):
                 return False
             if self._along(need, key):

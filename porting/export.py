@@ -112,7 +112,7 @@ class Exporter:
         with model_changes.changed(self.flat, self._at(Level.MODEL, key.route)) as (flat, done):
             changing = replace(self, flat=flat, words=key.route, holder=self.flat, _captured={}, _made=dict.fromkeys(done))
             record = changing._export(key)
-        made = [word for word in key.route if word in changing._made or routes.level_of(word) is Level.EXPORT]
+        made = [word for word in key.route if word in changing._made or routes.level_of(word) in (Level.EXPORT, Level.PRECISION)]
         if not made:
             raise NothingToChange(f"there is nothing in the model for {' and '.join(key.route)}")
         return replace(record, route=(*record.route, *made))

@@ -35,6 +35,7 @@ class Level(str, enum.Enum):
     MODEL = "model"  # the module, before it is captured
     PROGRAM = "program"  # the captured program, operator by operator
     GRAPH = "graph"  # the ONNX graph
+    PRECISION = "precision"  # what of the model is lowered to the target's precision
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,16 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "axes=batch", Level.EXPORT, _ALL, "only the batch stays dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), BATCH
     ),
+    Change(
+        "keep=*", Level.PRECISION, ("onnx",),
+        "the layers that the lower precision costs most, by measurement, stay in fp32: 5, 10, 25, 50 percent of them",
+        (When(outcomes=(Outcome.MISMATCH,), precisions=(Precision.INT8, Precision.FP16)),),
+    ),
     Change("axes=static", Level.EXPORT, _ALL, "no axis is dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), STATIC),
 )  # fmt: skip
+
+KEPT = (5, 10, 25, 50)
+"""Percent of the layers that are kept in fp32, one after the other."""
 
 _NOT_OURS = frozenset(
     (
@@ -200,17 +209,17 @@ class Tried(Protocol):
 # ---- the next route -----------------------------------------------------------------------------------------------
 
 
-def next_key(tried: Sequence[Tried], target: Target, bare: bool = False) -> FormKey | None:
+def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: bool = False) -> FormKey | None:
     """The form to try after these, all of one need of the adapter, the last one first looked at; None where nothing is left.
 
     All changes that answer something that was seen are made together. Then the others, one by one. bare: the model is an ONNX
-    file, and cannot be captured.
+    file, and cannot be captured. keeps: the adapter can keep some layers in fp32.
     """
     if len(tried) >= MOST or tried[-1].finding.cause in _NOT_OURS:
         return None
     known = {each.key for each in tried}
     start = replace(tried[0].key, route=())
-    fitting = [change for change in CHANGES if _fits(change, start, bare)]
+    fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
     specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
     sets = [specific]
     if any(each.key.route == specific and _failed_itself(each) for each in tried):
@@ -218,7 +227,8 @@ def next_key(tried: Sequence[Tried], target: Target, bare: bool = False) -> Form
     axes = _axes_tried(tried)
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
-    keys += [_changed(start, base, change) for change in fitting if not change.specific and _helps(change, tried, target)]
+    helpful = [change for change in fitting if not change.specific and _helps(change, tried, target)]
+    keys += [key for change in helpful for key in _changed(start, base, change, target)]
     return next((key for key in keys if key not in known), None)
 
 
@@ -230,7 +240,8 @@ def _failed_itself(tried: Tried) -> bool:
 def _fits(change: Change, start: FormKey, bare: bool) -> bool:
     if change.axes and (start.axes == STATIC or (change.axes == BATCH and start.axes == BATCH)):
         return False
-    return start.kind in change.kinds and (not bare or change.level is Level.GRAPH or change.axes == STATIC)
+    bare_too = change.level in (Level.GRAPH, Level.PRECISION) or change.axes == STATIC
+    return start.kind in change.kinds and (not bare or bare_too)
 
 
 def _axes_tried(tried: Sequence[Tried]) -> list[str]:
@@ -238,12 +249,17 @@ def _axes_tried(tried: Sequence[Tried]) -> list[str]:
     return list(dict.fromkeys(each.key.axes for each in reversed(tried)))
 
 
-def _changed(start: FormKey, specific: tuple[str, ...], change: Change) -> FormKey:
+def _changed(start: FormKey, specific: tuple[str, ...], change: Change, target: Target) -> Iterator[FormKey]:
     if change.axes:
-        return replace(start, route=specific, axes=change.axes)
+        yield replace(start, route=specific, axes=change.axes)
+        return
+    if change.level is Level.PRECISION:
+        words = [f"keep={target.precision.value}_{percent}" for percent in KEPT]
+        yield from (replace(start, route=_ordered({*specific, word})) for word in words)
+        return
     if change.word == "capture=torchscript":  # it traces the module itself, and knows no captured program
         specific = tuple(word for word in specific if level_of(word) is not Level.PROGRAM)
-    return replace(start, route=_ordered({*specific, change.word}))
+    yield replace(start, route=_ordered({*specific, change.word}))
 
 
 def _answers(change: Change, tried: Sequence[Tried], target: Target) -> Iterator[str]:
@@ -298,8 +314,9 @@ def change_of(word: str) -> Change | None:
 
 
 def _means(change: Change, word: str) -> bool:
-    name, _, operator = word.partition("=")
-    return f"{name}=*" == change.word and operator in EXPANDABLE
+    name, _, how = word.partition("=")
+    known = EXPANDABLE if name == "expand" else [f"{p.value}_{n}" for p in (Precision.INT8, Precision.FP16) for n in KEPT]
+    return f"{name}=*" == change.word and how in known
 
 
 def level_of(word: str) -> Level:
@@ -313,12 +330,22 @@ def level_of(word: str) -> Level:
 def _ordered(words: Iterable[str]) -> tuple[str, ...]:
     """In the order of the table."""
     place = {change.word: number for number, change in enumerate(CHANGES)}
-    return tuple(sorted(set(words), key=lambda word: (place.get(word, place["expand=*"]), word)))
+    return tuple(sorted(set(words), key=lambda word: (place.get(word, place.get(f"{word.partition('=')[0]}=*", 0)), word)))
 
 
 def rewrites_of(route: Iterable[str]) -> tuple[str, ...]:
     """The words of a route that change what is computed, and therefore have to be proven."""
-    return tuple(word for word in route if level_of(word) is not Level.EXPORT)
+    return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION))
+
+
+def kept_of(route: Iterable[str]) -> tuple[Precision, int] | None:
+    """The lower precision, and the percentage of layers that a route keeps out of it."""
+    for word in route:
+        name, _, how = word.partition("=")
+        if name == "keep":
+            precision, _, percent = how.partition("_")
+            return Precision(precision), int(percent)
+    return None
 
 
 def pinned(key: FormKey, text: str) -> FormKey:

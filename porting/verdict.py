@@ -147,6 +147,14 @@ def _elsewhere(placement: Placement, minimum: float, what: str) -> str:
     return f"{other} of {target + other} operators{arithmetic} {what}"
 
 
+def of_mixed(finding: Finding, kept: str, asked: Precision) -> Finding:
+    """Where layers were kept in fp32, right numbers are not those of the precision that was asked for alone."""
+    if not kept or finding.outcome is not Outcome.PASS:
+        return finding
+    message = f"{asked.value} with {kept} kept in fp32; {finding.message}"
+    return Finding(finding.stage, Outcome.DEGRADED, Cause.PRECISION, message)
+
+
 def judged_precision(asked: Precision, effective: Precision) -> Precision:
     """The precision to judge by: the one the backend says it computed in, coarser or finer than asked.
 

@@ -24,6 +24,26 @@ def two_outputs() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return TwoOutputs().eval(), {"input_ids": torch.randint(0, 50, (2, 9))}
 
 
+class Outlier(nn.Module):
+    """One product takes a value of ten thousand times the others' size, and makes nothing of it: 8 bits leave nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 5)
+        matrix = torch.randn(16, 16, generator=torch.Generator().manual_seed(0)) / 4
+        matrix[0] = 0
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("large", torch.cat([torch.tensor([1e4]), torch.ones(15)]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.first(x)
+        return self.last(torch.tanh((hidden * self.large) @ self.matrix))
+
+
+def outlier() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return Outlier().eval(), {"x": torch.randn(2, 16)}
+
+
 def raises() -> nn.Module:
     raise ValueError("no such checkpoint")
 

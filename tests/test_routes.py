@@ -108,10 +108,10 @@ def tried(
     return SimpleNamespace(key=key, finding=Finding(stage, outcome, cause, message), placement=None, form=None, **more)
 
 
-def following(*attempts: Any, target: str = "a:cpu:fp32", bare: bool = False) -> list[str]:
+def following(*attempts: Any, target: str = "a:cpu:fp32", bare: bool = False, keeps: bool = False) -> list[str]:
     """Every route that would follow, were each to fail as the last one did."""
     made, found = list(attempts), []
-    while (key := routes.next_key(made, Target.parse(target), bare)) is not None:
+    while (key := routes.next_key(made, Target.parse(target), bare, keeps)) is not None:
         found.append(str(key).partition("onnx-fp32-")[2])
         made.append(SimpleNamespace(**{**vars(made[-1]), "key": key}))
     return found
@@ -147,6 +147,14 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
     assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager"]
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
+
+
+def test_more_and_more_layers_are_kept_where_a_low_precision_is_wrong_and_the_adapter_can() -> None:
+    wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    ladder = [f"dynamic+keep=int8_{percent}" for percent in routes.KEPT]
+    assert following(wrong, target="a:cpu:int8", keeps=True) == ladder
+    assert "dynamic+keep=fp16_5" in following(wrong, target="a:cpu:fp16", keeps=True)
+    assert "dynamic+keep=fp16_5" not in following(wrong, target="a:cpu:fp16")
 
 
 def test_a_compiler_that_fails_is_tried_with_fewer_axes_last() -> None:
@@ -185,6 +193,7 @@ def test_every_word_of_the_table_has_something_that_does_it() -> None:
     assert words[routes.Level.MODEL] == set(MODEL)
     assert words[routes.Level.PROGRAM] == set(PROGRAM)
     assert words[routes.Level.GRAPH] == {*GRAPH, "expand=*"}
+    assert words[routes.Level.PRECISION] == {"keep=*"}
 
 
 def test_routes_are_listed(capfd: pytest.CaptureFixture[str], home: Path) -> None:

@@ -41,6 +41,7 @@ class OpenVinoAdapter(Adapter):
     name = "openvino"
     vendor = "Intel"
     family = Family.OFFLINE_COMPILER
+    keeps_layers = (Precision.INT8,)
     need = FormNeed("onnx")
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "cpu": (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8),

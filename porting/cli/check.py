@@ -10,6 +10,7 @@ import click
 
 from porting.cli._fleet import fleet_options, place_of
 from porting.cli._gate import Rerun, gate_options, judge_check, open_book, wants_gate
+from porting.cli._precision import answer, settled
 from porting.cli._shared import (
     REPORTS,
     console,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
 @click.option("--route", default="", help="The one route to take, such as attention=eager or usual; see porting routes.")
+@click.option("--precision", type=click.Choice(["auto"]), help="Every precision of the targets' devices; tells the fastest.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
 @click.option("--changed", metavar="REVISION", help="Only what a change since this revision of the repository can affect.")
 @click.option("--budget", metavar="TIME", help="Only what tells most within 30m, 2h, 90s; see porting plan.")
@@ -59,7 +61,8 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     MODEL is a catalog id or glob, a path (.onnx, .pt2, a checkpoint folder) or package.module:factory. Without one, the
     models of porting.toml, or of --tier. Without --on, every target that is here at fp32. What has a result for the same
     contents is not run again. With --launcher the cells are worked on a cluster, each where its target is. With --gate the exit
-    status says whether anything is worse than what was accepted.
+    status says whether anything is worse than what was accepted. With --precision auto every precision of the targets' devices is
+    checked and measured, one job at a time, and the fastest that is right is told, if need be with some layers left in fp32.
     """
     from porting.api import Setting, choose_targets, target_state, wrong_input
     from porting.changed import affected
@@ -67,8 +70,10 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     from porting.errors import ModelError
     from porting.given import store_inputs
     from porting.planning import plan, span, within, workers
+    from porting.precision import searched
     from porting.report import render
 
+    given = settled(given, form, html)
     setting = Setting.find(store=given["store"])
     book = open_book(setting, given["expect"]) if wants_gate(given) else None
     specs = _shard(setting.resolve(models, given["tier"], given["trust"]), given["shard"])
@@ -87,6 +92,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
         setting.pipeline_at(place_of(given), store, options, patterns, tell) as run,
     ):
         targets = choose_targets(patterns, run, setting.project)
+        targets = searched(targets) if given["precision"] else targets
         if given["changed"]:
             specs, targets = affected(setting, given["changed"], specs, targets)
         cells = run.plan(specs, targets)
@@ -99,6 +105,8 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)
+    if given["precision"] and not wrong:
+        return answer(results, len(cells), form)
     render.write(matrix_of(specs, states, results, gate, story), form, html, given["writes"])
     for text in dict.fromkeys(str(ModelError(r.message, r.hint)) for r in wrong):
         click.echo(f"Error: {text}", err=True)
