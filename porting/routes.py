@@ -135,6 +135,16 @@ CHANGES: tuple[Change, ...] = (
         (When(message="_is_all_true"),),
     ),
     Change(
+        "einsum=products", Level.PROGRAM, _ALL,
+        "an Einsum is written as transpositions and matrix products",
+        (When(blocker=r"operator: (Einsum|aten::einsum)$"),),
+    ),
+    Change(
+        "triangle=compared", Level.PROGRAM, _ALL,
+        "a triangle of a matrix is chosen by comparing its indices",
+        (When(blocker=r"operator: (Trilu|aten::(tril|triu))$"),),
+    ),
+    Change(
         "where=selected", Level.GRAPH, ("onnx",),
         "Where is taken apart for dtypes that it has no kernel for: by logic for bool, by float32 for the other floats",
         (When(blocker=r"(operator|dtype): (of )?Where$"), When(message=r"implementation for Where\(")),
@@ -303,6 +313,12 @@ def _blockers(tried: Tried, target: Target) -> Iterator[str]:
     result = Result("", str(target), f.stage, f.outcome, f.cause, message=f.message, placement=tried.placement)
     for blocker in blockers(result):
         yield f"{blocker.kind}: {blocker.name}"
+
+
+def answers_to(blocker: str) -> list[str]:
+    """The changes that answer what stands in the way, in the words of `porting unlock`: `operator: Gelu`."""
+    found = [c for c in CHANGES if any(when.blocker and re.search(when.blocker, blocker) for when in c.answers)]
+    return [change.word.replace("*", blocker.rpartition(" ")[2]) for change in found]
 
 
 # ---- words --------------------------------------------------------------------------------------------------------

@@ -46,11 +46,25 @@ def _print(found: Sequence[Remedy], total: int, plans: Sequence[Plan]) -> None:
     rows = [
         (
             f"{each.weight:.1f}", str(each.turns), str(each.blocks), str(each.models), str(each.targets), str(each.families),
-            each.kind, printable(each.name)[:NAME], each.where, ", ".join(each.evidence), f"{each.model} {each.target}",
+            each.kind, printable(each.name)[:NAME], each.where, ", ".join(each.evidence), ", ".join(each.known),
+            f"{each.model} {each.target}",
         )
         for each in found
     ]  # fmt: skip
-    head = ("weight", "turns", "blocks", "models", "targets", "families", "kind", "what", "of", "evidence", "smallest case")
+    head = (
+        "weight",
+        "turns",
+        "blocks",
+        "models",
+        "targets",
+        "families",
+        "kind",
+        "what",
+        "of",
+        "evidence",
+        "known",
+        "smallest case",
+    )
     print_table(head, rows)
     click.echo(
         f"\n{len(found)} of {total} remedies. turns: cells that pass by this alone; weight: the same with a family as one model."

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from porting.diagnose.blockers import Blocker, blockers
+from porting.routes import answers_to
 from porting.types import Evidence, Outcome, Result
 
 WIDEST = 8
@@ -53,6 +54,8 @@ class Remedy:
     target: str
     others: int
     """Reasons that this cell has besides."""
+    known: tuple[str, ...] = ()
+    """Changes of a route that answer it (`porting routes`); records from before they were known show it all the same."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def _remedy(blocker: Blocker, cells: Sequence[Blocked], weight: Mapping[str, flo
         least.model,
         least.target,
         len(least.blockers) - 1,
+        tuple(answers_to(f"{blocker.kind}: {blocker.name}")),
     )
 
 

@@ -36,10 +36,12 @@ def _expand(path: Path, operators: Sequence[str]) -> Sequence[str]:
     model = onnx.load(path, load_external_data=False)
     there = {node.op_type for node in _protos(model.graph)}
     found = [operator for operator in operators if operator in there]
-    if found:
+    # Definitions of operators have CastLike in them, which few stacks know: it becomes Cast.
+    for names in (found, ["CastLike"]) if found else ():
         typed = onnx.shape_inference.infer_shapes(model)
-        expanded = inliner.inline_selected_functions(typed, [("", name) for name in found], inline_schema_functions=True)
-        onnx.save(expanded, path)
+        model = inliner.inline_selected_functions(typed, [("", name) for name in names], inline_schema_functions=True)
+    if found:
+        onnx.save(model, path)
     return found
 
 

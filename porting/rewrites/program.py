@@ -121,6 +121,52 @@ def _view() -> dict[Any, Callable[..., Any]]:
     return {aten.view.default: torch.reshape, aten._unsafe_view.default: torch.reshape}
 
 
+def _einsum() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    return {torch.ops.aten.einsum.default: _contraction}
+
+
+def _contraction(equation: str, operands: Sequence[Any], **_: Any) -> Any:
+    """An einsum of two tensors without repeated indices as one product of matrices."""
+    given, _arrow, wanted = equation.replace(" ", "").partition("->")
+    names = given.split(",")
+    if len(operands) != 2 or not wanted or "." in equation or any(len(set(name)) < len(name) for name in names):
+        return NotImplemented
+    (one, other), sizes = (
+        names,
+        {c: s for name, x in zip(names, operands, strict=True) for c, s in zip(name, x.shape, strict=True)},
+    )
+    batch = [c for c in one if c in other and c in wanted]
+    inner = [c for c in one if c in other and c not in wanted]
+    left, right = [c for c in one if c not in other], [c for c in other if c not in one]
+    if not set(left + right) <= set(wanted):
+        return NotImplemented
+
+    def matrix(tensor: Any, name: str, rows: Sequence[str], columns: Sequence[str]) -> Any:
+        order = [name.index(c) for c in (*batch, *rows, *columns)]
+        shape = [*(sizes[c] for c in batch), *(math.prod(sizes[c] for c in group) for group in (rows, columns))]
+        return tensor.permute(order).reshape(shape)
+
+    product = matrix(operands[0], one, left, inner) @ matrix(operands[1], other, inner, right)
+    made = [*batch, *left, *right]
+    return product.reshape([sizes[c] for c in made]).permute([made.index(c) for c in wanted])
+
+
+def _triangle() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def triangle(tensor: Any, diagonal: int, lower: bool) -> Any:
+        rows, columns = torch.arange(tensor.shape[-2])[:, None], torch.arange(tensor.shape[-1])[None, :]
+        inside = columns - rows <= diagonal if lower else columns - rows >= diagonal
+        return torch.where(inside, tensor, torch.zeros((), dtype=tensor.dtype))
+
+    return {
+        torch.ops.aten.tril.default: lambda tensor, diagonal=0: triangle(tensor, diagonal, True),
+        torch.ops.aten.triu.default: lambda tensor, diagonal=0: triangle(tensor, diagonal, False),
+    }
+
+
 def _is_all_true() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -163,6 +209,8 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "float64=float32": _float64,
     "view=reshape": _view,
     "is_all_true=all": _is_all_true,
+    "einsum=products": _einsum,
+    "triangle=compared": _triangle,
 }
 PROGRAM = (*_TABLES, "complex=pairs", "decompose=core")
 """Every change to a program."""

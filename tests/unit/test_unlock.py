@@ -153,3 +153,8 @@ def test_the_command_takes_targets_by_glob_and_says_when_there_are_none(store: s
     assert [each["remedy"]["blocks"] for each in json.loads(capsys.readouterr().out) if "remedy" in each] == [1]
     assert run(["unlock", "nobody:*", "--store", store]) == 2
     assert "no results of such targets" in capsys.readouterr().err
+
+
+def test_a_remedy_names_the_change_that_is_known_to_answer_it() -> None:
+    cells = blocked_cells([left_out("m", "Gelu", "Conv")], {})
+    assert {r.name: r.known for r in remedies(cells, weights(cells))} == {"Gelu": ("expand=Gelu",), "Conv": ()}
