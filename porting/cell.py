@@ -22,6 +22,7 @@ from porting.signature import signature
 from porting.types import INFRASTRUCTURE, WRONG_INPUT, Cause, Outcome, Precision, Result, Stage, StageTime
 from porting.verdict import Finding
 
+_MAY_BE_CHANCE = (Stage.CONVERT, Stage.LOAD, Stage.RUN, Stage.COMPARE)
 LOG_TAIL = 4000
 """Characters of the log that a record carries."""
 
@@ -37,6 +38,8 @@ class CellRun:
         self.attempts: list[Attempt] = []
         self._first: FormKey | None = None
         """Taken first because it was known to be good."""
+        self._chance: Attempt | None = None
+        """Failed, and passed when it was done once more in the same way."""
         self.folder = jobs.cells / cell.key[:40]
         """Holds artifacts until `clean`."""
 
@@ -62,6 +65,8 @@ class CellRun:
     @property
     def best(self) -> Attempt | None:
         """The attempt that the result tells of: the one that works best, else the one that got furthest; the first of several."""
+        if self._chance:
+            return self._chance
         stages = list(Stage)
 
         def rank(tried: Attempt) -> tuple[Any, ...]:
@@ -127,7 +132,20 @@ class CellRun:
             if key is None or (self.bundle.prompts and key.axes != tried[0].key.axes):
                 return False
             if self._along(need, key):
+                self._doubt(tried[0])
                 return True
+
+    def _doubt(self, usual: Attempt) -> None:
+        """Do the usual way once more where another one passes that does not name what it mends: a failure by chance is not
+        mended by what was done next. Then the result tells of that failure."""
+        mended = self.attempts[-1]
+        if not mended.passes or routes.names_its_cause(mended.key.route) or usual.finding.stage not in _MAY_BE_CHANCE:
+            return
+        assert self.bundle
+        again = Attempt(usual.need, usual.key, self.cell, self.bundle, self.trail, self.folder / "again")
+        again.run(self._jobs, self._bundler, self._options)
+        if again.works:
+            self._chance = usual
 
     def _pinned(self, needs: Sequence[FormNeed], route: str) -> Finding:
         """Try the one route that a person wants, along the first form that it is for."""
@@ -203,6 +221,8 @@ class CellRun:
     def _ways(self) -> Iterator[str]:
         """What had to be changed, how it was proven, and what came of the ways before."""
         best = self.best
+        if self._chance:
+            yield f"failed by chance: as {self._chance.key} it failed once, and passed when that was done once more"
         if best is None or not best.works:
             return
         if best.passes_with:

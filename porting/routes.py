@@ -349,6 +349,11 @@ def _ordered(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(words), key=lambda word: (place.get(word, place.get(f"{word.partition('=')[0]}=*", 0)), word)))
 
 
+def names_its_cause(route: Iterable[str]) -> bool:
+    """Whether a route answers something by name, rather than being tried for want of anything better."""
+    return any((change := change_of(word)) is not None and change.specific for word in route)
+
+
 def rewrites_of(route: Iterable[str]) -> tuple[str, ...]:
     """The words of a route that change what is computed, and therefore have to be proven."""
     return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION))
