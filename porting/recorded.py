@@ -43,9 +43,9 @@ def recorded(text: str, setting: Setting) -> Recorded:
         with store_of(text, setting) as store:
             return Recorded(text, tuple(store.latest()))
     with setting.open_store() as store:
-        version = _VERSION.fullmatch(text)
+        version = version_of(text)
         if version:
-            return Recorded(text, _of_version(store, version[1], _condition(version[2]), text))
+            return Recorded(text, _of_version(store, *version, text))
         run = store.find_run(text)
         return Recorded(f"{run.id} ({run.started[:16]})", tuple(store.of_run(run.id)))
 
@@ -70,6 +70,19 @@ def store_of(text: str | None, setting: Setting) -> Iterator[Store]:
             yield store
 
 
+def version_of(text: str) -> tuple[str, str] | None:
+    """The package and the condition that `openvino=2026.3` or `openvino>=2026.3,<2027` means; None for a text that is none.
+    Raises UsageError for a comparison that makes no sense."""
+    found = _VERSION.fullmatch(text.strip())
+    if found is None:
+        return None
+    condition = _condition(found[2])
+    wrong = misfit(condition)
+    if wrong:
+        raise UsageError(f"{text!r} is no version: it {wrong}.")
+    return found[1], condition
+
+
 def _is_file(text: str) -> bool:
     return text.endswith((".jsonl", ".jsonl.xz", ".db", ".sqlite")) or Path(text).is_file()
 
@@ -83,9 +96,6 @@ def _condition(text: str) -> str:
 
 
 def _of_version(store: Store, package: str, condition: str, text: str) -> tuple[Result, ...]:
-    wrong = misfit(condition)
-    if wrong:
-        raise UsageError(f"{text!r} is no version: it {wrong}.")
     found = store.latest_where(lambda environment: package in environment and holds(condition, environment[package]))
     if not found:
         known = sorted({e[package] for e in store.environments() if package in e})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 @click.option("--owner", type=click.Choice(["ours", "upstream", "never"]), help="Who would mend them.")
 @click.option("--link", default="", metavar="URL", help="Where it is discussed.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="The last day on which they count as accepted.")
+@click.option(
+    "--when",
+    "conditions",
+    multiple=True,
+    metavar="VERSION",
+    help="Only where it is so: 'openvino>=2026.4'; the rest stays. Repeat.",
+)
 @click.option("--flaky", is_flag=True, help="Accept as flaky what passed and failed with the same contents, with its rate.")
 @click.option("--prune", is_flag=True, help="Take out models that nothing is known of.")
 @click.option("--write", is_flag=True, help="Change the files, instead of showing how they would change.")
@@ -54,7 +61,7 @@ def command(models: tuple[str, ...], form: str, **given: Any) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     with store_of(given["source"], setting) as records:
         book = open_book(setting, folder)
-        results = _chosen(records, models, [p for text in given["on"] for p in text.split(",") if p])
+        results = _chosen(records, models, [p for text in given["on"] for p in text.split(",") if p], grounds.when or {})
         gate = judge(results, book, known_models(setting, records, book))
         flaky = _flaky(records, results) if given["flaky"] else {}
     planned = plan(gate, grounds, flaky)
@@ -78,7 +85,21 @@ def _grounds(given: dict[str, Any]) -> Grounds:
         raise UsageError("a failure is accepted with --reason and --owner, both.", "Say why, and who would mend it.")
     if given["link"] and not given["link"].startswith(("https://", "http://")):
         raise UsageError(f"--link is an address; got {given['link']!r}.", "Write it with https://.")
-    return Grounds(reason, owner, given["link"], _day(expires))
+    return Grounds(reason, owner, given["link"], _day(expires), _conditions(given["conditions"]))
+
+
+def _conditions(texts: Collection[str]) -> dict[str, str]:
+    """Conditions by key of the environment."""
+    from porting.errors import UsageError
+    from porting.recorded import version_of
+
+    found = {}
+    for text in texts:
+        version = version_of(text)
+        if version is None:
+            raise UsageError(f"{text!r} is no condition.", "Write it as 'openvino>=2026.4,<2027' or openvino=2026.4.")
+        found[version[0]] = version[1]
+    return found
 
 
 def _day(expires: datetime | None) -> date | None:
@@ -90,10 +111,11 @@ def _day(expires: datetime | None) -> date | None:
     return expires.date() if expires else None
 
 
-def _chosen(records: Store, models: Collection[str], targets: Collection[str]) -> list[Result]:
+def _chosen(records: Store, models: Collection[str], targets: Collection[str], when: Mapping[str, str]) -> list[Result]:
     from fnmatch import fnmatchcase
 
     from porting.errors import UsageError
+    from porting.expect.versions import holds
     from porting.operators import is_case
 
     found = [
@@ -101,6 +123,7 @@ def _chosen(records: Store, models: Collection[str], targets: Collection[str]) -
         for result in records.latest()
         if (any(fnmatchcase(result.model, m) for m in models) if models else not is_case(result.model))
         and (not targets or any(fnmatchcase(result.target, p) for p in targets))
+        and all(key in result.environment and holds(condition, result.environment[key]) for key, condition in when.items())
     ]
     if not found:
         raise UsageError("there are no results to accept.", "Make some with porting check.")

@@ -28,6 +28,8 @@ class Grounds:
     owner: str = ""
     link: str = ""
     expires: date | None = None
+    when: Mapping[str, str] | None = None
+    """Conditions under which they are accepted, by key of the environment; what was accepted without one stays."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _entry(judged: Judged, grounds: Grounds) -> Expectation | None:
     """The entry that makes a cell as expected; None when that takes a reason which nobody has given."""
     result = judged.result
     if result.outcome is Outcome.PASS and judged.judgement is not Judgement.REGRESSION:
-        return Expectation(result.target, (result.model,), Outcome.PASS, evidence=result.evidence)
+        return Expectation(result.target, (result.model,), Outcome.PASS, evidence=result.evidence, when=grounds.when or {})
     known = judged.expected if judged.judgement is Judgement.EXPIRED and grounds.expires else None
     owned = _owned(grounds, known)
     if owned is None:
@@ -103,10 +105,12 @@ def _owned(grounds: Grounds, known: Expectation | None) -> Expectation | None:
     if grounds.reason and grounds.owner:
         said = grounds
     elif known:
-        said = Grounds(known.reason, known.owner, grounds.link or known.link, grounds.expires or known.expires)
+        said = replace(grounds, reason=known.reason, owner=known.owner, link=grounds.link or known.link)
+        said = replace(said, expires=grounds.expires or known.expires, when=grounds.when or known.when)
     else:
         return None
-    return Expectation("", (), Outcome.FAIL, reason=said.reason, owner=said.owner, link=said.link, expires=said.expires)
+    owned = Expectation("", (), Outcome.FAIL, reason=said.reason, owner=said.owner, link=said.link, expires=said.expires)
+    return replace(owned, when=said.when or {})
 
 
 def _failure(owned: Expectation, result: Result) -> Expectation:
@@ -153,13 +157,10 @@ def _edited(
 ) -> str:
     document = Document(path, text)
     renamed = {judged.result.model: judged.expected for judged, _ in wanted}
+    conditional = {judged.result.model for judged, entry in wanted if entry.when}
     idle = {(s.expected.line, model) for s in stale for model in s.models} | set(mended)
     for number, entry in enumerate(document.entries):
-        old = [
-            model
-            for model in entry.models
-            if (entry.line, model) in idle or (model in renamed and (not entry.when or _counted(renamed[model], entry)))
-        ]
+        old = [model for model in entry.models if (entry.line, model) in idle or _left(model, renamed, entry, conditional)]
         if old:
             document.take_out(number, old)
     document = Document(path, document.text)
@@ -172,6 +173,16 @@ def _edited(
         if not _fits(again, judged, entry):
             raise PortingError(f"{path} cannot be changed so that {judged.result.model} is as wanted.", "Edit the file by hand.")
     return after.lstrip("\n") if not text else after
+
+
+def _left(model: str, renamed: Mapping[str, Expectation | None], entry: Expectation, conditional: Collection[str]) -> bool:
+    """Whether a model that is accepted anew leaves an entry: the one that counted, and those without a condition, unless the new
+    one has a condition and stands beside them."""
+    if model not in renamed:
+        return False
+    if not entry.when:
+        return model not in conditional
+    return _counted(renamed[model], entry)
 
 
 def _counted(expected: Expectation | None, entry: Expectation) -> bool:

@@ -130,6 +130,21 @@ def test_an_expired_entry_is_renewed_with_its_reason(porting: Run, project: Path
     assert porting("report", "--strict", *on("sign")).code == 0
 
 
+def test_a_failure_is_accepted_for_a_version_alone(porting: Run, project: Path) -> None:
+    path = write(project, "faulty:sign:fp32", entry("pass"))
+    accepted = entry("pass")
+    for wrong in ("faulty", "faulty=>3"):
+        assert porting("accept", *on("sign"), *GROUNDS, "--when", wrong).code == 2
+    assert "no results" in porting("accept", *on("sign"), *GROUNDS, "--when", "faulty>=0.2").complaint()
+    assert porting("accept", *on("sign"), *GROUNDS, "--when", "faulty>=0.1,<0.2", "--write").code == 0
+    text = path.read_text()
+    assert text.startswith(accepted), "what is accepted of other versions stays"
+    assert 'when = {faulty = ">=0.1,<0.2"}' in text
+    assert porting("report", "--strict", *on("sign")).code == 0
+    path.write_text(text.replace("<0.2", "<0.1"))
+    assert porting("report", "--gate", *on("sign")).code == 1, "of another version a pass is expected"
+
+
 def test_a_flaky_cell_is_accepted_with_its_rate(porting: Run, project: Path) -> None:
     for _ in range(2):
         porting("check", *on("first_fails"), "--rerun")
