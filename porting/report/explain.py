@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from porting.report.counts import FAULTS
 from porting.report.numerics import worst
-from porting.report.words import generation
+from porting.report.words import generation, version
 from porting.types import Json, Outcome, Result, Stage
 
 OPERATORS = 8
@@ -81,6 +81,7 @@ def _lines(result: Result, records: int, takes_onnx: bool, located: Json) -> Ite
     if result.log_tail.strip() and result.cause:
         yield "  end of the log:"
         yield from (f"    {line}" for line in result.log_tail.strip().splitlines()[-15:])
+    yield from _field("with", ", ".join(f"{name} {version(value)}" for name, value in sorted(result.environment.items())))
     yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
     yield from _field("again", result.reproduce + " --rerun")
     for command in next_steps(result, takes_onnx):

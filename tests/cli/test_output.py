@@ -163,7 +163,7 @@ def test_an_unchanged_cell_is_answered_from_its_record(porting: Run) -> None:
 def test_explain_tells_stage_cause_numbers_and_the_command(porting: Run) -> None:
     ended = porting("explain", MODEL, "faulty:nan:fp32")
     assert ended.code == 0
-    for wanted in ("mismatch", "nonfinite", f"porting check {MODEL} --on faulty:nan:fp32"):
+    for wanted in ("mismatch", "nonfinite", "  with        adapter ", f"porting check {MODEL} --on faulty:nan:fp32"):
         assert wanted in ended.out
     assert porting("explain", MODEL, "faulty:nan:fp32", "--log").code == 0
 
