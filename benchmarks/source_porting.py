@@ -2,18 +2,21 @@
 
     python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...]
     python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...] --verify [--device DEVICE ...]
+    python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...] --tests
     python benchmarks/source_porting.py CLONES [--write] [--on REPOSITORY ...] --anchor NAME=COMMAND ...
 
 CLONES is a folder with a git directory of each, OWNER+NAME, OWNER+NAME/repo or OWNER+NAME/.git. Trees are read into a temporary
 folder, which is removed. --write puts tables into docs/source-porting.md. --verify runs instead the programs of
-source_programs/ in original and port, on stand-ins for all makers with lists, or for those named. --anchor runs instead another
-scanner's command on the trees, {} being their folder, and measures `porting scan` and it in turn.
+source_programs/ in original and port, on stand-ins for all makers with lists, or for those named. --tests runs instead their own
+tests in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder, and measures
+`porting scan` and it in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -263,6 +266,45 @@ def runs(clones: Path, known: dict[str, dict[str, str]], originals: Path, ports:
     return "\n".join(rows) + "\n"
 
 
+# ---- their own tests
+
+
+def tested(clones: Path, known: dict[str, dict[str, str]], originals: Path, ports: Path) -> str:
+    """The table of repositories' own tests, on the CPU: in the original, and in the port with care, test by test."""
+    rows = ["| repository | own tests | original | port | tests whose outcome differs |", "|---|---|---|---|---|"]
+    for name, about in known.items():
+        if "tests" not in about:
+            continue
+        outcomes = []
+        for root in (originals, ports):
+            folder = root / name.replace("/", "+")
+            tree(clone(clones, name), about["commit"], folder)
+            if root is ports:
+                record.apply(plan(scan(folder), care=True))
+            outcomes.append(_outcomes(folder, about["tests"].split(), about["path"]))
+        differ = sorted(
+            test for test in outcomes[0].keys() | outcomes[1].keys() if outcomes[0].get(test) != outcomes[1].get(test)
+        )
+        counts = [", ".join(f"{n} {what}" for what, n in sorted(Counter(found.values()).items())) for found in outcomes]
+        files = ", ".join(f"`{file}`" for file in about["tests"].split())
+        rows.append(f"| {name} | {files} | {counts[0]} | {counts[1]} | {', '.join(differ) or 'none'} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    return "\n".join(rows) + "\n"
+
+
+def _outcomes(folder: Path, files: list[str], path: str) -> dict[str, str]:
+    """What became of each test."""
+    plugins = [word for name in ("no:cacheprovider", "no:randomly", "importable_torchvision") for word in ("-p", name)]
+    words = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=line", *plugins, *files]
+    environment = {"PYTHONPATH": os.pathsep.join([str(folder / path), str(HERE.parent), str(HERE)]), "CUDA_VISIBLE_DEVICES": ""}
+    used = cost(words, environment, str(folder))
+    found = re.findall(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+)", used.output, re.MULTILINE)
+    skipped = re.findall(r"^SKIPPED \[(\d+)\] (\S+)", used.output, re.MULTILINE)
+    if not any(outcome == "PASSED" for outcome, _ in found):
+        raise SystemExit(f"{folder.name}: {used.output[-600:]}")
+    return {**{test: outcome.lower() for outcome, test in found}, **{f"{place} x {n}": "skipped" for n, place in skipped}}
+
+
 # ---- all of it
 
 
@@ -284,6 +326,7 @@ def main() -> None:
     parser.add_argument("clones", type=Path)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--tests", action="store_true")
     parser.add_argument("--device", action="append", default=[])
     parser.add_argument("--anchor", action="append", default=[])
     parser.add_argument("--on", action="append", default=[])
@@ -294,6 +337,9 @@ def main() -> None:
         originals, ports = Path(folder) / "original", Path(folder) / "ported"
         if given.verify:
             _say("runs", runs(given.clones, known, originals, ports, given.device), given.write)
+            return
+        if given.tests:
+            _say("tests", tested(given.clones, known, originals, ports), given.write)
             return
         if given.anchor:
             for name, about in known.items():
