@@ -188,6 +188,15 @@ QUERIES: dict[str, Callable[[Sequence[Row], Store, int], Hit | None]] = {
 }
 
 
+def may_hit(name: str, days: float) -> Callable[[Row], bool]:
+    """Whether a query may find a cell, by its latest result alone. What turned within some days has its outcome since then, or
+    for a shorter time: of most cells the past need not be read."""
+    since = moment(utc_now()) - round(days * _DAY)
+    if name not in ("regressed", "newly-passing"):
+        return lambda _: True
+    return lambda row: moment(row.since) >= since
+
+
 def query(name: str, cells: Iterable[Sequence[Row]], store: Store, days: float) -> Iterator[Hit]:
     """The cells that a query finds. cells: of each all results, the oldest first; days: back from now, for queries on turns."""
     since = moment(utc_now()) - round(days * _DAY)

@@ -35,7 +35,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], query: str | None, day
 
     from porting.api import Setting
     from porting.errors import UsageError
-    from porting.history import intervals
+    from porting.history import intervals, may_hit
     from porting.history import query as find
     from porting.operators import is_case
 
@@ -46,15 +46,15 @@ def command(models: tuple[str, ...], on: tuple[str, ...], query: str | None, day
         return named and (not patterns or any(fnmatchcase(target, p) for p in patterns))
 
     with Setting.find(store=store).open_store() as records:
-        cells = records.histories(wanted)
-        if not cells:
+        total = sum(wanted(row.model, row.target) for row in records.matrix())
+        if not total:
             raise UsageError("there are no results to show.", "Make some with porting check.")
         if query:
-            hits = list(find(query, cells, records, days))
+            hits = list(find(query, records.histories(wanted, may_hit(query, days)), records, days))
         else:
-            lines = [intervals(rows, records) for rows in cells]
+            lines = [intervals(rows, records) for rows in records.histories(wanted)]
     if query:
-        print_json(map(vars, hits)) if form == "json" else _print_hits(query, hits, len(cells))
+        print_json(map(vars, hits)) if form == "json" else _print_hits(query, hits, total)
     else:
         print_json(_record(i) for line in lines for i in line) if form == "json" else _print_lines(lines)
     return 0

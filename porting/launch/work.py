@@ -18,6 +18,7 @@ from porting.jobs import Cell, utc_now
 from porting.launch import Done, slices
 from porting.launch import depot as depots
 from porting.launch.cluster import RUNNING, WAITING, Kind, State
+from porting.launch.interrupt import asking
 from porting.launch.local import Local
 from porting.launch.slices import Numbers, Slice
 from porting.launch.watch import CLOCK, POLL_SECONDS, Clock, Watch, patient
@@ -79,19 +80,24 @@ class FleetWork:
         self._left = {number for number, _ in routed}
         try:
             self._send(slices.chunks(cells, routed, self._wishes.cells, self._fleet.expected))
-            while self._open:
-                self._collect()
-                for path, said in depots.broken_in(self._fleet.folder):
-                    self._quarantine(path.stem, said)
-                    path.unlink(missing_ok=True)
-                if watch.look():
-                    self._tell(self._view(watch))
-                self._mend(watch)
-                if self._open:
-                    self._clock.sleep(POLL_SECONDS)
+            with asking():
+                while self._open:
+                    self._step(watch)
         except BaseException:  # whatever it was, it goes on after what came is recorded and the jobs are ended
             self._give_up()
             raise
+
+    def _step(self, watch: Watch) -> None:
+        """Take in what came, send out what was lost, and wait a moment."""
+        self._collect()
+        for path, said in depots.broken_in(self._fleet.folder):
+            self._quarantine(path.stem, said)
+            path.unlink(missing_ok=True)
+        if watch.look():
+            self._tell(self._view(watch))
+        self._mend(watch)
+        if self._open:
+            self._clock.sleep(POLL_SECONDS)
 
     # ---- out
 
@@ -127,9 +133,10 @@ class FleetWork:
                 result = depots.timed(pair[0], self._sent.get(name, 0.0), self._clock.wall())
                 found[number] = self._cells[number], self._noted(number, result), pair[1]
         if found:
-            self._left -= found.keys()
-            pace = (self._clock.now() - self._started) / (len(self._cells) - len(self._left))
-            self._done(list(found.values()), pace * len(self._left))
+            left = len(self._left) - len(found)
+            pace = (self._clock.now() - self._started) / (len(self._cells) - left)
+            self._done(list(found.values()), pace * left)
+            self._left -= found.keys()  # not before: what is interrupted in between is brought again, and recorded once
         for path in taken:
             path.unlink(missing_ok=True)
 

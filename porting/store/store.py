@@ -248,13 +248,11 @@ class Store:
             states = cells.states(connection, clean(model), clean(target))
         return [records.row_of(state[name] for name in Row._fields) for state in reversed(states)]
 
-    def histories(self, wanted: Callable[[str, str], bool]) -> list[list[Row]]:
-        """The same of every cell that is wanted, by model and target; of each the oldest first."""
+    def histories(self, wanted: Callable[[str, str], bool], latest: Callable[[Row], bool] = lambda _: True) -> list[list[Row]]:
+        """The same of every cell that is wanted, and whose latest result is as asked for, by model and target; of each the oldest
+        first."""
+        chosen = [(row.model, row.target) for row in self.matrix() if wanted(row.model, row.target) and latest(row)]
         with engine.reading(self._database) as connection:
-            keys = sorted(
-                (model, target) for model, target in connection.execute(select(tables.cell.c.model, tables.cell.c.target))
-            )
-            chosen = [key for key in keys if wanted(*key)]
             found = cells.all_states(connection, chosen)
         return [[records.row_of(state[name] for name in Row._fields) for state in found[key]] for key in chosen]
 

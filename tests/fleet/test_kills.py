@@ -6,26 +6,29 @@ PORTING_KILLS says how often, 200 without it; `make fleet-kills`.
 from __future__ import annotations
 
 import contextlib
-import functools
+import io
 import json
 import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
-from cli_kit import Ended
-from fleet_kit import Run, Start, records
+from fleet_kit import Start
 from slurm_kit import MiniSlurm, is_running
+
+from porting.store import Store
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(5400), pytest.mark.usefixtures("on_slurm")]
 
 MODELS = ("small_models:narrow", "small_models:wide", "small_models:deep", "sample_models:two_outputs")
 TARGETS = "brand:slow:fp32,brand:npu:fp32,brand:mlu:fp32"
+SLURM = ("--launcher", "slurm", "--job-cells", "1", "--requeue", "1000")
 COORDINATOR_SHARE = 0.15
 """Of all kills, those of the coordinator."""
 
@@ -46,7 +49,7 @@ def killed(process: subprocess.Popen[str], tmp_path: Path, draw: random.Random) 
     running = jobs(tmp_path)
     if running and draw.random() < COORDINATOR_SHARE:
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
         return "coordinator"
     if not running:
         return ""
@@ -58,12 +61,23 @@ def killed(process: subprocess.Popen[str], tmp_path: Path, draw: random.Random) 
     return "job"
 
 
-def in_store(command: Run, store: tuple[str, ...], *words: object) -> Ended:
-    return command(*words, *store)
+def begun(start: Start, line: tuple[str, ...]) -> subprocess.Popen[str]:
+    """A coordinator; what it says is read by somebody, so that it goes on."""
+    process = start(*line)
+    threading.Thread(target=process.communicate, daemon=True).start()
+    return process
+
+
+def recorded(path: Path) -> list[str]:
+    """All that a store has, as lines."""
+    lines = io.BytesIO()
+    with Store.open(path) as store:
+        store.export_jsonl(lines, logs=False)
+    return lines.getvalue().decode().splitlines()
 
 
 def test_after_many_kills_every_cell_has_one_record(
-    command: Run, start: Start, slurm: MiniSlurm, environment: dict[str, str], tmp_path: Path
+    start: Start, slurm: MiniSlurm, environment: dict[str, str], tmp_path: Path
 ) -> None:
     draw = random.Random(1)
     wanted, kills = int(os.environ.get("PORTING_KILLS", "200")), Counter[str]()
@@ -71,22 +85,22 @@ def test_after_many_kills_every_cell_has_one_record(
     cells = sorted((model, target) for model in MODELS for target in TARGETS.split(","))
     generation = 0
     while kills.total() < wanted:
-        store = ("--store", str(tmp_path / f"results{generation}.db"))
-        line = ("check", *MODELS, "--on", TARGETS, "--launcher", "slurm", "--job-cells", "1", "--requeue", "1000", *store)
+        store = tmp_path / f"results{generation}.db"
+        line = ("check", *MODELS, "--on", TARGETS, *SLURM, "--store", str(store))
         seen: list[str] = []
-        process = start(*line)
+        process = begun(start, line)
         while process.poll() != 0:
             if process.poll() is not None:
-                assert process.returncode == -signal.SIGKILL, process.communicate()[1]
-                process = start(*line)
+                assert process.returncode == -signal.SIGKILL
+                process = begun(start, line)
             if kills.total() < wanted and (what := killed(process, tmp_path, draw)):
                 kills[what] += 1
-            now = [json.dumps(r, sort_keys=True) for r in records(functools.partial(in_store, command, store))]
+                print(f"kill {kills.total()}: {what}", flush=True)
+            now = recorded(store)
             assert set(seen) <= set(now), "a record is gone"
             seen = now
             time.sleep(draw.random() * 1.5)
-        process.communicate()
-        found = records(functools.partial(in_store, command, store))
+        found = [json.loads(text) for text in recorded(store)]
         assert sorted((r["model"], r["target"]) for r in found) == cells
         assert {r["outcome"] for r in found} == {"pass"}
         generation += 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -97,6 +102,32 @@ def test_an_interrupted_run_ends_its_jobs_and_goes_on(
     slurm_kit.wait_until(lambda: gone(slurm), "jobs were left")
     assert command(*SLOW).code == 0
     assert {r["outcome"] for r in whole(command)} == {"pass"}
+
+
+def test_on_a_terminal_ctrl_c_asks_and_a_second_one_ends_the_run(
+    slurm: slurm_kit.MiniSlurm, environment: dict[str, str], tmp_path: Path
+) -> None:
+    person, terminal = pty.openpty()
+    line = [sys.executable, "-m", "porting", *SLOW]
+    process = subprocess.Popen(line, env=environment, cwd=tmp_path / "work", stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said: list[bytes] = []
+    reader = threading.Thread(target=read_all, args=(person, said), daemon=True)
+    reader.start()
+    a_job_at_work(tmp_path)
+    process.send_signal(signal.SIGINT)
+    slurm_kit.wait_until(lambda: b"Press Ctrl-C again" in b"".join(said), "it did not ask", 30)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(100) == 3
+    assert b"interrupted; what was recorded is kept" in b"".join(said)
+    slurm_kit.wait_until(lambda: gone(slurm), "jobs were left")
+
+
+def read_all(terminal: int, said: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # nobody has it open any more
+        while content := os.read(terminal, 65536):
+            said.append(content)
 
 
 def test_a_run_outlives_a_restart_of_the_scheduler(

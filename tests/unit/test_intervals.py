@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sample_results import output, result
 
-from porting.history import Hit, Interval, intervals, query
+from porting.history import Hit, Interval, intervals, may_hit, query
 from porting.store import Store
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, Stage
 
@@ -42,7 +42,7 @@ def line(store: Store, model: str = "a/b") -> list[Interval]:
 
 
 def hits(store: Store, name: str, days: float = 7) -> list[Hit]:
-    return list(query(name, store.histories(lambda _, __: True), store, days))
+    return list(query(name, store.histories(lambda _, __: True, may_hit(name, days)), store, days))
 
 
 def at(version: str, **more: Any) -> dict[str, Any]:
