@@ -15,7 +15,7 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-kills slurm check fix docs examples site bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-test-all slurm check fix docs examples site bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,9 @@ fleet-test: $(READY) slurm  ## Test the launchers on a real Slurm and a real Ray
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
 	$(BIN)/python -m pytest -q -m "(slurm or ray) and not slow"
 
-fleet-kills: $(READY) slurm  ## Kill jobs and coordinators of a Slurm on this machine 200 times; a quarter of an hour
-	$(BIN)/python -m pytest -q -s tests/fleet/test_kills.py
+fleet-test-all: $(READY) slurm  ## What takes longer: 200 random kills, a part of the smoke tier on all launchers, a time limit; half an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
+	$(BIN)/python -m pytest -q -s -m "(slurm or ray) and slow"
 
 check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
@@ -96,7 +97,7 @@ postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
 
 slurm:
-	@command -v slurmctld >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge faketime; }
+	@{ command -v slurmctld && command -v faketime; } >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge faketime; }
 
 clang:
 	@command -v clang >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang; }

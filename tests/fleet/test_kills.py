@@ -1,6 +1,6 @@
 """Jobs and coordinators are killed at random, again and again: nothing recorded is lost, no cell has two records.
 
-PORTING_KILLS says how often, 200 without it; `make fleet-kills`.
+PORTING_KILLS says how often, 200 without it; `make fleet-test-all`.
 """
 
 from __future__ import annotations
