@@ -125,7 +125,7 @@ def lower_to_half(source: Path, folder: Path) -> Tuple[str, ...]:
 
 def kept(model: onnx.ModelProto) -> List[str]:
     """Operators that a model's metadata asks to leave in fp32 (`Adapter.keeps_layers`)."""
-    said = next((entry.value for entry in model.metadata_props if entry.key == "porting.keep"), "")
+    said = next((entry.value for entry in model.metadata_props if entry.key == "porting_keep"), "")
     return said.split("\n") if said else []
 
 

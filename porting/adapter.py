@@ -140,7 +140,7 @@ class Adapter:
     """Share of the arithmetic, of the operators where the backend cannot tell that, that must run on the target; less is
     `degraded`. 1.0 is every operator."""
     keeps_layers: ClassVar[Tuple[Precision, ...]] = ()
-    """Precisions at which `convert` leaves those operators in fp32 that the ONNX form's metadata names (`porting.keep`)."""
+    """Precisions at which `convert` leaves those operators in fp32 that the ONNX form's metadata names (`porting_keep`)."""
     floats_alone: ClassVar[bool] = False
     """A backend without comparisons and integer arithmetic. The conformance suite tries it with a model that has none, and the
     usual one has to be refused as unsupported."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, numpy.ndarray[Any, Any]]
 
-PROPERTY = "porting.keep"
+PROPERTY = "porting_keep"
 """Of an ONNX file: names of operators to be kept in fp32, a line each."""
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """What int8 quantises."""
