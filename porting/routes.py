@@ -255,8 +255,8 @@ def _fits(change: Change, start: FormKey, bare: bool) -> bool:
 
 
 def _axes_tried(tried: Sequence[Tried]) -> list[str]:
-    """Which axes were left dynamic, the latest first: what was given up stays so while the model is rewritten."""
-    return list(dict.fromkeys(each.key.axes for each in reversed(tried)))
+    """Which axes were left dynamic, most first: a model that is rewritten may do with more of them than before."""
+    return list(dict.fromkeys(each.key.axes for each in tried))
 
 
 def _changed(start: FormKey, specific: tuple[str, ...], change: Change, target: Target) -> Iterator[FormKey]:

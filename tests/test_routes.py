@@ -131,6 +131,13 @@ def test_what_a_placement_leaves_to_others_is_rewritten_and_nothing_else_is_trie
     assert following(part) == []
 
 
+def test_a_rewritten_model_is_tried_with_all_axes_first_though_they_were_given_up_before() -> None:
+    whole = tried(USUAL, Outcome.FAIL, Cause.DYNAMIC_SHAPE, "GuardOnDataDependentSymNode", Stage.RUN)
+    fixed = tried(replace(USUAL, axes="static"), Outcome.FAIL, Cause.SHAPE_INFERENCE, "no such thing", Stage.LOAD)
+    rewritten = "constants=folded+experts=batched_mm"
+    assert following(whole, fixed)[:2] == [f"dynamic+{rewritten}", f"static+{rewritten}"]
+
+
 def test_a_rewrite_that_fails_itself_is_left_out_of_what_follows() -> None:
     lacks = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "GuardOnDataDependentSymNode", Stage.EXPORT)
     found = following(lacks)
