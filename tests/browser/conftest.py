@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "unit"))  # sample_results is shared with the unit tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))  # sample_results is shared with the unit tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))  # and the large sample with what measures
 
+import report_site
 import sample_results as sample
 
 from porting.report import Matrix
@@ -44,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
     def write(name: str) -> str:
         if name not in made:
-            matrix: Matrix = getattr(sample, name)()
+            matrix: Matrix = report_site.matrix() if name == "published" else getattr(sample, name)()
             made[name] = write_site(matrix, folder / name).as_uri()
         return made[name]
 
@@ -79,6 +82,12 @@ def open_report(browser: Any, site: Callable[[str], str]) -> Iterator[Open]:
     for one in contexts:
         one.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    package = pytest.importorskip("axe_playwright_python", reason="axe is not installed; pip install axe-playwright-python")
+    return (files(package) / "axe.min.js").read_text(encoding="utf-8")
 
 
 def address(*route: str, query: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -24,12 +23,6 @@ RUN = """async tags => {
     return found.violations.flatMap(({id, nodes}) => nodes.map(({target}) => `${id}: ${target}`));
 }"""
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    package = pytest.importorskip("axe_playwright_python", reason="axe is not installed; pip install axe-playwright-python")
-    return (files(package) / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page_of", PAGES, ids=lambda p: "/".join(p[:2]))

@@ -432,15 +432,7 @@ def test_paper_is_white_also_for_a_reader_of_the_dark_theme(open_report: Any) ->
     assert page.locator(".chips").first.is_visible()  # they are the legend, too
 
 
-# ---- size ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_thousand_models_on_twenty_targets_can_all_be_opened(open_report: Any) -> None:
-    page = open_report("large", "matrix")
-    assert page.locator("#grid a.cell[data-model]").count() == 0
-    page.get_by_role("button", name="open all").click()
-    assert page.locator("#grid a.cell[data-model]").count() == 22_000
+# ---- what is not there -----------------------------------------------------------------------------------------------
 
 
 def test_a_missing_file_of_details_is_said_and_the_rest_is_shown(open_report: Any, browser: Any, tmp_path: Any) -> None:
