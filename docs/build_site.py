@@ -27,8 +27,15 @@ THEME = ROOT / "docs" / "theme"
 
 NAVIGATION: Mapping[str, Sequence[str]] = {
     "Start": ("README.md", "README.zh-CN.md", "examples/README.md", "docs/verdicts.md", "docs/pipeline.md", "docs/trust.md"),
-    "Models": ("docs/catalog.md", "docs/export.md", "docs/served.md", "docs/operators.md", "docs/diagnosis.md"),
-    "Targets": ("docs/backends.md", "docs/accelerators.md", "docs/adapters.md", "docs/compatibility.md"),
+    "Models": (
+        "docs/catalog.md",
+        "docs/export.md",
+        "docs/served.md",
+        "docs/operators.md",
+        "docs/precision.md",
+        "docs/diagnosis.md",
+    ),
+    "Targets": ("docs/backends.md", "docs/accelerators.md", "docs/adapters.md", "docs/pass-rates.md", "docs/compatibility.md"),
     "Runs": ("docs/ci.md", "docs/report.md", "docs/fleet.md", "docs/source-porting.md"),
     "Reference": ("docs/cli.md", "docs/api.md", "docs/dependencies.md", "benchmarks/RESULTS.md", "CHANGELOG.md"),
 }
