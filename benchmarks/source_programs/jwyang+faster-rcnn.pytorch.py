@@ -21,10 +21,11 @@ class EasyDict(dict):
 settings = types.ModuleType("easydict")
 settings.EasyDict = EasyDict
 sys.modules["easydict"] = settings
-from model.utils.config import cfg
-
-cfg.USE_GPU_NMS = False
+from model.nms.nms_cpu import nms_cpu
+from model.rpn import proposal_layer
 from model.rpn.rpn import _RPN
+
+proposal_layer.nms = lambda boxes, most, force_cpu: torch.as_tensor(nms_cpu(boxes.cpu(), most)).to(boxes.device)
 
 here = device()
 model = _RPN(8).to(here)
