@@ -25,7 +25,7 @@ from model.nms.nms_cpu import nms_cpu
 from model.rpn import proposal_layer
 from model.rpn.rpn import _RPN
 
-proposal_layer.nms = lambda boxes, most, force_cpu: torch.as_tensor(nms_cpu(boxes.cpu(), most)).to(boxes.device)
+proposal_layer.nms = lambda boxes, most, **_how: torch.as_tensor(nms_cpu(boxes.cpu(), most)).to(boxes.device)
 
 here = device()
 model = _RPN(8).to(here)
