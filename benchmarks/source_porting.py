@@ -286,7 +286,7 @@ def tested(clones: Path, known: dict[str, dict[str, str]], originals: Path, port
             test for test in outcomes[0].keys() | outcomes[1].keys() if outcomes[0].get(test) != outcomes[1].get(test)
         )
         counts = [", ".join(f"{n} {what}" for what, n in sorted(Counter(found.values()).items())) for found in outcomes]
-        files = ", ".join(f"`{file}`" for file in about["tests"].split())
+        files = ", ".join(about["tests"].split())
         rows.append(f"| {name} | {files} | {counts[0]} | {counts[1]} | {', '.join(differ) or 'none'} |")
         print(rows[-1], file=sys.stderr, flush=True)
     return "\n".join(rows) + "\n"

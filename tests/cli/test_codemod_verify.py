@@ -68,6 +68,30 @@ def test_a_wrong_port_fails_and_says_where_it_parts(porting: Porting, trees: tup
     assert "3. step" in ended.out
 
 
+REFUSED = """import torch
+
+x = torch.ones(3)
+if torch.cuda.is_available():
+    x = x.cuda()
+print(torch.histogram(x, bins=2).hist.sum().item())
+y = x + torch.ones(3)
+"""
+
+
+def test_what_a_card_would_refuse_is_told_with_its_lines(porting: Porting, trees: tuple[Path, Path]) -> None:
+    original, ported = trees
+    (original / "more.py").write_text(REFUSED)
+    shutil.copy(original / "more.py", ported)
+    assert porting("rewrite", ported, "--write").code == 0
+    ended = porting("verify", original, ported, "--device", "musa", "--format", "json", "--", "more.py")
+    assert ended.code == 1
+    (found,) = ended.json()
+    _, _, musa = found["runs"]
+    refused = [(refusal["kind"], refusal["operator"], refusal["place"]) for refusal in musa["refusals"]]
+    assert refused == [("operator", "aten::histogram.bin_ct", "more.py:7"), ("device", "aten::add.Tensor", "more.py:8")]
+    assert [wait["place"] for wait in musa["waits"]] == ["more.py:7"]
+
+
 def test_an_original_that_needs_a_card_proves_nothing(porting: Porting, trees: tuple[Path, Path]) -> None:
     original, ported = trees
     for tree in trees:
