@@ -1,6 +1,6 @@
 """A million results in one store, SQLite or PostgreSQL: how long the questions take that a centre asks of it.
 
-    python benchmarks/store_scale.py [--records N] [--models N] [--targets N] [--store PATH] [--postgresql]
+    python benchmarks/store_scale.py [--records N] [--models N] [--targets N] [--store PATH] [--repeats N] [--postgresql]
 
 The records are made up but whole: every one passes the same checks as an import of real ones. With --store the file is
 kept, and taken as it is when it is there already. --postgresql starts a server of its own, of the Debian packages that `make
@@ -44,7 +44,6 @@ from porting.types import (
 )
 
 BATCH = 50_000  # records in one import
-REPEATS = 7
 BUDGET = {"matrix": 0.2, "page of 1,100 x 20": 2.0}  # seconds
 STACKS = 8  # sweeps between two updates of a software stack
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -109,10 +108,10 @@ def fill(store: Store, content: Iterator[bytes], records: int) -> tuple[float, f
     return spent, waited
 
 
-def measure(question: Callable[[], Any]) -> tuple[float, float, float, int]:
+def measure(question: Callable[[], Any], repeats: int) -> tuple[float, float, float, int]:
     """Wall seconds of the first time, median wall and CPU seconds of the others, and the size of the answer."""
     wall, cpu, answer = [], [], None
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         begun, spent = time.perf_counter(), time.process_time()
         answer = question()
         wall.append(time.perf_counter() - begun)
@@ -162,7 +161,7 @@ def page(store: Store) -> bytes:
 def report(store: Store, options: argparse.Namespace) -> None:
     print(f"{'question':<38}{'first, s':>10}{'median, s':>11}{'CPU, s':>10}{'rows':>9}  budget")
     for name, question in questions(store, options.records, options.models, options.targets).items():
-        first, median, cpu, rows = measure(question)
+        first, median, cpu, rows = measure(question, options.repeats)
         print(f"{name:<38}{first:>10.4f}{median:>11.4f}{cpu:>10.4f}{rows:>9,}  {BUDGET.get(name, '')}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
@@ -173,6 +172,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=1100)
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--store", type=Path, help="keep the store here, or take the one that is there")
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--postgresql", action="store_true", help="in a PostgreSQL server that is started for it")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:

@@ -53,7 +53,7 @@ def states(connection: Connection, model: str, target: str) -> list[Columns]:
 
 def all_states(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[Columns]]:
     """The same for several cells. Where they are many, all results are read at once."""
-    if len(keys) <= _FEW:
+    if len(keys) <= FEW:
         return {key: states(connection, *key) for key in keys}
     result = tables.result.c
     found: dict[Key, list[Columns]] = {key: [] for key in keys}
@@ -64,7 +64,8 @@ def all_states(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[Co
     return found
 
 
-_FEW = 50
+FEW = 2500
+"""Cells from which on it is cheaper to read all: a cell takes a millisecond, a million results half a minute."""
 
 
 def _order(row: Columns) -> tuple[int, str]:

@@ -12,7 +12,7 @@ import pytest
 from sample_results import output, result
 
 from porting.history import Hit, Interval, intervals, may_hit, query
-from porting.store import Store
+from porting.store import Store, cells
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, Stage
 
 ORT = "onnxruntime:cpu:fp32"
@@ -130,7 +130,8 @@ def test_drift_towards_the_tolerance(store: Store) -> None:
     assert hit.detail.startswith("the worst error was ")
 
 
-def test_many_cells_are_read_as_few_are(store: Store) -> None:
+def test_many_cells_are_read_as_few_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "FEW", 50)
     days = [f"2026-11-0{day}T00:00:00Z" for day in (2, 1)]
     made = [result(f"m{n:03}", ORT, Outcome.PASS, Evidence.HOST, started=day) for n in range(60) for day in days]
     store.extend((one, None) for one in made)
