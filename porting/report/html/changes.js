@@ -6,11 +6,11 @@ const ChangesPage = (() => {
 
   const SHOWN = 40; // of a kind, before the rest is folded
 
-  const title = () => t("nav.changes");
+  const title = () => t("changes.title");
 
   function render() {
     if (!Story.told) return App.notFound();
-    return html`<h1>${t("nav.changes")}</h1>${lead()}${moved()}${Story.kinds().map(section)}`;
+    return html`<h1>${t("changes.title")}</h1>${lead()}${moved()}${Story.kinds().map(section)}`;
   }
 
   /** Since when, and what is new. */
@@ -60,9 +60,9 @@ const ChangesPage = (() => {
     const kinds = Story.kinds();
     const line = ({ kind, members }) => html`<li><a class="count" href="${Parts.filterHref(`changed:${kind}`)}"
       aria-label="${t(`change.${kind}`)}: ${counted("cells", members.length)}">${integer(members.length)}</a> ${t(`change.${kind}`)}</li>`;
-    if (!kinds.length) return html`<div class="panel quiet"><h2>${t("nav.changes")}</h2>${lead()}</div>`;
+    if (!kinds.length) return html`<div class="panel quiet"><h2>${t("changes.title")}</h2>${lead()}</div>`;
     const broken = kinds.find(({ kind }) => kind === "broken");
-    return html`<section class="panel"><h2>${t("nav.changes")}</h2>${lead()}
+    return html`<section class="panel"><h2>${t("changes.title")}</h2>${lead()}
       <ul class="tallies">${kinds.map(line)}</ul>
       ${broken ? html`<ul class="changes">${broken.members.slice(0, 3).map(row)}</ul>` : null}
       <p><a href="#/changes">${t("changes.all")}</a></p></section>`;

@@ -160,7 +160,9 @@ const MESSAGES_ZH = {
   "cause.harness": "检测框架自身",
 
   "nav.changes": "变化",
+  "changes.title": "变化",
   "nav.unlock": "优先修复",
+  "unlock.title": "优先修复",
   "overview.families": "系列",
   "overview.families.lead": "一个系列在所有目标上的全部单元格；不同证据分列。",
   "overview.families.more": "另外 {n} 个系列",
@@ -205,7 +207,7 @@ const MESSAGES_ZH = {
   "change.faster.means": "通过项的中位延迟。",
   "change.less-memory": "内存减少",
   "change.less-memory.means": "目标各阶段的峰值内存。",
-  "unlock.lead": "每行一项修复：算子、数据类型、形状或缺陷。条中深色部分为仅凭此项即可通过的单元格，浅色部分还有其他原因。排序时同一系列的模型计为一个。",
+  "unlock.lead": "每行一项修复：算子、数据类型、形状或缺陷。条中醒目部分为仅凭此项即可通过的单元格，浅淡部分还有其他原因。排序时同一系列的模型计为一个。",
   "unlock.brief": "仅凭此项修复即可通过的单元格数；其下为以此为原因之一的全部单元格，按证据分列。",
   "unlock.none": "没有任何记录阻碍通过。",
   "unlock.what": "修复内容",

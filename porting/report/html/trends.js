@@ -45,7 +45,7 @@ const Trends = (() => {
       <path class="floor" d="M0 ${height - 3}H${width}"/>${drawn}</svg>`;
   }
 
-  const [WIDE, HIGH, LEFT, RIGHT, TOP, BOTTOM] = [560, 190, 44, 92, 14, 24];
+  const [WIDE, HIGH, LEFT, RIGHT, TOP, BOTTOM] = [560, 190, 44, 16, 24, 24];
 
   /** The same, large, with its numbers as a table. */
   function history(target) {
@@ -75,7 +75,7 @@ const Trends = (() => {
       t("trend.point", { when: when(days[n].date), share: percent(shares[n]), known: integer(days[n].known), evidence: t(`evidence.${evidence}`) })
     }</title></circle>`);
     return html`<path class="line e-${evidence}" d="${path(xs, ys)}"/>${points}
-      <text class="name" x="${xs.at(-1) + 10}" y="${ys.at(-1) + 4}">${percent(shares.at(-1))} ${t(`evidence.${evidence}`)}</text>`;
+      <text class="name" x="${xs.at(-1)}" y="${ys.at(-1) - 9}" text-anchor="end">${percent(shares.at(-1))} ${t(`evidence.${evidence}`)}</text>`;
   }
 
   function numbers(days) {
@@ -101,17 +101,18 @@ const Trends = (() => {
     const near = judged.filter(({ step, outcome }) => Cells.shareOf(step) > 0.4 && step <= LIMIT && outcome === "pass").length;
     const label = t("errors.said", { n: integer(judged.length), over: integer(over) });
     return html`<section><h2>${t("errors")}</h2><p class="lead">${t("errors.lead")}</p><figure class="chart">
-      <svg viewBox="0 0 ${WIDE} ${HIGH}" role="img" aria-label="${label}">${bars(counts)}</svg></figure>
+      <svg viewBox="0 0 ${WIDE} ${HIGH}" role="img" aria-label="${label}">${bars(counts, judged.some(({ evidence }) => evidence === "virtual"))}</svg></figure>
       <p class="meta">${label} ${near ? html`<a href="${Parts.filterHref(...terms, "is:pass", "error:0.4")}">${t("errors.near", { n: integer(near) })}</a>` : null}</p></section>`;
   }
 
-  function bars(counts) {
+  /* On a stand-in: framed, not full. */
+  function bars(counts, standIn) {
     const most = Math.max(...counts);
     const step = (WIDE - LEFT - 12) / (LAST + 1);
     const x = (n) => LEFT + n * step;
     const y = (count) => TOP + (1 - count / most) * (HIGH - TOP - BOTTOM);
     const base = y(0);
-    const drawn = counts.map((count, n) => count ? html`<rect class="bar ${n > LIMIT ? "over" : ""}" x="${x(n) + 1}" y="${y(count)}" width="${step - 2}"
+    const drawn = counts.map((count, n) => count ? html`<rect class="bar ${n > LIMIT ? "over" : ""} ${standIn ? "e-virtual" : ""}" x="${x(n) + 1}" y="${y(count)}" width="${step - 2}"
       height="${base - y(count)}" rx="1.5"><title>${t("errors.bar", { n: integer(count), share: times(Cells.shareOf(n)) })}</title></rect>` : null);
     const ticks = [0.001, 0.01, 0.1, 1, 10, 100].map((share, n) => html`<text class="tick ${share === 1 ? "limit" : ""}" x="${x(n * 10 + 1)}" y="${HIGH - 6}"
       text-anchor="middle">${share}×</text>`);

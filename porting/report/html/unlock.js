@@ -5,11 +5,11 @@ const UnlockPage = (() => {
   const { html, t, counted, integer } = Core;
 
   const SHOWN = 50;
-  const title = () => t("nav.unlock");
+  const title = () => t("unlock.title");
 
   function render() {
     if (!Story.told) return App.notFound();
-    return html`<h1>${t("nav.unlock")}</h1><p class="lead">${t("unlock.lead")}</p>${Story.remedies.length ? table(Story.remedies) : html`<p>${t("unlock.none")}</p>`}`;
+    return html`<h1>${t("unlock.title")}</h1><p class="lead">${t("unlock.lead")}</p>${Story.remedies.length ? table(Story.remedies) : html`<p>${t("unlock.none")}</p>`}`;
   }
 
   function table(remedies) {
@@ -28,7 +28,8 @@ const UnlockPage = (() => {
     return html`<tr><th scope="row">${name(one)}</th>
       <td class="amount"><div class="track" aria-hidden="true"><div class="fill all" data-width="${(100 * one.blocks) / most}"></div>
         <div class="fill" data-width="${(100 * one.turns) / most}"></div></div><span>${amount(one)}</span></td>
-      <td class="numeric">${integer(one.models)}</td><td class="numeric">${integer(one.targets)}</td>
+      <td class="numeric">${integer(one.models)} <span class="unit">${t("unlock.models")}</span></td>
+      <td class="numeric">${integer(one.targets)} <span class="unit">${t("unlock.targets")}</span></td>
       <td class="rests">${rests(one)}</td>
       <td><a class="id" href="${Parts.href("cell", smallest.model.id, smallest.target.id)}">${smallest.model.id}</a>
         <span class="meta">${t("on")} ${smallest.target.id}</span></td></tr>`;
@@ -54,7 +55,7 @@ const UnlockPage = (() => {
     if (!Story.remedies.length) return null;
     const item = (one) => html`<li><span class="count">${integer(one.turns)}</span><div>${name(one)}
       <p class="meta">${t("unlock.blocked", { cells: rests(one), models: counted("models", one.models), targets: counted("targets", one.targets) })}</p></div></li>`;
-    return html`<section class="panel"><h2>${t("nav.unlock")}</h2><p class="lead">${t("unlock.brief")}</p>
+    return html`<section class="panel"><h2>${t("unlock.title")}</h2><p class="lead">${t("unlock.brief")}</p>
       <ol class="reasons single">${Story.remedies.slice(0, 5).map(item)}</ol><p><a href="#/unlock">${t("unlock.all")}</a></p></section>`;
   }
 
