@@ -422,9 +422,11 @@ def compatibility() -> str:
     results = list(_records())
     newest = max(result.started for result in results)
     targets = sorted({result.target for result in results})
-    specs = [spec for spec in load() if not spec.cannot]
+    built, known = [spec for spec in load() if not spec.cannot], {result.model for result in results}
+    specs = [spec for spec in built if spec.id in known]
     whole = matrix_of(specs, [_recorded_on(target, results) for target in targets], results)
-    return render(dataclasses.replace(whole, generated=newest)).partition("\n\n")[2]
+    share = f"{len(specs)} of the catalog's {len(built)} models have a record on some target; those that have none are not shown."
+    return share + "\n\n" + render(dataclasses.replace(whole, generated=newest)).partition("\n\n")[2]
 
 
 def _records() -> Iterator[Any]:
