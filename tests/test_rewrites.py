@@ -69,7 +69,7 @@ def views(model: Any, x: Any) -> Any:
     return x.view(x.shape[0], -1, 2).transpose(1, 2)
 
 
-def tests(model: Any, x: Any) -> Any:
+def confirms(model: Any, x: Any) -> Any:
     return x * torch.ops.aten._is_all_true(x < 1e9)
 
 
@@ -120,7 +120,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "masked_scatter=gathered": (lambda: Model(scatters), "aten.masked_scatter.default"),
     "float64=float32": (lambda: Model(doubles), "float64"),
     "view=reshape": (lambda: Model(views), "aten.view.default"),
-    "is_all_true=all": (lambda: Model(tests), "aten._is_all_true.default"),
+    "is_all_true=all": (lambda: Model(confirms), "aten._is_all_true.default"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
