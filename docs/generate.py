@@ -468,7 +468,7 @@ def rules() -> str:
 
 def routes() -> str:
     """Every change of a route, in the order in which they are made."""
-    from porting.routes import CHANGES
+    from porting.route_table import CHANGES
 
     rows = [(f"`{c.word}`", c.level.value, ", ".join(c.kinds), c.what) for c in CHANGES]
     return table(("change", "to the", "forms", "what"), rows)

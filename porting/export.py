@@ -19,7 +19,7 @@ from porting import aten, routes, shapes
 from porting.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
 from porting.rewrites import model as model_changes
 from porting.rewrites import program as program_changes
-from porting.routes import Level
+from porting.route_table import Level
 from porting.types import TensorSpec
 from porting.worker import root_cause
 

@@ -20,8 +20,8 @@ _BUNDLE_CODE = (
     "prompts", "reference", "rewrites", "shapes", "sources/__init__", "tensors", "tokens", "weights", "wide",
 )  # fmt: skip
 _CELL_CODE = (
-    "adapter", "attempt", "cell", "compare", "diagnose/blockers", "generation", "metrics", "routes", "tensors", "tokens",
-    "verdict", "worker",
+    "adapter", "attempt", "cell", "compare", "diagnose/blockers", "generation", "metrics", "route_table", "routes", "tensors",
+    "tokens", "verdict", "worker",
 )  # fmt: skip
 _OPERATOR_CODE = (
     "adapter", "metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record", "tensors", "verdict",

@@ -1,22 +1,22 @@
-"""Routes: what is changed about a model or its export where the usual form does not come to a pass, as data.
+"""Routes: which changes of a model or its export are tried where the usual form does not come to a pass, and in which order.
 
-A route is a list of changes, in words that are part of a form's key: `onnx-fp32-dynamic+attention=eager`. Each change says which
-endings it answers; what it does is in porting.rewrites, by the same words. Pure data and string work: no torch, no numpy.
+A route is a list of changes, in words that are part of a form's key: `onnx-fp32-dynamic+attention=eager`. The changes are data
+(porting.route_table); what they do is in porting.rewrites, by the same words. No torch, no numpy.
 """
 
 from __future__ import annotations
 
-import enum
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from porting.bundle import BATCH, DYNAMIC, STATIC, FormKey, FormRecord
 from porting.diagnose.blockers import blockers
 from porting.errors import UsageError
+from porting.route_table import CHANGES, EXPANDABLE, KEPT, Change, Level, When
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, Target
 
 if TYPE_CHECKING:
@@ -26,178 +26,6 @@ USUAL = "usual"
 """The route without any change, by name."""
 MOST = 8
 """Routes that one cell tries along one kind of form."""
-
-
-class Level(str, enum.Enum):
-    """What a change is made to."""
-
-    EXPORT = "export"  # the same model, captured or exported in another way
-    MODEL = "model"  # the module, before it is captured
-    PROGRAM = "program"  # the captured program, operator by operator
-    GRAPH = "graph"  # the ONNX graph
-    PRECISION = "precision"  # what of the model is lowered to the target's precision
-
-
-@dataclass(frozen=True)
-class When:
-    """An ending that a change answers; what is left out may be anything."""
-
-    blocker: str = ""
-    """Pattern over what stands in the way, in the words of `porting unlock`: `operator: Gelu`, `dtype: complex`."""
-    message: str = ""
-    """Pattern over the error, and over those of exports that were tried on the way."""
-    outcomes: tuple[Outcome, ...] = ()
-    stages: tuple[Stage, ...] = ()
-    precisions: tuple[Precision, ...] = ()
-    targets: str = "*"
-    """Glob over the target."""
-
-    @property
-    def specific(self) -> bool:
-        """Whether it looks for something by name."""
-        return bool(self.blocker or self.message)
-
-
-@dataclass(frozen=True)
-class Change:
-    """One way to make a model easier to take."""
-
-    word: str
-    """`name=how`; with an operator in the place of `*` where there is one for each."""
-    level: Level
-    kinds: tuple[str, ...]
-    """Forms it works for."""
-    what: str
-    answers: tuple[When, ...]
-    axes: str = ""
-    """Of an export that leaves fewer axes dynamic: which."""
-
-    @property
-    def specific(self) -> bool:
-        """Whether it is taken as soon as what it answers is seen, along with others; the rest is tried one by one."""
-        return all(when.specific for when in self.answers)
-
-
-_ALL = ("onnx", "pt2", "aten")
-_PROGRAMS = ("pt2", "aten")
-_FAULTS = (Outcome.FAIL, Outcome.UNSUPPORTED, Outcome.MISMATCH)
-_REFUSED = (Outcome.FAIL, Outcome.UNSUPPORTED)
-_FLOATS = (Precision.FP32, Precision.FP16, Precision.BF16)
-_BEFORE_RUN = (Stage.EXPORT, Stage.CONVERT, Stage.LOAD)
-
-EXPANDABLE = (
-    "Attention", "Celu", "Clip", "Elu", "Gelu", "GreaterOrEqual", "GroupNormalization", "HardSigmoid", "HardSwish",
-    "LayerNormalization", "LeakyRelu", "LessOrEqual", "LogSoftmax", "MeanVarianceNormalization", "Mish", "PRelu",
-    "RMSNormalization", "Range", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "RotaryEmbedding",
-    "Selu", "Shrink", "Softplus", "Softsign", "SwiGLU", "Swish", "ThresholdedRelu",
-)  # fmt: skip
-"""Operators that the ONNX standard defines by others."""
-
-CHANGES: tuple[Change, ...] = (
-    Change(
-        "constants=folded", Level.MODEL, _ALL,
-        "what follows from constant arguments alone (the patch grid of an image) is computed while the model is captured",
-        (When(message="GuardOnDataDependent|data-dependent"), When(blocker="shape: sizes that depend on data")),
-    ),
-    Change(
-        "experts=batched_mm", Level.MODEL, _ALL,
-        "experts are computed as one batched product, instead of by a grouped kernel or a loop over those that are hit",
-        (When(message=r"grouped_mm|nonzero|GuardOnDataDependent"),),
-    ),
-    Change(
-        "attention=composed", Level.PROGRAM, _ALL,
-        "attention is written as products and a softmax that needs no test for infinity",
-        (When(blocker=r"operator: aten::(isneginf|_safe_softmax|scaled_dot_product_attention|_scaled_dot_product\w*)$"),),
-    ),
-    Change(
-        "complex=pairs", Level.PROGRAM, _ALL,
-        "complex numbers are pairs of real ones along a last axis",
-        (When(blocker="dtype: complex"), When(message=r"[Cc]omplex|view_as_(complex|real)|aten[.:]+polar")),
-    ),
-    Change(
-        "masked_scatter=gathered", Level.PROGRAM, _ALL,
-        "the positions of a masked_scatter are counted, and its values gathered",
-        (When(blocker=r"operator: aten::masked_scatter$"), When(message=r"masked_scatter|must be concrete; got bool")),
-    ),
-    Change(
-        "float64=float32", Level.PROGRAM, _ALL,
-        "what the model computes in float64 is computed in float32",
-        (When(blocker="dtype: float64"),),
-    ),
-    Change(
-        "view=reshape", Level.PROGRAM, _ALL,
-        "views are reshapes, which also take a tensor whose memory is not in order",
-        (When(message=r"view size is not compatible|aten\.view\.default"),),
-    ),
-    Change(
-        "is_all_true=all", Level.PROGRAM, _ALL,
-        "the test that all is true is the public operator",
-        (When(message="_is_all_true"),),
-    ),
-    Change(
-        "einsum=products", Level.PROGRAM, _ALL,
-        "an Einsum is written as transpositions and matrix products",
-        (When(blocker=r"operator: (Einsum|aten::einsum)$"),),
-    ),
-    Change(
-        "triangle=compared", Level.PROGRAM, _ALL,
-        "a triangle of a matrix is chosen by comparing its indices",
-        (When(blocker=r"operator: (Trilu|aten::(tril|triu))$"),),
-    ),
-    Change(
-        "where=selected", Level.GRAPH, ("onnx",),
-        "Where is taken apart for dtypes that it has no kernel for: by logic for bool, by float32 for the other floats",
-        (When(blocker=r"(operator|dtype): (of )?Where$"), When(message=r"implementation for Where\(")),
-    ),
-    Change(
-        "isnan=compared", Level.GRAPH, ("onnx",),
-        "IsNaN is a comparison of the value with itself",
-        (When(blocker="operator: IsNaN$"),),
-    ),
-    Change(
-        "batch_norm=folded", Level.GRAPH, ("onnx",),
-        "BatchNormalization goes into the weights of the convolution before it, else becomes a product and a sum",
-        (When(blocker="operator: BatchNormalization$"),),
-    ),
-    Change(
-        "expand=*", Level.GRAPH, ("onnx",),
-        "the operator is written by others, as the ONNX standard defines it",
-        (When(blocker=rf"operator: ({'|'.join(EXPANDABLE)})$"),),
-    ),
-    Change(
-        "capture=torchscript", Level.EXPORT, ("onnx",),
-        "exported by the TorchScript exporter",
-        (When(outcomes=_FAULTS, precisions=_FLOATS),),
-    ),
-    Change(
-        "capture=strict", Level.EXPORT, _ALL,
-        "captured by torch.export in strict mode",
-        (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
-    ),
-    Change(
-        "attention=eager", Level.MODEL, _ALL,
-        "the model's own implementation of attention by single operators is chosen",
-        (When(outcomes=_FAULTS, precisions=_FLOATS),),
-    ),
-    Change(
-        "decompose=core", Level.PROGRAM, _PROGRAMS,
-        "operators are decomposed to the core ATen set",
-        (When(outcomes=_FAULTS, precisions=_FLOATS),),
-    ),
-    Change(
-        "axes=batch", Level.EXPORT, _ALL, "only the batch stays dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), BATCH
-    ),
-    Change(
-        "keep=*", Level.PRECISION, ("onnx",),
-        "the layers that the lower precision costs most, by measurement, stay in fp32: 5, 10, 25, 50 percent of them",
-        (When(outcomes=(Outcome.MISMATCH,), precisions=(Precision.INT8, Precision.FP16)),),
-    ),
-    Change("axes=static", Level.EXPORT, _ALL, "no axis is dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), STATIC),
-)  # fmt: skip
-
-KEPT = (5, 10, 25, 50)
-"""Percent of the layers that are kept in fp32, one after the other."""
-
 _NOT_OURS = frozenset(
     (
         Cause.TIMEOUT, Cause.HANG, Cause.HOST_OOM, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,

@@ -21,6 +21,7 @@ from porting.eager import EagerModel
 from porting.export import Exporter, NothingToChange
 from porting.rewrites.graph import rewrite
 from porting.rewrites.program import attention
+from porting.route_table import EXPANDABLE, Level
 from porting.types import Precision, TensorSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
@@ -178,7 +179,7 @@ def same(found: list[Any], wanted: Any) -> bool:
 def test_a_change_takes_out_what_it_is_for_and_the_answer_stays(tmp_path: Path, word: str) -> None:
     make, gone = CASES[word]
     flat = flat_of(make())
-    kind = "onnx" if routes.level_of(word) is routes.Level.GRAPH else "pt2"
+    kind = "onnx" if routes.level_of(word) is Level.GRAPH else "pt2"
     for name in ("before", "after"):
         (tmp_path / name).mkdir()
     if word != "where=selected":  # whose dtype is what matters
@@ -280,4 +281,4 @@ def test_every_operator_that_may_be_expanded_is_defined_by_others() -> None:
     for schema in onnx.defs.get_all_schemas():
         schemas[schema.name] = schema
     defined = {n for n, s in schemas.items() if s.has_function or s.has_context_dependent_function}
-    assert [name for name in routes.EXPANDABLE if name not in defined and name in schemas] == []
+    assert [name for name in EXPANDABLE if name not in defined and name in schemas] == []

@@ -15,6 +15,7 @@ from porting import routes
 from porting.bundle import FormKey
 from porting.cli import run
 from porting.jobs import Options
+from porting.route_table import CHANGES, KEPT, Level
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, StageTime, Target
 from porting.verdict import Finding
 
@@ -158,7 +159,7 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
 
 def test_more_and_more_layers_are_kept_where_a_low_precision_is_wrong_and_the_adapter_can() -> None:
     wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
-    ladder = [f"dynamic+keep=int8_{percent}" for percent in routes.KEPT]
+    ladder = [f"dynamic+keep=int8_{percent}" for percent in KEPT]
     assert following(wrong, target="a:cpu:int8", keeps=True) == ladder
     assert "dynamic+keep=fp16_5" in following(wrong, target="a:cpu:fp16", keeps=True)
     assert "dynamic+keep=fp16_5" not in following(wrong, target="a:cpu:fp16")
@@ -196,11 +197,11 @@ def test_every_word_of_the_table_has_something_that_does_it() -> None:
     from porting.rewrites.model import MODEL
     from porting.rewrites.program import PROGRAM
 
-    words = {level: {c.word for c in routes.CHANGES if c.level is level} for level in routes.Level}
-    assert words[routes.Level.MODEL] == set(MODEL)
-    assert words[routes.Level.PROGRAM] == set(PROGRAM)
-    assert words[routes.Level.GRAPH] == {*GRAPH, "expand=*"}
-    assert words[routes.Level.PRECISION] == {"keep=*"}
+    words = {level: {c.word for c in CHANGES if c.level is level} for level in Level}
+    assert words[Level.MODEL] == set(MODEL)
+    assert words[Level.PROGRAM] == set(PROGRAM)
+    assert words[Level.GRAPH] == {*GRAPH, "expand=*"}
+    assert words[Level.PRECISION] == {"keep=*"}
 
 
 def test_routes_are_listed(capfd: pytest.CaptureFixture[str], home: Path) -> None:

@@ -18,6 +18,7 @@ def command(targets: tuple[str, ...], store: str | None, form: str) -> int:
     that models of a family pass with there, by the records, which are tried first for others of the family.
     """
     from porting import routes
+    from porting.route_table import CHANGES
 
     if targets:
         return _known(targets, store, form)
@@ -30,10 +31,10 @@ def command(targets: tuple[str, ...], store: str | None, form: str) -> int:
                 "what": change.what,
                 "answers": [routes.words_of(when) for when in change.answers],
             }
-            for change in routes.CHANGES
+            for change in CHANGES
         )
     else:
-        rows = [(c.word, c.level.value, ",".join(c.kinds), c.what) for c in routes.CHANGES]
+        rows = [(c.word, c.level.value, ",".join(c.kinds), c.what) for c in CHANGES]
         print_table(("change", "to", "forms", "what"), rows)
     return 0
 
