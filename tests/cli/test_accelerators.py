@@ -185,7 +185,7 @@ def test_doctor_tells_of_a_makers_tool_though_nothing_runs_on_its_card(setting: 
 
 def test_a_model_is_checked_on_virtual_and_static_targets(porting: Porting) -> None:
     targets = "virtual:npu:fp32,virtual:mlu:fp32,virtual:mlu-nofallback:fp32,static:musa:fp32,static_onnx:npu:fp32"
-    ended = porting("check", "transformers/bert", "--on", targets, "--format", "json")
+    ended = porting("check", "transformers/bert", "--on", targets, "--route", "usual", "--format", "json")
     found = {each["target"]: each for each in json.loads(ended.out)}
     assert found["virtual:npu:fp32"]["outcome"] == "pass"
     assert found["virtual:npu:fp32"]["evidence"] == "virtual"

@@ -103,7 +103,7 @@ def test_models_list_gives_its_keys(porting: Run) -> None:
 
 def test_targets_list_gives_its_keys_and_a_reason_for_what_is_not_here(porting: Run) -> None:
     found = porting("targets", "list", "--format", "json").json()
-    assert all(set(one) == {"id", "adapter", "available", "evidence", "reason"} for one in found)
+    assert all(set(one) == {"id", "adapter", "available", "evidence", "reason", "hint"} for one in found)
     assert all(one["reason"] for one in found if not one["available"])
     by_id = {one["id"]: one for one in found}
     assert by_id["onnxruntime:cpu:fp32"]["available"]

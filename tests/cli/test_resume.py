@@ -213,7 +213,7 @@ def test_two_runs_at_once_on_one_store_and_one_cache_end_well(porting: Run, comm
 
 
 def test_an_export_that_crashed_is_tried_again_when_asked_and_only_then(porting: Run, setting: Path) -> None:
-    line = ("check", "small_models:fragile", "--on", "onnxruntime:cpu:fp32,openvino:cpu:fp32")
+    line = ("check", "small_models:fragile", "--on", "onnxruntime:cpu:fp32,openvino:cpu:fp32", "--route", "usual")
     first = porting(*line, "--format", "json").json()
     assert {(r["stage"], r["outcome"], r["cause"]) for r in first} == {("export", "fail", "crash")}
     (setting / "mended").touch()

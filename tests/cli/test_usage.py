@@ -119,6 +119,7 @@ def test_limits_from_the_command_line_are_the_limits_of_jobs() -> None:
         "rerun": False,
         "rebuild": False,
         "bench": 0.0,
+        "route": "",
     }
     limits = _options(given, None).limits
     assert (limits.seconds, limits.silent_seconds, limits.memory_bytes, limits.step_seconds) == (5.0, 7.0, 2 << 30, 0.0)
