@@ -46,7 +46,7 @@ backends-test: $(READY)  ## Test the backends that have environments of their ow
 	$(BIN)/porting env test --all
 	$(BIN)/python -m pytest -q -m backends
 
-domestic: $(READY)  ## Check the whole catalog on the simulators of Rockchip and Sophgo, in environments of their own; hours
+domestic: $(READY)  ## Check the whole catalog on the simulators of Rockchip and Sophgo, in environments of their own; days on two cores, and what is on record is not run again
 	$(BIN)/porting env create rknn tpu_mlir
 	@$(BIN)/porting check --tier full --on $(SIMULATED) --html report; status=$$?; [ $$status -le 1 ] || exit $$status
 
