@@ -163,7 +163,7 @@ def _from_path(text: str, start: Path, trust: bool) -> ModelSpec:
 def _ad_hoc(text: str, source: str, start: Path, trust: bool) -> ModelSpec:
     name = Path(text).as_posix()
     weights = "real" if source in REAL_WEIGHTS else "random"
-    return ModelSpec(id=name, source=source, name=name, family=source, weights=weights, trust=trust, root=str(start))
+    return ModelSpec(id=name, source=source, name=name, family=name, weights=weights, trust=trust, root=str(start))
 
 
 def _trusted(spec: ModelSpec, trust: bool) -> ModelSpec:

@@ -94,7 +94,7 @@ def test_a_pinned_route_is_the_only_one(home: Path, capfd: pytest.CaptureFixture
 def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path) -> None:
     from porting.api import check
 
-    first = {routes.place("", "picky:no_gelu:fp32"): "onnx-fp32-dynamic+expand=Gelu"}
+    first = {routes.place(MODEL, "picky:no_gelu:fp32"): "onnx-fp32-dynamic+expand=Gelu"}
     (result,) = check(MODEL, targets=["picky:no_gelu:fp32"], options=Options(rerun=True, first=first))
     assert (result.outcome, result.attempts) == (Outcome.PASS, ())
     assert any("was taken first" in note for note in result.notes)
