@@ -1,4 +1,4 @@
-"""Runs a program that was written as plain data (porting/aten.py), with PyTorch alone, of 2.5 or any later version.
+"""Runs a program that was written as plain data (porting/bundles/aten.py), with PyTorch alone, of 2.5 or any later version.
 
 Copied beside the program when a port is made, so it imports nothing but PyTorch and the standard library.
 """

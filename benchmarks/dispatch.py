@@ -31,11 +31,11 @@ import ray_kit  # noqa: E402
 import slurm_kit  # noqa: E402
 
 from porting import registry  # noqa: E402
-from porting.jobs import Cell, Options  # noqa: E402
+from porting.cells.jobs import Cell, Options  # noqa: E402
+from porting.cells.pipeline import Pipeline  # noqa: E402
 from porting.launch.fleet import Fleet  # noqa: E402
 from porting.launch.start import Place, start_fleet  # noqa: E402
 from porting.launch.work import FleetWork, Wishes  # noqa: E402
-from porting.pipeline import Pipeline  # noqa: E402
 from porting.store import Store  # noqa: E402
 from porting.types import ModelSpec, Target  # noqa: E402
 from porting.workspace import Workspace  # noqa: E402

@@ -21,7 +21,7 @@ from typing import Any
 from simulated_cluster import Job, Rates, SimulatedCluster, Work
 
 from porting import registry
-from porting.jobs import Cell, Options
+from porting.cells.jobs import Cell, Options
 from porting.launch.cluster import ENDED, Kind
 from porting.launch.fleet import Fleet
 from porting.launch.watch import Clock

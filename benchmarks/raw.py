@@ -16,8 +16,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import torch  # noqa: E402
 
 from models import MODELS  # noqa: E402
+from porting.bundles.tensors import read_tensors  # noqa: E402
 from porting.sources._torchvision import make_importable  # noqa: E402
-from porting.tensors import read_tensors  # noqa: E402
 
 torch.set_num_threads(1)
 torch.set_grad_enabled(False)

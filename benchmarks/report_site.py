@@ -30,11 +30,11 @@ from urllib.parse import quote
 from porting import registry
 from porting.catalog import load
 from porting.diagnose.unlock import blocked_cells, remedies, weights
-from porting.diff import diff
+from porting.records.diff import diff
+from porting.records.story import Story, walk
 from porting.report import Matrix, ModelRow, TargetColumn
 from porting.report.html import write_site
 from porting.store.records import Verdict, moment
-from porting.story import Story, walk
 from porting.types import Evidence, ModelSpec, Result, Target, from_json
 
 RECORDS = Path(__file__).resolve().parents[1] / "models" / "records"

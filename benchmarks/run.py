@@ -51,7 +51,7 @@ def warm_job() -> None:
     print(f"\n### Start of a warm job, budget 60 ms ({stamp()})\n\n| what | wall ms |\n|---|---|")
     warm = cost([sys.executable, str(HERE / "warm_job.py")], {"PYTHONPATH": f"{ROOT}:{HERE}"})
     fresh = repeat([sys.executable, "-c", "import torch"], 3)
-    both = repeat([sys.executable, "-c", "import porting.warm as w; w.rehearse()"], 3, {"PYTHONPATH": str(ROOT)})
+    both = repeat([sys.executable, "-c", "import porting.workers.warm as w; w.rehearse()"], 3, {"PYTHONPATH": str(ROOT)})
     print(f"| job forked from the warm server (median of 40) | {float(warm.output.split()[-1]) * 1000:.0f} |")
     print(f"| fresh interpreter, import torch | {fresh.wall * 1000:.0f} |")
     print(f"| fresh interpreter with all that the server has warm | {both.wall * 1000:.0f} |")

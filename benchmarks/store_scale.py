@@ -26,7 +26,7 @@ from typing import Any
 from postgresql import server
 
 from porting.diagnose.verbs import unlock
-from porting.history import may_hit, query
+from porting.records.history import may_hit, query
 from porting.store import Store
 from porting.types import (
     CaseNumbers,

@@ -16,10 +16,10 @@ def nothing(_job: Any, _clock: Any, _adapter: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    from porting.runner import Limits, Runner
+    from porting.workers.runner import Limits, Runner
 
     with tempfile.TemporaryDirectory() as folder, Runner(Path(folder), Limits(), imports=("torch",)) as runner:
-        runner.preload("porting.warm", "rehearse")
+        runner.preload("porting.workers.warm", "rehearse")
         times = []
         for _ in range(RUNS + 1):
             start = time.perf_counter()

@@ -154,7 +154,7 @@ def _devices(adapter: Any) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _quirks(name: str) -> str:
-    from porting.quirks import quirks
+    from porting.registry.quirks import quirks
 
     rows = [(quirk.seen, quirk.where, quirk.symptom, quirk.answer) for quirk in quirks(name)]
     return f"\n{table(('seen with', 'where', 'symptom', 'what comes of it'), rows)}" if rows else ""
@@ -178,7 +178,7 @@ def _whose(adapter: Any, device: str) -> str:
 
 def keys() -> str:
     """The keys of an entry: type, default, meaning."""
-    from porting.catalog_file import FIELDS
+    from porting.catalog.file import FIELDS
     from porting.types import ModelSpec
 
     return _fields(ModelSpec, FIELDS, {"id": "`source/name`", "family": "the file's name", "weights": "by the source"})
@@ -274,7 +274,7 @@ def _domain(spec: Any) -> str:
 def measured() -> str:
     """What `make catalog` found: sound references by domain and modality, and every model without one, with the reason."""
     from porting.catalog import load
-    from porting.measured import FILE, read
+    from porting.catalog.measured import FILE, read
 
     specs, records = list(load()), read(ROOT / "models" / FILE)
     found = {spec.id: records[spec.id].status if spec.id in records else "not built" for spec in specs}
@@ -468,7 +468,7 @@ def rules() -> str:
 
 def routes() -> str:
     """Every change of a route, in the order in which they are made."""
-    from porting.route_table import CHANGES
+    from porting.routes.table import CHANGES
 
     rows = [(f"`{c.word}`", c.level.value, ", ".join(c.kinds), c.what) for c in CHANGES]
     return table(("change", "to the", "forms", "what"), rows)

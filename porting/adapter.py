@@ -88,11 +88,11 @@ class ExportedForm:
     outputs: Tuple[TensorSpec, ...]
     opset: Optional[int] = None
     samples: Tuple[Path, ...] = ()
-    """Input files of the bundle's cases (porting.tensors), for calibration and for compilers that trace."""
+    """Input files of the bundle's cases (porting.bundles.tensors), for calibration and for compilers that trace."""
 
     def sample(self, number: int = 0) -> Arrays:
         """Read one of the sample inputs: by name, host memory, dtypes as in `inputs`. Raises IndexError past the last."""
-        from porting.tensors import as_declared, read_tensors
+        from porting.bundles.tensors import as_declared, read_tensors
 
         return as_declared(read_tensors(self.samples[number]), self.inputs)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from porting import registry
+from porting.cells.jobs import Options
 from porting.errors import EnvironmentMissing, ModelError, UnknownName, UsageError
-from porting.jobs import Options
-from porting.runner import Limits
 from porting.types import WRONG_INPUT, Cause, Evidence, ModelSpec, Outcome, Precision, Result, Target
+from porting.workers.runner import Limits
 from porting.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from porting.adapter import Probe
     from porting.catalog import Catalog
+    from porting.catalog.project import Project
+    from porting.cells.pipeline import Event, Pipeline
     from porting.expect import Gate
     from porting.launch.start import Place
-    from porting.pipeline import Event, Pipeline
-    from porting.project import Project
     from porting.store import Store
 
     Array: TypeAlias = numpy.ndarray[Any, Any] | torch.Tensor
@@ -50,7 +50,7 @@ class Setting:
     def find(cls, folder: Path | None = None, store: str | None = None) -> Setting:
         """Find the setting of a folder, the current one by default. Raises CatalogError for a broken porting.toml or catalog."""
         from porting import catalog
-        from porting.project import find_project
+        from porting.catalog.project import find_project
 
         project = find_project(folder or Path.cwd())
         url = store or (project.store if project else None)
@@ -97,7 +97,7 @@ class Setting:
         on_event: Callable[[Event], None] = Silent,
         run_id: str = "",
     ) -> Iterator[Pipeline]:
-        from porting.pipeline import Pipeline
+        from porting.cells.pipeline import Pipeline
 
         with Pipeline(self.workspace, store, options, self.environments, on_event, run_id=run_id) as pipeline:
             yield pipeline
@@ -111,8 +111,8 @@ class Setting:
             with self.pipeline(store, options, on_event) as pipeline:
                 yield pipeline
             return
+        from porting.cells.pipeline import Event, Pipeline
         from porting.launch.start import start_fleet
-        from porting.pipeline import Event, Pipeline
 
         place = replace(place, setups=self.project.nodes if self.project else {})
         run, wanted = uuid.uuid4().hex[:12], patterns or (self.project.targets if self.project else ())
@@ -143,7 +143,7 @@ class TargetState:
 
 def target_state(target: Target, probe: Probe) -> TargetState:
     """A target with what its adapter's probe says of it."""
-    from porting.probing import device_state
+    from porting.environments.probing import device_state
 
     adapter = registry.adapter(target.adapter)
     state = device_state(adapter, target, probe)
@@ -336,14 +336,14 @@ def _is_module(model: Any) -> bool:
 def _named(inputs: Any, model: Any) -> Any:
     if inputs is None or not _is_module(model):
         return inputs
-    from porting.given import by_name
+    from porting.bundles.given import by_name
 
     return by_name(inputs, model)
 
 
 def _specs(model: Any, inputs: Inputs, setting: Setting, tier: str | None, trust: bool) -> list[ModelSpec]:
     if _is_module(model):
-        from porting.given import spec_of_module
+        from porting.bundles.given import spec_of_module
 
         return [spec_of_module(model, inputs, setting.workspace)]
     return setting.resolve([model] if isinstance(model, str) else list(model), tier, trust)
@@ -352,6 +352,6 @@ def _specs(model: Any, inputs: Inputs, setting: Setting, tier: str | None, trust
 def _given(inputs: Inputs, workspace: Workspace) -> Path | None:
     if inputs is None:
         return None
-    from porting.given import store_inputs
+    from porting.bundles.given import store_inputs
 
     return store_inputs(inputs, workspace)

@@ -164,7 +164,7 @@ class InputSpec:
     """numpy name."""
     shape: Tuple[typing.Union[int, str], ...]
     """A number where the axis has one size only, else the axis' name (`batch`, `sequence`, `height`, `samples` ...), or how it
-    follows from other axes (`2*frames`, `sequence+past_sequence`; see porting.shapes)."""
+    follows from other axes (`2*frames`, `sequence+past_sequence`; see porting.bundles.shapes)."""
     kind: str
     """How values are drawn: `ids`, `mask`, `left_mask` (padding comes first), `image`, `audio`, `normal`, `positions`,
     `timestep`, `constant`, `boxes`, `bool`."""
@@ -305,7 +305,7 @@ class StageTime:
 
 @dataclass(frozen=True)
 class OutputNumbers:
-    """How far one output of one case is from the truth; see porting.compare."""
+    """How far one output of one case is from the truth; see porting.numerics.compare."""
 
     name: str
     max_abs: Optional[float] = None
@@ -336,7 +336,7 @@ class CaseNumbers:
 
 @dataclass(frozen=True)
 class GenerationNumbers:
-    """Tokens that a target generated greedily from one prompt, beside those of eager; see porting.tokens."""
+    """Tokens that a target generated greedily from one prompt, beside those of eager; see porting.numerics.tokens."""
 
     name: str
     rows: int

@@ -10,12 +10,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from porting.bundle import Bundle, Case, Failure, FormRecord
-from porting.compare import Verdict
-from porting.runner import JobEnd
-from porting.tokens import Said
+from porting.bundles.bundle import Bundle, Case, Failure, FormRecord
+from porting.numerics.compare import Verdict
+from porting.numerics.tokens import Said
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Stage
-from porting.worker import DISK_STATUS
+from porting.workers.runner import JobEnd
+from porting.workers.worker import DISK_STATUS
 
 _BEFORE_TARGET = (Stage.BUILD, Stage.REFERENCE)
 """What goes wrong there says nothing about any target."""

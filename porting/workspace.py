@@ -1,6 +1,6 @@
 """Where things lie on disk, and the few file operations that have to be safe: atomic writes, digests, locks.
 
-What is in the files is for others to know: porting.bundle, porting.store, porting.runner.
+What is in the files is for others to know: porting.bundles.bundle, porting.store, porting.workers.runner.
 """
 
 from __future__ import annotations

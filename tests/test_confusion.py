@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survey]:
     """Everything planted in every model, by the rule as it is and by one that is twice as strict."""
     from porting.api import Setting
-    from porting.jobs import Options
+    from porting.cells.jobs import Options
 
     home = tmp_path_factory.mktemp("confusion")
     with pytest.MonkeyPatch.context() as patch:

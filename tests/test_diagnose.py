@@ -15,12 +15,12 @@ import pytest
 
 from porting import registry
 from porting.api import Setting
+from porting.cells.pipeline import Pipeline
 from porting.diagnose import window
 from porting.diagnose.locate import Located, Locator, Settings
 from porting.diagnose.reduce import Reduced, Reducer
 from porting.diagnose.subject import open_subject
 from porting.diagnose.trial import Journal
-from porting.pipeline import Pipeline
 
 TESTS = Path(__file__).parent
 NUMERIC_PROCESSES, OTHER_PROCESSES = 5, 18

@@ -76,8 +76,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Resu
     """Every fault, checked once, in one run."""
     from porting import registry
     from porting.api import check
-    from porting.jobs import Options
-    from porting.runner import Limits
+    from porting.cells.jobs import Options
+    from porting.workers.runner import Limits
 
     home = tmp_path_factory.mktemp("faults")
     with pytest.MonkeyPatch.context() as patch:

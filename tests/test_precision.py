@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from porting.cells.precision import choose, searched
 from porting.cli import run
-from porting.precision import choose, searched
 from porting.rewrites.keep import PROPERTY, Unmeasured, keep, sensitivities
 from porting.types import Cause, Outcome, Perf, Precision, Result, Stage, Target
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from porting import routes
-from porting.bundle import FormKey
-from porting.eager import EagerModel
-from porting.export import Exporter, NothingToChange
+from porting.bundles.bundle import FormKey
+from porting.bundles.eager import EagerModel
+from porting.bundles.export import Exporter, NothingToChange
 from porting.rewrites.graph import rewrite
 from porting.rewrites.program import attention
-from porting.route_table import EXPANDABLE, Level
+from porting.routes.table import EXPANDABLE, Level
 from porting.types import Precision, TensorSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from porting import routes
-from porting.bundle import FormKey
+from porting.bundles.bundle import FormKey
+from porting.cells.jobs import Options
 from porting.cli import run
-from porting.jobs import Options
-from porting.route_table import CHANGES, KEPT, Level
+from porting.routes.table import CHANGES, KEPT, Level
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, StageTime, Target
 from porting.verdict import Finding
 

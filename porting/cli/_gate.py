@@ -13,9 +13,9 @@ from porting.cli._shared import F
 
 if TYPE_CHECKING:
     from porting.api import Setting
+    from porting.cells.pipeline import Pipeline
     from porting.expect import Gate
     from porting.expect.file import Book
-    from porting.pipeline import Pipeline
     from porting.store import Store
     from porting.types import ModelSpec, Result, Target
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def settled(given: dict[str, Any], form: str, html: object) -> dict[str, Any]:
     """The options of a check as a search for the fastest precision needs them: one job at a time, with latencies."""
-    from porting.precision import BENCH_SECONDS
+    from porting.cells.precision import BENCH_SECONDS
 
     if given["precision"] != "auto":
         return given
@@ -26,7 +26,7 @@ def settled(given: dict[str, Any], form: str, html: object) -> dict[str, Any]:
 
 def answer(results: Sequence[Result], planned: int, form: str) -> int:
     """Print what the search came to. Returns the exit status: 0 where every model has a right precision on every device."""
-    from porting.precision import choose
+    from porting.cells.precision import choose
     from porting.types import to_json
 
     choices = choose(results)

@@ -12,7 +12,7 @@ from porting.types import Outcome
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from porting.pipeline import Event
+    from porting.cells.pipeline import Event
 
 
 FLEET_SECONDS = 10.0

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from porting.api import TargetState
     from porting.expect import Gate
+    from porting.records.story import Story
     from porting.report import Matrix
     from porting.store import Store
-    from porting.story import Story
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,7 +97,7 @@ def matrix_of(
 ) -> Matrix:
     """The input of every report. specs, states: what was planned."""
     from porting._version import VERSION
-    from porting.jobs import utc_now
+    from porting.cells.jobs import utc_now
     from porting.report import Matrix, ModelRow, TargetColumn
 
     found = {(r.model, r.target): r for r in results}
@@ -108,7 +108,7 @@ def matrix_of(
 
 def story_of(store: Store, specs: Iterable[ModelSpec], results: Sequence[Result], since: str | None = None) -> Story:
     """What the pages tell beside the present state."""
-    from porting.story import tell
+    from porting.records.story import tell
 
     return tell(store, results, {spec.id: spec.params for spec in specs if spec.params}, since)
 

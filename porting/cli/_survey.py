@@ -11,7 +11,7 @@ from porting.cli._shared import print_json, print_table
 
 if TYPE_CHECKING:
     from porting.accelerators.profile import Profile
-    from porting.survey import Survey
+    from porting.static.survey import Survey
 
 _FATES = {"native": "native", "composite": "composed", "fallback": "not listed", "unknown": "unknown"}
 
@@ -30,7 +30,7 @@ def sizes_of(texts: Sequence[str]) -> dict[str, int]:
 def run(models: Sequence[str], on: Sequence[str], train: bool, sizes: Sequence[str], trust: bool, form: str) -> int:
     """Survey models and print what was found. Returns the exit status: 1 when a card would refuse something."""
     from porting.api import Setting
-    from porting.survey import listed, survey
+    from porting.static.survey import listed, survey
 
     wanted = sizes_of(sizes)
     profiles = listed([name for names in on for name in names.split(",") if name and name != "all"])

@@ -52,7 +52,7 @@ def command(models: tuple[str, ...], form: str, **given: Any) -> int:
     from porting.api import Setting
     from porting.expect.accept import edits, plan
     from porting.expect.judge import judge
-    from porting.recorded import store_of
+    from porting.records.recorded import store_of
 
     grounds = _grounds(given)
     setting = Setting.find(store=given["store"])
@@ -91,7 +91,7 @@ def _grounds(given: dict[str, Any]) -> Grounds:
 def _conditions(texts: Collection[str]) -> dict[str, str]:
     """Conditions by key of the environment."""
     from porting.errors import UsageError
-    from porting.recorded import version_of
+    from porting.records.recorded import version_of
 
     found = {}
     for text in texts:

@@ -16,7 +16,7 @@ def command() -> None:
 @format_option()
 def show(form: str) -> None:
     """Show how many bundles (models as built and exported) there are, what they take, and how much they may."""
-    from porting import cache
+    from porting.bundles import cache
     from porting.workspace import Workspace
 
     folder = Workspace.find().bundles
@@ -35,7 +35,7 @@ def show(form: str) -> None:
 def prune(limit: str | None, form: str) -> None:
     """Remove the bundles used longest ago until the rest are within SIZE. None that is in use goes, and no result is lost: a
     bundle is made again when it is needed."""
-    from porting import cache
+    from porting.bundles import cache
     from porting.workspace import Workspace
 
     folder = Workspace.find().bundles

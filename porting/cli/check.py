@@ -24,7 +24,7 @@ from porting.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from porting.pipeline import Event
+    from porting.cells.pipeline import Event
     from porting.types import ModelSpec
 
 
@@ -65,12 +65,12 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
     checked and measured, one job at a time, and the fastest that is right is told, if need be with some layers left in fp32.
     """
     from porting.api import Setting, choose_targets, target_state, wrong_input
-    from porting.changed import affected
+    from porting.bundles.given import store_inputs
+    from porting.cells.changed import affected
+    from porting.cells.planning import plan, span, within, workers
+    from porting.cells.precision import searched
     from porting.cli._progress import progress
     from porting.errors import ModelError
-    from porting.given import store_inputs
-    from porting.planning import plan, span, within, workers
-    from porting.precision import searched
     from porting.report import render
 
     given = settled(given, form, html)
@@ -116,8 +116,8 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
 
 
 def _options(given: dict[str, Any], inputs: Path | None) -> Any:
-    from porting.jobs import Options
-    from porting.runner import Limits
+    from porting.cells.jobs import Options
+    from porting.workers.runner import Limits
 
     memory = int(given["memory"] * (1 << 30))
     limits = Limits(seconds=given["timeout"], silent_seconds=given["silence"], memory_bytes=memory)

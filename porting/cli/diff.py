@@ -9,8 +9,8 @@ import click
 from porting.cli._shared import console, format_option, print_json, store_option
 
 if TYPE_CHECKING:
-    from porting.diff import Change, Diff
-    from porting.recorded import Recorded
+    from porting.records.diff import Change, Diff
+    from porting.records.recorded import Recorded
     from porting.types import Result
 
 
@@ -33,8 +33,8 @@ def command(a: str, b: str, models: tuple[str, ...], on: tuple[str, ...], form: 
     Exit status: 0, or 1 when something that worked in A does not in B.
     """
     from porting.api import Setting
-    from porting.diff import Factors, diff
-    from porting.recorded import recorded
+    from porting.records.diff import Factors, diff
+    from porting.records.recorded import recorded
 
     setting = Setting.find(store=given["store"])
     sides = [recorded(text, setting) for text in (a, b)]
@@ -69,7 +69,7 @@ def _record(change: Change) -> dict[str, Any]:
 def _print(found: Diff, a: str, b: str) -> None:
     from rich.text import Text
 
-    from porting.diff import Kind
+    from porting.records.diff import Kind
     from porting.report.words import count, printable, version
 
     out = console()

@@ -14,7 +14,7 @@ from porting.cli._shared import format_option, print_json, print_table
 def command(form: str) -> int:
     """Tell what this machine has and what is missing: places, packages, every backend and device, asked afresh."""
     from porting.api import Setting
-    from porting.doctor import findings
+    from porting.environments.doctor import findings
 
     found = findings(Setting.find())
     if form == "json":

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting import keys, recipe, registry, venvs
+from porting import registry
 from porting.api import Setting
+from porting.cells import keys
 from porting.cli._progress import steps
 from porting.cli._shared import console, format_option, print_json, print_table
-from porting.environment import command_of
+from porting.environments import recipe, venvs
+from porting.environments.environment import command_of
 from porting.errors import EnvironmentMissing, PortingError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from porting.adapter import Probe
-    from porting.venvs import Venv
+    from porting.environments.venvs import Venv
 
 
 @click.group("env")

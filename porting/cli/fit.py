@@ -34,7 +34,7 @@ def command(model: str, on: tuple[str, ...], context: int, batch: int, dtype: st
     The model is built without its weights: a catalog id, or a folder with its config.json, of any size.
     """
     from porting.api import Setting
-    from porting.fit import fit
+    from porting.static.fit import fit
 
     setting = Setting.find()
     (spec,) = setting.resolve([model], trust=trust)

@@ -10,7 +10,7 @@ import click
 from porting.cli._shared import console, format_option, print_json, store_option
 
 if TYPE_CHECKING:
-    from porting.history import Hit, Interval
+    from porting.records.history import Hit, Interval
 
 QUERIES = ("flaky", "drifting", "regressed", "newly-passing")
 
@@ -35,9 +35,9 @@ def command(models: tuple[str, ...], on: tuple[str, ...], query: str | None, day
 
     from porting.api import Setting
     from porting.errors import UsageError
-    from porting.history import intervals, may_hit
-    from porting.history import query as find
     from porting.operators import is_case
+    from porting.records.history import intervals, may_hit
+    from porting.records.history import query as find
 
     patterns = [p for text in on for p in text.split(",") if p]
 

@@ -10,7 +10,7 @@ import click
 from porting.cli._shared import console, format_option, print_json, print_table, trust_option
 
 if TYPE_CHECKING:
-    from porting.measured import Measured
+    from porting.catalog.measured import Measured
     from porting.types import ModelSpec
 
 
@@ -26,7 +26,7 @@ def command() -> None:
 def list_(patterns: tuple[str, ...], tier: str | None, form: str) -> None:
     """List models, those of porting.toml included, with what building them has shown."""
     from porting.api import models
-    from porting.measured import known
+    from porting.catalog.measured import known
     from porting.workspace import Workspace
 
     found, records = models(patterns, tier), known(Workspace.find())
@@ -45,7 +45,7 @@ def list_(patterns: tuple[str, ...], tier: str | None, form: str) -> None:
 def show(model: str, form: str) -> None:
     """Show one entry whole: how it is built, its metadata, where it is defined, and what building it has shown."""
     from porting.api import Setting
-    from porting.measured import known
+    from porting.catalog.measured import known
     from porting.types import to_json
 
     setting = Setting.find()
@@ -73,12 +73,12 @@ def build(patterns: tuple[str, ...], out: Path | None, form: str, **given: Any) 
     """Build models and run their references on this machine's CPU, and record what that shows: architecture, parameters,
     inputs that count, axes that vary, cost, and whether the reference can tell right from wrong. Exports nothing. A run that
     was killed goes on where it was."""
-    from porting import measured
     from porting.api import Setting
+    from porting.catalog import measured
+    from porting.catalog.health import Health
+    from porting.cells.jobs import Options
     from porting.cli._progress import progress
-    from porting.health import Health
-    from porting.jobs import Options
-    from porting.runner import Limits
+    from porting.workers.runner import Limits
 
     setting = Setting.find()
     specs = setting.resolve(patterns, given["tier"], given["trust"])
@@ -102,8 +102,8 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
     """Check catalog and expectation files without building anything; PATHS are files or folders, by default the whole catalog,
     the porting.toml of this folder and its expectations."""
     from porting import catalog
+    from porting.catalog.project import check_project
     from porting.expect.file import folder_of
-    from porting.project import check_project
     from porting.workspace import Workspace
 
     own = Workspace.find().config
@@ -124,7 +124,7 @@ def keys(form: str) -> None:
     """Show the content key of every model and adapter: it changes when anything that results depend on does, and only then. For
     caches in CI, and for `check --changed`."""
     from porting.api import Setting
-    from porting.changed import ADAPTER, MODEL, keys_here
+    from porting.cells.changed import ADAPTER, MODEL, keys_here
 
     found = keys_here(Setting.find())
     rows = [(MODEL, *pair) for pair in found.models.items()] + [(ADAPTER, *pair) for pair in found.adapters.items()]

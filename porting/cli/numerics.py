@@ -76,8 +76,8 @@ def _plan(given: dict[str, Any]) -> Plan:
 
 
 def _options(given: dict[str, Any]) -> Any:
-    from porting.jobs import Options
-    from porting.runner import Limits
+    from porting.cells.jobs import Options
+    from porting.workers.runner import Limits
 
     return Options(Limits(seconds=given["timeout"]), given["workers"], rebuild=given["rebuild"])
 

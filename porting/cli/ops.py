@@ -12,10 +12,10 @@ import click
 from porting.cli._shared import console, format_option, print_json, print_table, store_option, trust_option
 
 if TYPE_CHECKING:
+    from porting.catalog.project import Project
+    from porting.cells.pipeline import Pipeline
     from porting.operators.coverage import Line, Wrong
     from porting.operators.suite import NodeCase, Suite
-    from porting.pipeline import Pipeline
-    from porting.project import Project
     from porting.types import Result, Target
 
 NAMES_SHOWN = 6
@@ -92,8 +92,8 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, output: Pat
 
 
 def _options(given: dict[str, Any]) -> Any:
-    from porting.jobs import Options
-    from porting.runner import Limits
+    from porting.cells.jobs import Options
+    from porting.workers.runner import Limits
 
     limits = Limits(seconds=given["timeout"], silent_seconds=given["silence"], memory_bytes=int(given["memory"] * (1 << 30)))
     command_line = "porting " + " ".join(sys.argv[1:])

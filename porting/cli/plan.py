@@ -27,9 +27,9 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, everything:
     information per minute: how uncertain the result is, by what others on its target came to, over what it will take, by past
     results. Nothing is run but the probes of adapters.
     """
-    from porting import planning
     from porting.api import Setting, choose_targets
-    from porting.planning import Planned
+    from porting.cells import planning
+    from porting.cells.planning import Planned
 
     setting = Setting.find(store=given["store"])
     seconds = planning.span(given["budget"]) if given["budget"] else None

@@ -96,8 +96,8 @@ def _facts(table: Any) -> list[tuple[str, str]]:
 def build(name: str, files: tuple[Path, ...], version: str, output: Path, form: str) -> int:
     """Make a maker's profile anew from the plugin that you have, and show what changed."""
     from porting.accelerators.profile import FOLDER_VARIABLE
-    from porting.lists import build as make
-    from porting.lists import difference, names_of, shipped
+    from porting.static.lists import build as make
+    from porting.static.lists import difference, names_of, shipped
 
     base = _profile(name)
     found = shipped(list(files))
@@ -123,7 +123,7 @@ def build(name: str, files: tuple[Path, ...], version: str, output: Path, form: 
 @format_option()
 def diff(old: str, new: str, form: str) -> int:
     """What came and what went between two lists: makers, wheels, YAML files or lists. Exit status 1 when they differ."""
-    from porting.lists import difference, names_of
+    from porting.static.lists import difference, names_of
 
     changed = difference(names_of(_meant(old)), names_of(_meant(new)))
     if form == "json":

@@ -45,7 +45,7 @@ def command(
     Exit status: 0 when the program ended well and the card would have refused nothing; 1 when it would have, or the program
     failed; 2 wrong usage; 3 this torch cannot stand in for a device.
     """
-    from porting.survey import listed
+    from porting.static.survey import listed
 
     profile = next(iter(listed([name]).values()))
     if not module and not Path(program).is_file():
@@ -80,7 +80,7 @@ def _step_of(program: str, profile: Profile) -> tuple[str, bool, tuple[str, ...]
     except UsageError as error:
         hint = f"With -m PROGRAM is a module. As a model: {error}"
         raise UsageError(f"there is no file {program}.", hint) from error
-    return "porting.step", True, (spec.id, profile.torch.device)
+    return "porting.cells.step", True, (spec.id, profile.torch.device)
 
 
 def _start(settings: dict[str, Any], program: str, arguments: tuple[str, ...]) -> int:

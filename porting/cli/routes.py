@@ -18,7 +18,7 @@ def command(targets: tuple[str, ...], store: str | None, form: str) -> int:
     that models of a family pass with there, by the records, which are tried first for others of the family.
     """
     from porting import routes
-    from porting.route_table import CHANGES
+    from porting.routes.table import CHANGES
 
     if targets:
         return _known(targets, store, form)

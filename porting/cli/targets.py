@@ -42,7 +42,7 @@ def show(target: str, form: str) -> None:
     """Show one target: its adapter's declarations, what was found here, and what was seen of the backend."""
     from porting import registry
     from porting.api import Setting, target_state
-    from porting.quirks import quirks
+    from porting.registry.quirks import quirks
 
     parsed = registry.target(target)
     seen = quirks(parsed.adapter)

@@ -48,7 +48,7 @@ def command(
     does not run on the CPU, so that there is nothing to compare with.
     """
     from porting.codemod.verify import verify
-    from porting.survey import listed
+    from porting.static.survey import listed
 
     for tree in (original, ported):
         if not (tree / program).is_file():

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import Adapter, Probe
+from porting.bundles.tensors import read_tensors, write_npz, write_tensors
 from porting.deploy import BACKEND, RUNNER
-from porting.tensors import read_tensors, write_npz, write_tensors
 from porting.types import Artifact, Target, from_json, to_json
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from porting import registry
 from porting.conformance import kit
-from porting.environment import Interpreter, stage_suite
+from porting.environments.environment import Interpreter, stage_suite
 from porting.errors import EnvironmentMissing
 from porting.workspace import Workspace, locked
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import Adapter, ExportedForm, FormNeed
+from porting.bundles.tensors import read_tensors, write_tensors
 from porting.conformance import models
 from porting.conformance.models import TinyModel
-from porting.tensors import read_tensors, write_tensors
 from porting.types import Precision, from_json, to_json
 
 if TYPE_CHECKING:

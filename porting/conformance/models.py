@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import ExportedForm, FormNeed
-from porting.tensors import write_tensors
+from porting.bundles.tensors import write_tensors
 from porting.types import Precision, TensorSpec
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def export(model: TinyModel, need: FormNeed, precision: Precision, folder: Path)
         if need.kind == "onnx":
             _write_onnx(module, _tensors(example), path, inputs, outputs, need.opset)
         elif need.kind == "aten":
-            from porting import aten
+            from porting.bundles import aten
 
             aten.save(_program(module, _tensors(example), inputs), path)
         else:
@@ -271,7 +271,7 @@ def _write_onnx(
     outputs: Sequence[TensorSpec],
     opset: int | None,
 ) -> None:
-    """As porting.export does it: opsets before 18 by the TorchScript exporter."""
+    """As porting.bundles.export does it: opsets before 18 by the TorchScript exporter."""
     import torch
 
     names = {

@@ -16,8 +16,8 @@ from porting.confusion.trial import CAUGHT, PASSED, PRECISIONS, Rules, Trial, ju
 from porting.types import Precision
 
 if TYPE_CHECKING:
-    from porting.bundle import Bundle
-    from porting.compare import Judge
+    from porting.bundles.bundle import Bundle
+    from porting.numerics.compare import Judge
 
     Array = np.ndarray[Any, Any]
     Outputs = dict[str, Array]

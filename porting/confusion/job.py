@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting.build import build
-from porting.bundle import Bundle, read_bundle
-from porting.compare import Judge, Noise
+from porting.bundles.build import build
+from porting.bundles.bundle import Bundle, read_bundle
+from porting.bundles.eager import EagerModel
+from porting.bundles.reference import Reference
 from porting.confusion.faults import FAULTS, Fault
 from porting.confusion.trial import CAUGHT, Rules, Trial, judges, outcomes, rules_from_json
-from porting.eager import EagerModel
-from porting.metrics import METRICS, is_exact_kind, measure
-from porting.reference import Reference
+from porting.numerics.compare import Judge, Noise
+from porting.numerics.metrics import METRICS, is_exact_kind, measure
 from porting.types import Json, ModelSpec, Precision, Stage, from_json, to_json
 
 if TYPE_CHECKING:
     import numpy
 
-    from porting.worker import Clock
+    from porting.workers.worker import Clock
 
     Cases = dict[str, dict[str, numpy.ndarray[Any, Any]]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from porting.bundle import Bundle
-from porting.compare import Noise, Rule, allowed
+from porting.bundles.bundle import Bundle
 from porting.confusion.trial import Rules
+from porting.numerics.compare import Noise, Rule, allowed
 from porting.types import Outcome, OutputNumbers, Precision, Result, Target
 from porting.verdict import judged_precision
 

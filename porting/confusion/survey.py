@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porting import verdict
+from porting.cells.jobs import Trail
 from porting.confusion import answers
 from porting.confusion.margins import Margin, eager_margins, recorded_margins
 from porting.confusion.trial import Rules, Trial, rules_to_json
-from porting.jobs import Trail
 from porting.types import ModelSpec, Precision, from_json, to_json
 
 if TYPE_CHECKING:
-    from porting.bundle import Bundle
-    from porting.pipeline import Pipeline
+    from porting.bundles.bundle import Bundle
+    from porting.cells.pipeline import Pipeline
     from porting.store import Store
 
 

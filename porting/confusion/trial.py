@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from porting.compare import RULES, Judge, Noise, Rule
+from porting.numerics.compare import RULES, Judge, Noise, Rule
 from porting.types import Json, Outcome, Precision, from_json, to_json
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from porting.types import Outcome, Result, to_json
 from porting.workspace import atomic_write, digest_file, disk_errors
 
 if TYPE_CHECKING:
-    from porting.attempt import Attempt
-    from porting.cell import CellRun
+    from porting.cells.attempt import Attempt
+    from porting.cells.cell import CellRun
 
 PORT = "port.json"
 
@@ -95,7 +95,7 @@ def _write_sample(attempt: Attempt, path: Path) -> None:
     answer. Plain npz: run.py has numpy alone."""
     import numpy as np
 
-    from porting.tensors import as_declared, read_tensors, write_npz
+    from porting.bundles.tensors import as_declared, read_tensors, write_npz
 
     assert attempt.artifact is not None
     bundle, answers = attempt.bundle, attempt.folder / "outputs" / "0.npz"

@@ -77,9 +77,9 @@ def own_errors(job: Json, clock: Any, _adapter: object) -> Json:
 def _own(path: Path, inputs: Path, precision: Precision) -> Json:
     import numpy as np
 
+    from porting.bundles.onnx_reference import OnnxEngine
+    from porting.bundles.tensors import read_tensors
     from porting.diagnose.measure import EPSILON, distance
-    from porting.onnx_reference import OnnxEngine
-    from porting.tensors import read_tensors
 
     arrays = read_tensors(inputs)
     try:

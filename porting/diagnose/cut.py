@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import ExportedForm
+from porting.bundles.tensors import write_tensors
 from porting.diagnose.graph import Graph, Values
-from porting.tensors import write_tensors
 from porting.types import Precision, TensorSpec
 
 if TYPE_CHECKING:

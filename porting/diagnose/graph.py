@@ -211,7 +211,7 @@ def _constant(node: Any) -> Any:
 
 
 def _size(axis: str, sizes: Mapping[str, int]) -> int:
-    from porting import shapes
+    from porting.bundles import shapes
 
     try:
         return shapes.evaluate(axis, sizes)

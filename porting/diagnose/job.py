@@ -12,9 +12,9 @@ import shutil
 import traceback
 from typing import Any, Dict
 
-from porting import worker
 from porting.adapter import Adapter
 from porting.types import Json, Stage
+from porting.workers import worker
 
 
 class PieceClock:

@@ -26,7 +26,7 @@ from porting.types import Outcome, from_json, to_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from porting.pipeline import Pipeline
+    from porting.cells.pipeline import Pipeline
 
 RIGHT, WRONG, TOGETHER, AMPLIFIED = "right", "wrong_operators", "wrong_together", "amplified"
 UNSTEADY, EXPORT, WHOLE = "nondeterministic", "export", "whole_only"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from porting.metrics import is_exact_kind, measure
+from porting.numerics.metrics import is_exact_kind, measure
 from porting.types import Precision
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from porting.cells.jobs import Jobs
 from porting.diagnose.cut import Cutter
 from porting.diagnose.measure import EPSILON, FACTOR
 from porting.diagnose.probe import own_errors
-from porting.jobs import Jobs
 from porting.types import Precision
 
 AT_ONCE = 64

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import registry, verdict
+from porting.bundles.tensors import read_tensors
+from porting.cells.jobs import Jobs, Trail
 from porting.diagnose import clean
 from porting.diagnose.cut import Piece
 from porting.errors import InfrastructureError
-from porting.jobs import Jobs, Trail
-from porting.runner import JobEnd, Limits
 from porting.signature import normalise
-from porting.tensors import read_tensors
 from porting.types import INFRASTRUCTURE, Artifact, Cause, Json, Outcome, Precision, Stage, Target, TensorSpec, from_json, to_json
 from porting.verdict import Finding
+from porting.workers.runner import JobEnd, Limits
 from porting.workspace import disk_errors
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import environment, registry
+from porting import registry
+from porting.bundles.tensors import write_npz
 from porting.diagnose.case import Case
-from porting.tensors import write_npz
+from porting.environments import environment
 from porting.types import Json, Target, TensorSpec, to_json
 from porting.workspace import Workspace, atomic_write, disk_errors
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MODEL, INPUTS, EXPECTED, CASE, SCRIPT, README, BACKEND = (
     "model.onnx", "inputs.npz", "expected.npz", "case.json", "reproduce.py", "README.md", "backend",
 )  # fmt: skip
+_STANDS_ON = ("__init__", "_version", "types", "adapter", "bundles/__init__", "bundles/tensors")
+"""Modules that an adapter needs."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _write_backend(folder: Path, adapter: str, workspace: Workspace) -> None:
     """The adapter and the few modules that it stands on, which need the backend, numpy and nothing of ours besides."""
     staged = environment.stage_worker(workspace.workers, adapter)
     built_in = registry.folder(adapter)
-    keep = [staged / "porting" / f"{name}.py" for name in ("__init__", "_version", "types", "adapter", "tensors")]
+    keep = [staged / "porting" / f"{name}.py" for name in _STANDS_ON]
     keep += (staged / "porting" / "accelerators").glob("*.py")
     keep += (staged / "porting" / "adapters").glob("*.py")
     if built_in:

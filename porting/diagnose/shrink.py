@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from porting.cells.jobs import Jobs
 from porting.diagnose.case import SIZES, Case
 from porting.diagnose.measure import EPSILON, FACTOR, distance, is_nonfinite
 from porting.diagnose.probe import Ending, Lab, own_errors
 from porting.diagnose.trial import MISMATCH, NONFINITE, STRUCTURE, Journal
-from porting.jobs import Jobs
 from porting.types import Precision
 
 if TYPE_CHECKING:

@@ -9,29 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import keys, registry, verdict
+from porting import registry, verdict
 from porting.adapter import FormNeed
-from porting.bundle import Bundle, FormKey, FormRecord
-from porting.cell import device_state
-from porting.compare import RULES, Verdict, judge
+from porting.bundles.bundle import Bundle, FormKey, FormRecord
+from porting.cells import keys
+from porting.cells.cell import device_state
+from porting.cells.jobs import Cell, judged_at
 from porting.diagnose.measure import EPSILON, FACTOR, distance
 from porting.diagnose.probe import Ending, Lab, Work
 from porting.errors import EnvironmentMissing, ModelError, UsageError
-from porting.jobs import Cell, judged_at
+from porting.numerics.compare import RULES, Verdict, judge
 from porting.types import Outcome, Precision, Target
 
 if TYPE_CHECKING:
     import numpy
 
     from porting.adapter import ExportedForm
-    from porting.pipeline import Pipeline
+    from porting.cells.pipeline import Pipeline
     from porting.types import ModelSpec
 
     Array = numpy.ndarray[Any, Any]
 
 AGAIN = " again"
 """Ends the name of a case that is run a second time."""
-_CODE = ("diagnose", "adapter", "metrics", "tensors", "worker")
+_CODE = ("adapter", "bundles/tensors", "diagnose", "numerics/metrics", "workers/worker")
 
 
 def onnx_need(target: Target) -> FormNeed:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from porting.compare import RULES
 from porting.diagnose.cut import Piece
 from porting.diagnose.graph import Values
 from porting.diagnose.measure import distance, is_nonfinite
 from porting.diagnose.probe import Ending, Lab
+from porting.numerics.compare import RULES
 from porting.types import Cause, Json, Outcome, Precision, Stage, from_json, to_json
 from porting.workspace import disk_errors
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import porting
-from porting import catalog_file
-from porting.catalog_file import CatalogFile, Problem, Table
+from porting.catalog import file as catalog_file
+from porting.catalog.checks import Check, a, kind_of, list_of, one_of
+from porting.catalog.file import CatalogFile, Problem, Table
+from porting.catalog.project import Project
 from porting.errors import UsageError
 from porting.expect import versions
 from porting.expect.entry import OWNERS, Expectation, Observed
-from porting.project import Project
-from porting.toml_checks import Check, a, kind_of, list_of, one_of
 from porting.types import Cause, Evidence, Outcome, Stage, Target
 
 TABLE = "expect"

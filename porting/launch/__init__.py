@@ -1,6 +1,6 @@
 """Where cells are worked: on this machine (local), or on the nodes of a cluster (fleet, over slurm or ray).
 
-A launcher is given planned cells and hands back a result each; planning and recording are porting.pipeline's.
+A launcher is given planned cells and hands back a result each; planning and recording are porting.cells.pipeline's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from porting.jobs import Cell
+    from porting.cells.jobs import Cell
     from porting.types import Result
 
 Done = Callable[["Sequence[tuple[Cell, Result, Any]]", float], None]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from porting.types import Cause, ModelSpec, Outcome, Result, Stage, Target
 
 if TYPE_CHECKING:
-    from porting.pipeline import Pipeline
+    from porting.cells.pipeline import Pipeline
 
 SPEC = ModelSpec("porting/canary", "factory", "porting.launch.canary:network", family="porting")
 

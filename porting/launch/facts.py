@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from porting import keys, registry
+from porting import registry
 from porting.adapter import DeviceState, Probe
+from porting.cells import keys
+from porting.environments.probing import ABSENT_SECONDS, device_state
 from porting.launch.cluster import Kind
 from porting.launch.depot import read_json
-from porting.probing import ABSENT_SECONDS, device_state
 from porting.types import Cause, Evidence, Target, from_json, to_json
 from porting.workspace import atomic_write
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from porting.adapter import Probe
+from porting.cells.jobs import Cell, Options
 from porting.errors import PortingError
-from porting.jobs import Cell, Options
 from porting.launch import depot as depots
 from porting.launch.cluster import TOLD_TO_END, Cluster, Kind, Setup, State, setup_of
 from porting.launch.facts import Facts, nowhere

@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager
 from itertools import compress
 from typing import Any
 
-from porting.bundler import Bundler, Made
-from porting.cell import CellRun, device_state
-from porting.jobs import Cell, Jobs, Options
+from porting.bundles.bundler import Bundler, Made
+from porting.bundles.room import Room
+from porting.cells.cell import CellRun, device_state
+from porting.cells.jobs import Cell, Jobs, Options
+from porting.cells.schedule import BUNDLE, Schedule, Work
 from porting.launch import Done
-from porting.room import Room
-from porting.schedule import BUNDLE, Schedule, Work
 from porting.types import Result
 
 

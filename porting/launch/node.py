@@ -23,12 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from porting.environments.probing import MACHINE_VARIABLE
 from porting.errors import PortingError
 from porting.launch import depot as depots
 from porting.launch import devices
 from porting.launch.canary import BrokenDevice, Canary
 from porting.launch.cluster import KEY_VARIABLE, MEMORY_SHARE, TOLD_TO_END, WARNING
-from porting.probing import MACHINE_VARIABLE
 from porting.types import Cause, Json, ModelSpec, Result, Target, from_json, to_json
 from porting.workspace import Workspace, cache_folder
 
@@ -141,7 +141,7 @@ def _told_to_end() -> tuple[str, Cause | None]:
 
 def work(job: Json, name: str, depot: depots.Depot, status: Status) -> None:
     """Probe adapters, or work cells, whatever the slice asks for."""
-    from porting.pipeline import Pipeline
+    from porting.cells.pipeline import Pipeline
 
     wanted = [Target.parse(target) for _, _, target in job["cells"]] if "cells" in job else []
     given = devices.granted(os.environ) if job["device"] else ""
@@ -191,7 +191,7 @@ def workspace() -> Workspace:
 
 
 def _options(job: Json) -> Any:
-    from porting.jobs import Options
+    from porting.cells.jobs import Options
 
     options = from_json(Options, job["options"])
     options = replace(options, given=Path(options.given) if options.given else None, workers=options.workers or 1)

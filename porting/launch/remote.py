@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
 
-from porting.bundle import FILE, read_bundle
+from porting.bundles.bundle import FILE, read_bundle
 from porting.errors import InfrastructureError
 from porting.launch.serve import DIGEST, SIGNED, manifest, signature
 from porting.workspace import disk_errors

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
-from porting.bundle import FILE
+from porting.bundles.bundle import FILE
 from porting.errors import UsageError
 from porting.launch import depot as depots
 from porting.workspace import digest_file

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from porting.jobs import Cell
+from porting.cells.jobs import Cell
 from porting.launch.cluster import Kind
 from porting.launch.facts import needs_device
 from porting.launch.local import by_model

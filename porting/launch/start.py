@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from porting import registry
+from porting.cells.jobs import Options
 from porting.errors import UsageError
-from porting.jobs import Options
 from porting.launch.cluster import Cluster, Door, Setup
 from porting.launch.fleet import Fleet
 from porting.launch.work import Wishes

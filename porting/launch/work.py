@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from porting.cells.jobs import Cell, utc_now
 from porting.errors import PortingError
-from porting.jobs import Cell, utc_now
 from porting.launch import Done, slices
 from porting.launch import depot as depots
 from porting.launch.cluster import RUNNING, WAITING, Kind, State

@@ -14,14 +14,13 @@ from typing import TypeAlias
 
 from porting import registry, verdict
 from porting.adapter import ExportedForm
-from porting.compare import Verdict
-from porting.jobs import Jobs, Trail, fault_of, utc_now
+from porting.bundles.tensors import read_tensors
+from porting.cells.jobs import Jobs, Trail, fault_of, utc_now
+from porting.numerics.compare import Verdict
 from porting.operators.job import MARK
 from porting.operators.judge import judge
 from porting.operators.record import Piece, Recorder, Worked
 from porting.operators.suite import INPUTS, MODEL, NodeCase, Suite
-from porting.runner import JobEnd, Limits
-from porting.tensors import read_tensors
 from porting.types import (
     Artifact,
     Cause,
@@ -36,6 +35,7 @@ from porting.types import (
     to_json,
 )  # fmt: skip
 from porting.verdict import Finding
+from porting.workers.runner import JobEnd, Limits
 
 CHUNK_SECONDS = 15.0
 """A process begins no further case after this long, so that what it has done is recorded and progress is seen."""

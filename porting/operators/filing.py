@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from porting.bundles.tensors import read_tensors
 from porting.errors import UsageError
 from porting.operators.suite import EXPECTED, INPUTS, MODEL, NodeCase, Suite
 from porting.report.json_ import record
-from porting.tensors import read_tensors
 from porting.types import Result
 from porting.workspace import disk_errors
 

@@ -12,9 +12,9 @@ import traceback
 from pathlib import Path
 from typing import Any, Dict, List
 
-from porting import worker
 from porting.adapter import Adapter
 from porting.types import Json, Stage
+from porting.workers import worker
 
 MARK = "porting: node case "
 """Begins the line in the log after which a case's own output stands."""

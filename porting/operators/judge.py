@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from porting.compare import Verdict
-from porting.metrics import SENTINEL, is_exact_kind, measure
+from porting.numerics.compare import Verdict
+from porting.numerics.metrics import SENTINEL, is_exact_kind, measure
 from porting.operators.suite import NodeCase
 from porting.types import CaseNumbers, Cause, Outcome, OutputNumbers, Precision
 
@@ -40,7 +40,7 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
 """By the coarser of the precision computed in and the output's dtype."""
 _BY_DTYPE = {"float16": Precision.FP16, "bfloat16": Precision.BF16}
 HALF_MASK = 6e4
-"""At least this large at fp16: a mask value. At other precisions porting.metrics.SENTINEL."""
+"""At least this large at fp16: a mask value. At other precisions porting.numerics.metrics.SENTINEL."""
 ROUNDED = frozenset(
     ("test_averagepool_2d_ceil_last_window_starts_on_pad", "test_gridsample_bicubic", "test_roialign_aligned_false",
      "test_roialign_aligned_true")

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from porting import registry
-from porting.cell import LOG_TAIL, printable
-from porting.compare import Verdict
-from porting.jobs import Jobs, utc_now
+from porting.cells.cell import LOG_TAIL, printable
+from porting.cells.jobs import Jobs, utc_now
+from porting.numerics.compare import Verdict
 from porting.operators.suite import NodeCase
-from porting.runner import stage_times
 from porting.signature import signature
 from porting.types import Outcome, Placement, Result, Stage, Target, from_json
 from porting.verdict import Finding
+from porting.workers.runner import stage_times
 
 QUIET = (Outcome.PASS, Outcome.SKIPPED)
 """Outcomes whose log nobody needs."""

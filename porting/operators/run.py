@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from porting import keys, registry
+from porting import registry
 from porting.adapter import Adapter, FormNeed, Probe
+from porting.cells import keys
+from porting.cells.pipeline import Event, Pipeline, reusable
+from porting.environments.probing import device_state
 from porting.errors import UsageError
 from porting.operators.chunk import Chunk, ChunkRun
 from porting.operators.record import Piece, Recorder
 from porting.operators.suite import NodeCase, Suite
-from porting.pipeline import Event, Pipeline, reusable
-from porting.probing import device_state
 from porting.types import Cause, Outcome, Precision, Result, Stage, Target
 from porting.verdict import Finding
 from porting.workspace import disk_errors

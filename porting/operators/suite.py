@@ -18,14 +18,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import keys
+from porting.bundles.tensors import read_tensors, write_tensors
+from porting.cells import keys
+from porting.cells.jobs import Jobs, Trail
 from porting.errors import InfrastructureError, UnknownName, UsageError
-from porting.jobs import Jobs, Trail
 from porting.operators import PREFIX
-from porting.runner import Limits
-from porting.tensors import read_tensors, write_tensors
 from porting.types import Json, TensorSpec, from_json, to_json
 from porting.verdict import of_end
+from porting.workers.runner import Limits
 from porting.workspace import disk_errors, locked
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def open_suite(jobs: Jobs) -> Suite:
 
 def folder_in(cache: Path) -> Path:
     """Where the suite lies in a cache folder: a place for every version of what makes it."""
-    key = keys.digest([keys.code(("operators/suite", "tensors")), {name: keys.version(name) for name in MAKERS}])
+    key = keys.digest([keys.code(("bundles/tensors", "operators/suite")), {name: keys.version(name) for name in MAKERS}])
     return cache / "operators" / key[:24]
 
 

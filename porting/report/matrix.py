@@ -11,7 +11,7 @@ from porting.expect import Gate
 from porting.types import Evidence, Outcome, Result, Stage
 
 if TYPE_CHECKING:
-    from porting.story import Story
+    from porting.records.story import Story
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which number of a result lies nearest to, or furthest over, what was allowed. Judges nothing: that is porting.compare."""
+"""Which number of a result lies nearest to, or furthest over, what was allowed. It judges nothing."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from porting.types import Cause, Evidence, Json, Outcome, Result, Stage
 
 if TYPE_CHECKING:
     from porting.diagnose.unlock import Remedy
-    from porting.diff import Change
-    from porting.story import Story
+    from porting.records.diff import Change
+    from porting.records.story import Story
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 MESSAGE_LENGTH = 240

@@ -77,7 +77,7 @@ def sensitivities(path: Path, samples: Sequence[Arrays], precision: Precision) -
     """Every group of layers, the most sensitive first. Raises Unmeasured where there is none, or the model is too large."""
     import onnx
 
-    from porting.onnx_reference import session
+    from porting.bundles.onnx_reference import session
 
     model = onnx.load(path)
     if model.ByteSize() > LARGEST:
@@ -195,7 +195,7 @@ class _Emulation:
         import onnx
         from onnx import TensorProto, helper
 
-        from porting.onnx_reference import session
+        from porting.bundles.onnx_reference import session
 
         wanted = {n for node in self.model.graph.node if node.op_type in LAYERS for n in node.input[:2]}
         names = sorted((wanted & self.floats) - self.constants.keys())

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from porting.bundle import Bundle, FormKey, FormRecord
-from porting.compare import judge
+from porting.bundles.bundle import Bundle, FormKey, FormRecord
 from porting.errors import PortingError
+from porting.numerics.compare import judge
 from porting.types import Cause, Outcome, TensorSpec
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def proven(record: FormRecord, bundle: Bundle, program: Any) -> FormRecord:
 def _onnx(record: FormRecord, bundle: Bundle) -> tuple[Run, str]:
     import onnxruntime
 
-    from porting.onnx_reference import session
-    from porting.tensors import as_declared
+    from porting.bundles.onnx_reference import session
+    from porting.bundles.tensors import as_declared
 
     made = session(str(bundle.folder / record.path))
     names = [output.name for output in made.get_outputs()]
@@ -76,7 +76,7 @@ def _onnx(record: FormRecord, bundle: Bundle) -> tuple[Run, str]:
 def _program(record: FormRecord, program: Any) -> tuple[Run, str]:
     import torch
 
-    from porting.eager import as_tensor
+    from porting.bundles.eager import as_tensor
 
     module = program.module(check_guards=False)
 

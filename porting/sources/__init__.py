@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from porting.bundles.generation import Prompt
 from porting.errors import UnknownName
-from porting.generation import Prompt
 from porting.types import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class BuiltModel:
     """Nominal size of every axis name used by the inputs; batch at least 2, lengths odd and distinct
     where the model lets them."""
     steps: Mapping[str, int] = field(default_factory=dict)
-    """By axis name: other sizes tried are the nominal one plus multiples of this, where porting.cases' own step does not do."""
+    """By axis name: other sizes tried are the nominal one plus multiples of this, where the usual step does not do."""
     module: torch.nn.Module | None = None
     """In eval mode, on the CPU, in fp32 unless `weights` are real and the checkpoint says otherwise."""
     onnx: Path | None = None

@@ -1,6 +1,6 @@
 """How the inputs of a nominal call become InputSpecs: what each input name means, and which of its axes have a name.
 
-Shared by every source that has example tensors. What the values are is porting.cases' matter.
+Shared by every source that has example tensors. What the values are is porting.bundles.cases' matter.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from porting import shapes
+from porting.bundles import shapes
 from porting.errors import ModelError
 from porting.types import InputSpec
 
@@ -155,7 +155,7 @@ def settle_batch(module: torch.nn.Module, inputs: Sequence[InputSpec], sizes: Ma
     exporters take it for fixed."""
     import torch
 
-    from porting.cases import draw
+    from porting.bundles.cases import draw
 
     larger = {**sizes, "batch": 2}
     if sizes.get("batch") != 1:

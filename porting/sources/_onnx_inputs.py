@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from porting import shapes
+from porting.bundles import shapes
 from porting.errors import ModelError
 from porting.sources._inputs import SIZES, Meaning, meaning
 from porting.types import InputSpec

@@ -1,6 +1,6 @@
 """Language models as they are served: one call of a decoder with its cache as named inputs and outputs, and the encoder before
 it. One graph then does prefill, chunked prefill and decode. What the cache holds is found by running the model, never worked out
-from its config. Which class is built is transformers_config's matter; the loop over calls is porting.generation's.
+from its config. Which class is built is transformers_config's matter; the loop over calls is porting.bundles.generation's.
 
     input_ids, attention_mask, position_ids, past_key_values.N.key|value  ->  logits, present.N.key|value
     past_key_values.N.decoder.key|value, past_key_values.N.encoder.key|value: of an encoder-decoder
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from porting.bundles.generation import TOKENS, Prompt
 from porting.errors import ModelError
-from porting.generation import TOKENS, Prompt
 from porting.sources import BuiltModel
 from porting.types import InputSpec, ModelSpec
 
@@ -65,7 +65,7 @@ class Slot:
 
     @property
     def present(self) -> str:
-        from porting.generation import present
+        from porting.bundles.generation import present
 
         return present(self.past)
 
@@ -312,7 +312,7 @@ def _probe_pair(spec: ModelSpec, model: Model, config: Any) -> tuple[Call, Layou
     """The first call that the model takes, and what it leaves in the two caches."""
     import torch
 
-    from porting.cases import draw
+    from porting.bundles.cases import draw
 
     where = torch.get_default_device()
     reason: Exception | None = None
@@ -418,7 +418,7 @@ def _built(
     fixed: frozenset[str] = frozenset(),
 ) -> BuiltModel:
     """Only the axes that the inputs name, and the entry's own sizes over ours."""
-    from porting import shapes
+    from porting.bundles import shapes
 
     given = {i.name: i for i in spec.inputs}
     merged = tuple(given.get(i.name, i) for i in inputs)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from porting import shapes
+from porting.bundles import shapes
 from porting.errors import EnvironmentMissing, ModelError
 from porting.sources import BuiltModel, _files
 from porting.types import InputSpec, ModelSpec

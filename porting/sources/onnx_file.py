@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from porting import shapes
+from porting.bundles import shapes
 from porting.errors import ModelError
 from porting.sources import BuiltModel, _files, _inputs, _onnx_inputs, _onnx_wire
 from porting.types import InputSpec, ModelSpec
@@ -71,7 +71,7 @@ def _steps(roles: Mapping[str, str], spec: ModelSpec) -> dict[str, int]:
 
 def _fitting_sizes(spec: ModelSpec, path: Path, inputs: Sequence[InputSpec], roles: Mapping[str, str]) -> dict[str, int]:
     """The first sizes at which the model runs."""
-    from porting.cases import draw
+    from porting.bundles.cases import draw
 
     session, reasons = _session(path), []
     for sizes in _candidates(spec, inputs, roles):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import shapes
+from porting.bundles import shapes
 from porting.errors import ModelError
 from porting.sources import BuiltModel, _files, _inputs, _pt2_guard, _tables
 from porting.sources.factory import one_line

@@ -261,7 +261,7 @@ def _tensor(value: Any) -> Any:
 def _draw(call: Call) -> dict[str, Any]:
     import torch
 
-    from porting.cases import draw
+    from porting.bundles.cases import draw
 
     where = torch.get_default_device()  # `meta` where a skeleton is built
     return {n: torch.from_numpy(array).to(where) for n, array in draw(call.inputs, call.sizes, "nominal", "fit").items()}

@@ -169,7 +169,7 @@ def test_profiles_are_listed_shown_built_and_compared(porting: Porting, setting:
 
 
 def test_doctor_tells_of_a_makers_tool_though_nothing_runs_on_its_card(setting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from porting import doctor
+    from porting.environments import doctor
 
     assert not [f for f in doctor._accelerators() if "Ascend" in f.detail]
     (setting / "npu-smi").write_text("#!/bin/sh\n")

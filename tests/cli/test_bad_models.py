@@ -14,8 +14,8 @@ import pytest
 from cli_kit import Run
 from onnx import TensorProto, helper
 
+from porting.bundles.given import read_cases, store_inputs
 from porting.errors import ModelError
-from porting.given import read_cases, store_inputs
 from porting.types import InputSpec
 from porting.workspace import Workspace
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_kit import Run
 
-from porting.cache import LIMIT_VARIABLE
+from porting.bundles.cache import LIMIT_VARIABLE
 
 LINE = ("check", "sample_models:two_outputs", "sample_models:ignores", "--on", "faulty:none:fp32", "--format", "json")
 

@@ -40,8 +40,8 @@ def test_intervals_and_queries(porting: Run) -> None:
 
 
 def test_the_queries_are_those_of_the_module() -> None:
-    from porting import history
     from porting.cli.history import QUERIES
+    from porting.records import history
 
     assert set(QUERIES) == set(history.QUERIES)
 

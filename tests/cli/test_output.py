@@ -54,8 +54,8 @@ def test_the_exit_status_tells_failure_from_what_was_not_there(porting: Run, tar
 
 
 def test_a_fault_of_ours_ends_its_cell_and_not_the_run(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from porting import attempt
-    from porting.compare import judge
+    from porting.cells import attempt
+    from porting.numerics.compare import judge
 
     def faulty(actual: dict[str, dict[str, object]], *rest: object) -> object:
         if any(len(outputs) == 1 for outputs in actual.values()):
@@ -82,7 +82,7 @@ def test_a_fault_of_ours_anywhere_else_is_no_failure_of_a_model(porting: Run, mo
 
 def test_a_check_on_no_target_at_all_is_no_success(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from porting.adapter import Probe
-    from porting.probing import Prober
+    from porting.environments.probing import Prober
 
     monkeypatch.setattr(Prober, "probe", lambda self, name: Probe({}))
     ended = porting("check", MODEL)

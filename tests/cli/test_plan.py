@@ -80,7 +80,7 @@ def test_a_budget_takes_what_fits_in_the_order_of_the_plan(porting: Run) -> None
     ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("1.5h", 5400)]
 )
 def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
-    from porting.planning import span
+    from porting.cells.planning import span
 
     assert span(text) == seconds
 

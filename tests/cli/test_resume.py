@@ -114,7 +114,7 @@ def test_killed_at_random_moments_a_run_loses_nothing_repeats_nothing_and_leaves
 
 
 def test_a_run_with_nothing_to_do_starts_no_process(porting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from porting import forkclient
+    from porting.workers import forkclient
 
     line = ("check", "sample_models:two_outputs", "--on", "faulty:none:fp32,faulty:sign:fp32")
     assert porting(*line).code == 1
@@ -182,7 +182,7 @@ def test_when_the_server_of_jobs_is_killed_the_run_goes_on_with_another(porting:
     line = (*LINE[:3], ",".join(f"faulty:{fault}:fp32" for fault in faults))
     process = start(*line)
     wait_for_cells(process, 1)
-    (server,) = (p for p in psutil.Process(process.pid).children() if "porting.forkserver" in p.cmdline())
+    (server,) = (p for p in psutil.Process(process.pid).children() if "porting.workers.forkserver" in p.cmdline())
     server.kill()
     _, err = process.communicate(timeout=240)
     assert process.returncode == 1, err

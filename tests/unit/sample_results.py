@@ -7,10 +7,10 @@ import zlib
 from typing import Any
 
 from porting.diagnose.unlock import blocked_cells, remedies, weights
-from porting.diff import Change, Kind, diff
+from porting.records.diff import Change, Kind, diff
+from porting.records.story import Story, walk
 from porting.report import Matrix, ModelRow, TargetColumn
 from porting.store.records import Verdict, moment
-from porting.story import Story, walk
 from porting.types import (
     CaseNumbers,
     Cause,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from porting.cases import cases
+from porting.bundles.cases import cases
 from porting.sources import BuiltModel, _inputs, source
 from porting.types import ModelSpec
 

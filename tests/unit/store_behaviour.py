@@ -14,7 +14,7 @@ from store_exchange import ExchangeBehaviour
 from store_kit import MODEL, TARGET, ended_well, exported, failed, imported, in_child, line, result
 
 from porting.errors import StoreError, UsageError
-from porting.history import intervals
+from porting.records.history import intervals
 from porting.store import Store
 from porting.store.logs import LIMIT
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Stage

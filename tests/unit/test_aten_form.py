@@ -16,7 +16,7 @@ from porting.adapters import _aten
 from torch import nn
 from torch.export import Dim
 
-from porting import aten
+from porting.bundles import aten
 
 
 class Net(nn.Module):

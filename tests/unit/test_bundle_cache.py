@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from porting import cache, keys
+from porting.bundles import cache
+from porting.cells import keys
 from porting.errors import UsageError
 from porting.sources import NAMES
 from porting.workspace import locked
@@ -19,7 +20,7 @@ KILOBYTES = 64
 HOLD = """
 import sys, time
 from pathlib import Path
-from porting.cache import InUse
+from porting.bundles.cache import InUse
 held = InUse()
 held.take(Path(sys.argv[1]))
 print("held", flush=True)

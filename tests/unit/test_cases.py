@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from porting import shapes
-from porting.cases import KINDS, STRUCTURES, cases, draw, other_size
+from porting.bundles import shapes
+from porting.bundles.cases import KINDS, STRUCTURES, cases, draw, other_size
 from porting.errors import ModelError
 from porting.types import InputSpec
 
@@ -42,7 +42,7 @@ def test_a_scalar_input_can_be_of_every_kind(kind: str) -> None:
 
 def test_values_are_the_same_in_another_process() -> None:
     program = (
-        "from porting.cases import draw; from porting.types import InputSpec;"
+        "from porting.bundles.cases import draw; from porting.types import InputSpec;"
         "s = InputSpec('input_ids', 'int64', ('batch', 'sequence'), 'ids', 3, 100);"
         "print(draw([s], {'batch': 2, 'sequence': 17}, 'nominal', 'a model/a case')['input_ids'].tolist())"
     )

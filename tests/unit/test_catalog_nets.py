@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from porting import catalog, weights
-from porting.build import build
-from porting.cases import draw
-from porting.eager import flatten
+from porting import catalog
+from porting.bundles import weights
+from porting.bundles.build import build
+from porting.bundles.cases import draw
+from porting.bundles.eager import flatten
 from porting.sources import BuiltModel
 from porting.types import ModelSpec
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from sample_results import output, result
 
-from porting.diff import Factors, diff
+from porting.records.diff import Factors, diff
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, Perf, Result, Stage, StageTime
 
 MIB = 1 << 20

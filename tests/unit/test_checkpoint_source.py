@@ -9,7 +9,7 @@ import pytest
 import torch
 from source_kit import build, run
 
-from porting.cases import cases
+from porting.bundles.cases import cases
 from porting.errors import ModelError, UntrustedError
 from porting.sources import _inputs
 

@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from porting.compare import RULES, WIDTH, Noise, Rule, Verdict, allowed, allowed_flips, judge, noise_of, reference_problem
+from porting.numerics.compare import (
+    RULES,
+    WIDTH,
+    Noise,
+    Rule,
+    Verdict,
+    allowed,
+    allowed_flips,
+    judge,
+    noise_of,
+    reference_problem,
+)
 from porting.types import Cause, Outcome, Precision, TensorSpec
 
 FP32, FP16, BF16, INT8 = Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from porting.cases import draw
+from porting.bundles.cases import draw
 from porting.errors import ModelError
 from porting.sources import BuiltModel, source
 from porting.sources._gathered import Rows, gather
@@ -48,7 +48,7 @@ def test_a_class_is_built_from_its_arguments_with_inputs_that_fit_them() -> None
 
 
 def test_an_output_is_not_called_as_an_input_is() -> None:
-    from porting.eager import EagerModel
+    from porting.bundles.eager import EagerModel
     from porting.types import Precision
 
     built = build("UNet2DConditionModel", UNET)

@@ -239,14 +239,15 @@ def test_every_dependency_and_extra_has_its_reason() -> None:
 
 
 def test_the_catalog_page_explains_every_key_of_porting_toml() -> None:
-    from porting import catalog_file, project
+    from porting.catalog import file as catalog_file
+    from porting.catalog import project
 
     text = (ROOT / "docs" / "catalog.md").read_text(encoding="utf-8")
     assert [key for key in (*catalog_file.TABLES, *project._KEYS) if f"`{key}`" not in text and f"[{key}" not in text] == []
 
 
 def test_the_kinds_of_input_are_all_explained() -> None:
-    from porting.cases import KINDS
+    from porting.bundles.cases import KINDS
 
     assert [kind for kind in KINDS if f"`{kind}`" not in generate.inputs()] == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from porting.adapter import DeviceState, Probe
-from porting.probing import DRIVERS, _cards, drivers
+from porting.environments.probing import DRIVERS, _cards, drivers
 
 
 @pytest.mark.parametrize(

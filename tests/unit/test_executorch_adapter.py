@@ -16,7 +16,7 @@ from porting.adapters.executorch.delegates import DELEGATES, PORTABLE, delegate
 from porting.adapters.executorch.quiet import quietly
 
 from porting.adapter import ExportedForm
-from porting.tensors import write_tensors
+from porting.bundles.tensors import write_tensors
 from porting.types import Cause, Outcome, Placement, Precision, Target, TensorSpec
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from porting.adapter import FormNeed
-from porting.bundle import FormKey
-from porting.export import Exporter, OpsetError
+from porting.bundles.bundle import FormKey
+from porting.bundles.export import Exporter, OpsetError
 from porting.types import Precision, Target, TensorSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves

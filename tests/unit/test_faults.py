@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from porting.compare import RULES
 from porting.confusion import answers, faults, surgery
 from porting.confusion.margins import eager_margins, recorded_margins
 from porting.confusion.table import cells, change_to_json, margin_to_json
 from porting.confusion.trial import PRECISIONS, Trial, rule_sets, rules_from_json, rules_to_json
+from porting.numerics.compare import RULES
 from porting.types import Precision
 
 FAULTS = {fault.name: fault for fault in faults.FAULTS}
@@ -332,8 +332,8 @@ def test_only_what_has_an_effect_is_counted_and_an_invalid_reference_is_not_wron
 def test_recorded_passes_count_when_they_were_held_against_this_very_reference() -> None:
     from pathlib import Path
 
-    from porting.bundle import Bundle
-    from porting.compare import Noise
+    from porting.bundles.bundle import Bundle
+    from porting.numerics.compare import Noise
     from porting.types import CaseNumbers, Outcome, OutputNumbers, Result, Stage
 
     bundle = Bundle("m", Path(), "eager", noise={"fp32": {"y": Noise(1e-6, 1e-6, 4e-6)}})

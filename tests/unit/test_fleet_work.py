@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from porting import registry
-from porting.jobs import Cell, Options
+from porting.cells.jobs import Cell, Options
 from porting.launch import depot as depots
 from porting.launch.cluster import ENDED, RUNNING, WAITING, Kind, State
 from porting.launch.fleet import Fleet

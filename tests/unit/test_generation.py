@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from porting.compare import Noise
-from porting.generation import Prompt, greedy
-from porting.tokens import judge
+from porting.bundles.generation import Prompt, greedy
+from porting.numerics.compare import Noise
+from porting.numerics.tokens import judge
 from porting.types import Precision
 
 VOCABULARY = 11

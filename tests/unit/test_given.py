@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from porting.cases import CaseInputs
+from porting.bundles.cases import CaseInputs
+from porting.bundles.given import by_name, read_cases, store_inputs
 from porting.errors import UsageError
-from porting.given import by_name, read_cases, store_inputs
 from porting.types import InputSpec
 from porting.workspace import Workspace
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sample_results import output, result
 
-from porting.history import Hit, Interval, intervals, may_hit, query
+from porting.records.history import Hit, Interval, intervals, may_hit, query
 from porting.store import Store, cells
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, Stage
 

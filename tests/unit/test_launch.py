@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from porting import registry
+from porting.catalog.project import read_project
+from porting.cells.jobs import Cell
 from porting.errors import CatalogError, UsageError
-from porting.jobs import Cell
 from porting.launch import depot, devices
 from porting.launch.cluster import Door, Kind, script, setup_of
 from porting.launch.ray import kinds_of as kinds_of_ray
 from porting.launch.slices import chunks
 from porting.launch.slurm import kinds_of
-from porting.project import read_project
 from porting.store import Store
 from porting.types import Cause, ModelSpec, Outcome, Result, Stage, Target
 

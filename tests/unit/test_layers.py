@@ -18,11 +18,15 @@ BACKENDS = (
     "openvino", "inductor", "aotinductor", "iree", "tvm", "executorch", "ncnn", "MNN", "rknn", "tpu_mlir", "litert", "torch_npu",
     "torch_mlu", "onnxruntime_openvino", "tinygrad", "jax", "torchax",
 )  # fmt: skip
-WORKER_SIDE = ("types", "adapter", "generation", "tensors", "worker", "forkserver", "warm", "_version")
+WORKER_SIDE = (
+    "_version", "types", "adapter", "bundles/generation", "bundles/tensors", "workers/worker", "workers/forkserver",
+    "workers/warm",
+)  # fmt: skip
 LIGHT = (
     "porting", "porting.types", "porting.errors", "porting.adapter", "porting.catalog", "porting.registry", "porting.store",
-    "porting.workspace", "porting.shapes", "porting.compare", "porting.signature", "porting.verdict", "porting.jobs",
-    "porting.pipeline", "porting.api", "porting.report", "porting.report.html", "porting.cli", "porting.sources",
+    "porting.workspace", "porting.bundles.shapes", "porting.numerics.compare", "porting.signature", "porting.verdict",
+    "porting.cells.jobs", "porting.cells.pipeline", "porting.api", "porting.report", "porting.report.html", "porting.cli",
+    "porting.sources",
 )  # fmt: skip
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "onnx_ir", "onnxscript", "transformers", "timm", "diffusers", "openvino")
 
@@ -125,10 +129,10 @@ def test_what_runs_in_a_backends_interpreter_keeps_to_python_3_9(path: Path) -> 
 
 
 def test_another_interpreter_gets_every_module_that_its_worker_imports() -> None:
-    from porting.environment import WORKER_MODULES
+    from porting.environments.environment import WORKER_MODULES
 
     sent = {f"porting.{name.replace('/', '.').removesuffix('.__init__')}" for name in WORKER_MODULES} | {"porting"}
     # warm imports for building models, too, which is never asked of it there.
-    files = [ROOT / "porting" / f"{name}.py" for name in WORKER_MODULES if name != "warm"]
+    files = [ROOT / "porting" / f"{name}.py" for name in WORKER_MODULES if name != "workers/warm"]
     wanted = {module for path in files for name in imports(path) if (module := module_of(name))}
     assert wanted - sent == set()

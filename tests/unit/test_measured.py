@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from porting import measured
+from porting.catalog import measured
+from porting.catalog.measured import Measured
 from porting.errors import DiskError
-from porting.measured import Measured
 
 
 def a_record(model: str, status: str = measured.SOUND, **more: object) -> Measured:

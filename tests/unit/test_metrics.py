@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from porting.metrics import METRICS, SENTINEL, Errors, measure
+from porting.numerics.metrics import METRICS, SENTINEL, Errors, measure
 
 RNG = np.random.default_rng(3)
 TRUTH = RNG.standard_normal((2, 5, 8))

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from porting.cases import cases
+from porting.bundles.cases import cases
 from porting.errors import ModelError, UntrustedError
 from porting.sources import BuiltModel, _onnx_inputs, source
 from porting.types import InputSpec, ModelSpec

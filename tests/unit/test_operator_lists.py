@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from porting import lists
 from porting.accelerators.operators import OperatorList, Support, read_list
 from porting.accelerators.profile import find, load
 from porting.errors import UsageError
+from porting.static import lists
 
 FEW = OperatorList(frozenset({"add.out", "gelu", "sort.values_stable", "vision::nms", "_convolution"}))
 

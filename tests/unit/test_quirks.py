@@ -8,7 +8,7 @@ import pytest
 
 from porting import registry
 from porting.errors import PortingError
-from porting.quirks import quirks
+from porting.registry.quirks import quirks
 
 BUILT_IN = [name for name in registry.names() if registry.is_built_in(name)]
 

@@ -19,8 +19,8 @@ import sample_results as sample
 from rich.console import Console
 
 from porting.diagnose import blockers
-from porting.diff import Kind
 from porting.errors import DiskError
+from porting.records.diff import Kind
 from porting.report import Matrix, ModelRow, TargetColumn, json_, markdown, tally
 from porting.report.html import PAGE, index, write_site
 from porting.report.static_table import render as render_table

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from porting.environment import Interpreter, stage_worker
-from porting.runner import JobEnd, Limits, Runner
+from porting.environments.environment import Interpreter, stage_worker
+from porting.workers.runner import JobEnd, Limits, Runner
 
 HERE = Path(__file__).parent
 TELL, ABORT, LEAVE = ({"kind": f"interpreter_jobs:{name}"} for name in ("tell", "abort", "leave_a_child"))
@@ -58,7 +58,7 @@ def test_without_a_preload_every_job_is_a_fresh_process(runner: Runner, other: I
     one, two = value(runner.run(TELL, other)), value(runner.run(TELL, other))
     assert one["loaded"] == two["loaded"] == []
     assert one["OF_ITS_OWN"] == "yes"
-    assert "porting.forkserver" not in one["modules"]
+    assert "porting.workers.forkserver" not in one["modules"]
 
 
 def test_after_one_they_are_forked_from_a_server_that_has_it(warm: Callable[..., JobEnd]) -> None:
@@ -66,7 +66,7 @@ def test_after_one_they_are_forked_from_a_server_that_has_it(warm: Callable[...,
     assert one["parent"] == two["parent"]
     assert one["pid"] != two["pid"]
     assert one["loaded"] == ["word"]
-    assert "porting.runner" not in one["modules"], "of ours it has the worker alone"
+    assert "porting.workers.runner" not in one["modules"], "of ours it has the worker alone"
 
 
 def test_a_forked_job_has_its_own_folder_and_the_variables_of_all(warm: Callable[..., JobEnd]) -> None:
@@ -106,7 +106,7 @@ def test_where_no_server_starts_jobs_are_fresh_processes(runner: Runner, other: 
     staged, *rest = other.environment["PYTHONPATH"].split(os.pathsep)
     broken = tmp_path / "broken"
     shutil.copytree(staged, broken)
-    (broken / "porting" / "forkserver.py").write_text("raise SystemExit('not here')\n")
+    (broken / "porting" / "workers" / "forkserver.py").write_text("raise SystemExit('not here')\n")
     told = Interpreter("broken", other.command, {**other.environment, "PYTHONPATH": os.pathsep.join([str(broken), *rest])})
     runner.preload("interpreter_jobs", "remember", "word", interpreter=told)
     assert value(runner.run(TELL, told))["loaded"] == []

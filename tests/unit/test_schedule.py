@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from porting.bundle import Bundle
-from porting.bundler import Made
-from porting.jobs import Cell
-from porting.schedule import BUNDLE, WAITING, Schedule, Work
+from porting.bundles.bundle import Bundle
+from porting.bundles.bundler import Made
+from porting.cells.jobs import Cell
+from porting.cells.schedule import BUNDLE, WAITING, Schedule, Work
 from porting.types import ModelSpec, Target
 
 MADE = Made(cast(Bundle, None))

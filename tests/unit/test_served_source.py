@@ -9,10 +9,10 @@ import pytest
 import torch
 from source_kit import spec
 
-from porting import prompts, weights
-from porting.cases import cases
+from porting.bundles import prompts, weights
+from porting.bundles.cases import cases
+from porting.bundles.generation import TOKENS, Prompt, greedy
 from porting.errors import ModelError
-from porting.generation import TOKENS, Prompt, greedy
 from porting.sources import BuiltModel, source
 from porting.types import ModelSpec
 

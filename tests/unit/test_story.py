@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from porting.diff import Kind
 from porting.errors import UsageError
+from porting.records.diff import Kind
+from porting.records.story import Day, Story, tell, thinned
 from porting.report.counts import Tally
 from porting.store import Store
-from porting.story import Day, Story, tell, thinned
 from porting.types import Cause, Evidence, Outcome, Result, Stage
 
 PASS, FAIL = (Outcome.PASS, Stage.COMPARE, None), (Outcome.FAIL, Stage.CONVERT, Cause.UNSUPPORTED_OP)

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from porting.tensors import read_tensors, write_npz, write_tensors
+from porting.bundles.tensors import read_tensors, write_npz, write_tensors
 
 AWKWARD = ("file", "allow_pickle", "index", "t0", "past.0/key", "\N{GREEK SMALL LETTER ALPHA} beta")
 

@@ -140,7 +140,7 @@ import json, sys
 from pathlib import Path
 from porting.adapter import ExportedForm
 from porting.adapters.torch.adapter import TorchAdapter
-from porting.tensors import as_declared, read_tensors, write_tensors
+from porting.bundles.tensors import as_declared, read_tensors, write_tensors
 from porting.types import Target, from_json, to_json
 folder = Path(sys.argv[1])
 adapter, target = TorchAdapter(), Target.parse("torch:npu:fp32")
@@ -159,7 +159,7 @@ print(json.dumps({**said, "state": to_json(probe.devices["npu"]), "versions": di
 def whole_way(folder: Path, plugin: str) -> dict[str, Any]:
     """What the adapter of real devices comes to with a small model and a plugin."""
     from porting.adapter import FormNeed
-    from porting.tensors import write_tensors
+    from porting.bundles.tensors import write_tensors
     from porting.types import to_json
 
     model = models.mixed()
@@ -176,7 +176,7 @@ def whole_way(folder: Path, plugin: str) -> dict[str, Any]:
 
 
 def test_a_model_goes_the_whole_way_on_a_plugins_device(tmp_path: Path) -> None:
-    from porting.tensors import read_tensors
+    from porting.bundles.tensors import read_tensors
 
     found = whole_way(tmp_path, f"__version__ = '2.13.0'\n{STAND_IN}")
     assert found["state"]["available"]

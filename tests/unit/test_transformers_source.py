@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from porting.cases import draw
+from porting.bundles.cases import draw
 from porting.errors import ModelError
 from porting.sources import BuiltModel, source
 from porting.types import InputSpec, ModelSpec

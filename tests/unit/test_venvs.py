@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from porting import recipe, venvs
-from porting.environment import command_of
+from porting.environments import recipe, venvs
+from porting.environments.environment import command_of
+from porting.environments.recipe import Recipe
 from porting.errors import EnvironmentMissing, UsageError
-from porting.recipe import Recipe
 from porting.workspace import Workspace
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from porting import weights
+from porting.bundles import weights
 
 BF16_ALLOWS = 5e-2
 """About what bf16 may be off by: less sensitivity would let another image's answer pass."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from porting.wide import widened
+from porting.bundles.wide import widened
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Cells: what a run consists of, from the plan to the record of each model on each target."""

@@ -1,0 +1,1 @@
+"""Environments: which interpreter a backend runs in, how it is made, and what can be used there."""

@@ -1,0 +1,1 @@
+"""What recorded results tell: since when, what differs, what changed. Renders nothing."""

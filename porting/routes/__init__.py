@@ -1,0 +1,269 @@
+"""Routes: which changes of a model or its export are tried where the usual form does not come to a pass, and in which order.
+
+A route is a list of changes, in words that are part of a form's key: `onnx-fp32-dynamic+attention=eager`. The changes are data
+(porting.routes.table); what they do is in porting.rewrites, by the same words. No torch, no numpy.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Protocol
+
+from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, FormKey, FormRecord
+from porting.diagnose.blockers import blockers
+from porting.errors import UsageError
+from porting.routes.table import CHANGES, EXPANDABLE, KEPT, Change, Level, When
+from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, Target
+
+if TYPE_CHECKING:
+    from porting.verdict import Finding
+
+USUAL = "usual"
+"""The route without any change, by name."""
+MOST = 8
+"""Routes that one cell tries along one kind of form."""
+_NOT_OURS = frozenset(
+    (
+        Cause.TIMEOUT, Cause.HANG, Cause.HOST_OOM, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,
+        Cause.MISSING_DEPENDENCY, Cause.UNTRUSTED, Cause.USAGE,
+    )
+)  # fmt: skip
+"""Endings that another export of the same model does not mend."""
+
+
+class Tried(Protocol):
+    """What is known of an attempt."""
+
+    key: FormKey
+    finding: Finding
+    placement: Placement | None
+    form: FormRecord | None
+
+
+# ---- the next route -----------------------------------------------------------------------------------------------
+
+
+def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: bool = False) -> FormKey | None:
+    """The form to try after these, all of one need of the adapter, the last one first looked at; None where nothing is left.
+
+    All changes that answer something that was seen are made together. Then the others, one by one. bare: the model is an ONNX
+    file, and cannot be captured. keeps: the adapter can keep some layers in fp32.
+    """
+    if len(tried) >= MOST or tried[-1].finding.cause in _NOT_OURS:
+        return None
+    known = {each.key for each in tried}
+    start = replace(tried[0].key, route=())
+    fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
+    specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
+    sets = [specific]
+    if any(each.key.route == specific and _failed_itself(each) for each in tried):
+        sets = [*((word,) for word in specific), ()]
+    axes = _axes_tried(tried)
+    keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
+    base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
+    helpful = [change for change in fitting if not change.specific and _helps(change, tried, target)]
+    keys += [key for change in helpful for key in _changed(start, base, change, target)]
+    return next((key for key in keys if key not in known), None)
+
+
+def _failed_itself(tried: Tried) -> bool:
+    """Whether the rewritten model never came to the target."""
+    return bool(tried.key.route) and tried.finding.stage is Stage.EXPORT
+
+
+def _fits(change: Change, start: FormKey, bare: bool) -> bool:
+    if change.axes and (start.axes == STATIC or (change.axes == BATCH and start.axes == BATCH)):
+        return False
+    bare_too = change.level in (Level.GRAPH, Level.PRECISION) or change.axes == STATIC
+    return start.kind in change.kinds and (not bare or bare_too)
+
+
+def _axes_tried(tried: Sequence[Tried]) -> list[str]:
+    """Which axes were left dynamic, most first: a model that is rewritten may do with more of them than before."""
+    return list(dict.fromkeys(each.key.axes for each in tried))
+
+
+def _changed(start: FormKey, specific: tuple[str, ...], change: Change, target: Target) -> Iterator[FormKey]:
+    if change.axes:
+        yield replace(start, route=specific, axes=change.axes)
+        return
+    if change.level is Level.PRECISION:
+        words = [f"keep={target.precision.value}_{percent}" for percent in KEPT]
+        yield from (replace(start, route=_ordered({*specific, word})) for word in words)
+        return
+    if change.word == "capture=torchscript":  # it traces the module itself, and knows no captured program
+        specific = tuple(word for word in specific if level_of(word) is not Level.PROGRAM)
+    yield replace(start, route=_ordered({*specific, change.word}))
+
+
+def _answers(change: Change, tried: Sequence[Tried], target: Target) -> Iterator[str]:
+    """The words by which a change answers what was seen of any attempt."""
+    for each in tried:
+        named = [str(blocker) for blocker in _blockers(each, target)]
+        for when in change.answers:
+            if not _meets(when, each, target):
+                continue
+            found = [name for name in named if when.blocker and re.search(when.blocker, name)]
+            if when.blocker and not found:
+                continue
+            if when.message and not re.search(when.message, _said(each)):
+                continue
+            operators = [name.rpartition(" ")[2] for name in found]
+            yield from (change.word.replace("*", name) for name in operators) if "*" in change.word else [change.word]
+
+
+def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
+    last = tried[-1]
+    return any(_meets(when, last, target) for when in change.answers) and last.finding.outcome is not Outcome.DEGRADED
+
+
+def _meets(when: When, tried: Tried, target: Target) -> bool:
+    finding = tried.finding
+    return (
+        (not when.outcomes or finding.outcome in when.outcomes)
+        and (not when.stages or finding.stage in when.stages)
+        and (not when.precisions or target.precision in when.precisions)
+        and fnmatchcase(str(target), when.targets)
+    )
+
+
+def _said(tried: Tried) -> str:
+    """Every error on the way: of the attempt, and of exports that were tried for its form."""
+    return "\n".join((tried.finding.message, *(tried.form.attempts if tried.form else ())))
+
+
+def _blockers(tried: Tried, target: Target) -> Iterator[str]:
+    f = tried.finding
+    result = Result("", str(target), f.stage, f.outcome, f.cause, message=f.message, placement=tried.placement)
+    for blocker in blockers(result):
+        yield f"{blocker.kind}: {blocker.name}"
+
+
+def answers_to(blocker: str) -> list[str]:
+    """The changes that answer what stands in the way, in the words of `porting unlock`: `operator: Gelu`."""
+    found = [c for c in CHANGES if any(when.blocker and re.search(when.blocker, blocker) for when in c.answers)]
+    return [change.word.replace("*", blocker.rpartition(" ")[2]) for change in found]
+
+
+# ---- words --------------------------------------------------------------------------------------------------------
+
+
+def change_of(word: str) -> Change | None:
+    """The change that a word of a route means."""
+    return next((c for c in CHANGES if c.word == word or (c.word.endswith("=*") and _means(c, word))), None)
+
+
+def _means(change: Change, word: str) -> bool:
+    name, _, how = word.partition("=")
+    known = EXPANDABLE if name == "expand" else [f"{p.value}_{n}" for p in (Precision.INT8, Precision.FP16) for n in KEPT]
+    return f"{name}=*" == change.word and how in known
+
+
+def level_of(word: str) -> Level:
+    """What a word of a route changes. Raises KeyError for one that nobody knows."""
+    change = change_of(word)
+    if change is None:
+        raise KeyError(word)
+    return change.level
+
+
+def _ordered(words: Iterable[str]) -> tuple[str, ...]:
+    """In the order of the table."""
+    place = {change.word: number for number, change in enumerate(CHANGES)}
+    return tuple(sorted(set(words), key=lambda word: (place.get(word, place.get(f"{word.partition('=')[0]}=*", 0)), word)))
+
+
+def names_its_cause(route: Iterable[str]) -> bool:
+    """Whether a route answers something by name, rather than being tried for want of anything better."""
+    return any((change := change_of(word)) is not None and change.specific for word in route)
+
+
+def rewrites_of(route: Iterable[str]) -> tuple[str, ...]:
+    """The words of a route that change what is computed, and therefore have to be proven."""
+    return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION))
+
+
+def kept_of(route: Iterable[str]) -> tuple[Precision, int] | None:
+    """The lower precision, and the percentage of layers that a route keeps out of it."""
+    for word in route:
+        name, _, how = word.partition("=")
+        if name == "keep":
+            precision, _, percent = how.partition("_")
+            return Precision(precision), int(percent)
+    return None
+
+
+def pinned(key: FormKey, text: str) -> FormKey:
+    """The form along the route that a person named: changes with `+` between them, or `usual`. Raises UsageError."""
+    words = check(text)
+    axes = next((c.axes for word in words if (c := change_of(word)) and c.axes and key.axes != STATIC), key.axes)
+    return replace(key, axes=axes, route=_ordered(word for word in words if not word.startswith("axes=")))
+
+
+def check(text: str) -> list[str]:
+    """The changes of a route that a person wrote; none of `usual`. Raises UsageError for one that nobody knows."""
+    words = [word for word in text.split("+") if word and word != USUAL]
+    for word in words:
+        if change_of(word) is None:
+            raise UsageError(f"there is no change {word!r} of a route.", "porting routes shows what there is.")
+    return words
+
+
+def is_for(words: Iterable[str], kind: str) -> bool:
+    """Whether every change of a route can be made to a kind of form."""
+    return all((change := change_of(word)) is None or kind in change.kinds for word in words)
+
+
+def shown(key: FormKey, usual: FormKey) -> tuple[str, ...]:
+    """A route in the words that pin it: the changes, and the axes where they are fewer than usual."""
+    axes = {BATCH: ("axes=batch",), STATIC: ("axes=static",), DYNAMIC: ()}[key.axes] if key.axes != usual.axes else ()
+    return (*key.route, *axes)
+
+
+# ---- what is known to be good -------------------------------------------------------------------------------------
+
+
+def known_good(results: Iterable[Result]) -> dict[str, str]:
+    """By `family target`: the form to begin with, the cheapest of those that models of the family pass with there.
+
+    results: the latest of every cell. Where a model of the family passes along the usual route, that one stays the first. What a
+    person pinned says nothing of the usual one, and does not count.
+    """
+    seconds: dict[str, dict[str, list[float]]] = {}
+    for result in results:
+        if result.family and result.form and result.outcome is Outcome.PASS and " --route " not in result.reproduce:
+            own = sum(s.seconds for s in result.stages if s.name in (Stage.EXPORT, Stage.CONVERT, Stage.LOAD, Stage.RUN))
+            seconds.setdefault(place(result.family, result.target), {}).setdefault(
+                result.form if result.passes_with else "", []
+            ).append(own)
+    found = {}
+    for where, forms in seconds.items():
+        if "" not in forms:
+            found[where] = min(forms, key=lambda form: (statistics.median(forms[form]), form))
+    return found
+
+
+def words_of(when: When) -> str:
+    """What a change answers, for a person."""
+    parts = [when.blocker, f"message {when.message}" if when.message else ""]
+    parts += [", ".join(each.value for each in group) for group in (when.outcomes, when.stages, when.precisions)]
+    return "; ".join([part for part in parts if part] + ([when.targets] if when.targets != "*" else []))
+
+
+def place(family: str, target: str) -> str:
+    """What a remembered route is found by."""
+    return f"{family} {target}"
+
+
+def remembered(first: Mapping[str, str], family: str, target: Target) -> FormKey | None:
+    """The form to begin with, if one is remembered that is still understood."""
+    text = first.get(place(family, str(target)), "")
+    try:
+        key = FormKey.parse(text) if text else None
+    except ValueError:
+        return None
+    return key if key and all(change_of(word) for word in key.route) else None

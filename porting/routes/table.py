@@ -1,0 +1,183 @@
+"""The changes that a route is made of, as data: what each is made to, which endings it answers, for which forms it works.
+
+How they are put together is porting.routes', what they do is in porting.rewrites, by the same words.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from porting.bundles.bundle import BATCH, STATIC
+from porting.types import Outcome, Precision, Stage
+
+
+class Level(str, enum.Enum):
+    """What a change is made to."""
+
+    EXPORT = "export"  # the same model, captured or exported in another way
+    MODEL = "model"  # the module, before it is captured
+    PROGRAM = "program"  # the captured program, operator by operator
+    GRAPH = "graph"  # the ONNX graph
+    PRECISION = "precision"  # what of the model is lowered to the target's precision
+
+
+@dataclass(frozen=True)
+class When:
+    """An ending that a change answers; what is left out may be anything."""
+
+    blocker: str = ""
+    """Pattern over what stands in the way, in the words of `porting unlock`: `operator: Gelu`, `dtype: complex`."""
+    message: str = ""
+    """Pattern over the error, and over those of exports that were tried on the way."""
+    outcomes: tuple[Outcome, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    targets: str = "*"
+    """Glob over the target."""
+
+    @property
+    def specific(self) -> bool:
+        """Whether it looks for something by name."""
+        return bool(self.blocker or self.message)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way to make a model easier to take."""
+
+    word: str
+    """`name=how`; with an operator in the place of `*` where there is one for each."""
+    level: Level
+    kinds: tuple[str, ...]
+    """Forms it works for."""
+    what: str
+    answers: tuple[When, ...]
+    axes: str = ""
+    """Of an export that leaves fewer axes dynamic: which."""
+
+    @property
+    def specific(self) -> bool:
+        """Whether it is taken as soon as what it answers is seen, along with others; the rest is tried one by one."""
+        return all(when.specific for when in self.answers)
+
+
+_ALL = ("onnx", "pt2", "aten")
+_PROGRAMS = ("pt2", "aten")
+_FAULTS = (Outcome.FAIL, Outcome.UNSUPPORTED, Outcome.MISMATCH)
+_REFUSED = (Outcome.FAIL, Outcome.UNSUPPORTED)
+_FLOATS = (Precision.FP32, Precision.FP16, Precision.BF16)
+_BEFORE_RUN = (Stage.EXPORT, Stage.CONVERT, Stage.LOAD)
+
+EXPANDABLE = (
+    "Attention", "Celu", "Clip", "Elu", "Gelu", "GreaterOrEqual", "GroupNormalization", "HardSigmoid", "HardSwish",
+    "LayerNormalization", "LeakyRelu", "LessOrEqual", "LogSoftmax", "MeanVarianceNormalization", "Mish", "PRelu",
+    "RMSNormalization", "Range", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "RotaryEmbedding",
+    "Selu", "Shrink", "Softplus", "Softsign", "SwiGLU", "Swish", "ThresholdedRelu",
+)  # fmt: skip
+"""Operators that the ONNX standard defines by others."""
+
+CHANGES: tuple[Change, ...] = (
+    Change(
+        "constants=folded", Level.MODEL, _ALL,
+        "what follows from constant arguments alone (the patch grid of an image) is computed while the model is captured",
+        (When(message="GuardOnDataDependent|data-dependent"), When(blocker="shape: sizes that depend on data")),
+    ),
+    Change(
+        "experts=batched_mm", Level.MODEL, _ALL,
+        "experts are computed as one batched product, instead of by a grouped kernel or a loop over those that are hit",
+        (When(message=r"grouped_mm|nonzero|GuardOnDataDependent"),),
+    ),
+    Change(
+        "attention=composed", Level.PROGRAM, _ALL,
+        "attention is written as products and a softmax that needs no test for infinity",
+        (When(blocker=r"operator: aten::(isneginf|_safe_softmax|scaled_dot_product_attention|_scaled_dot_product\w*)$"),),
+    ),
+    Change(
+        "complex=pairs", Level.PROGRAM, _ALL,
+        "complex numbers are pairs of real ones along a last axis",
+        (When(blocker="dtype: complex"), When(message=r"[Cc]omplex|view_as_(complex|real)|aten[.:]+polar")),
+    ),
+    Change(
+        "masked_scatter=gathered", Level.PROGRAM, _ALL,
+        "the positions of a masked_scatter are counted, and its values gathered",
+        (When(blocker=r"operator: aten::masked_scatter$"), When(message=r"masked_scatter|must be concrete; got bool")),
+    ),
+    Change(
+        "float64=float32", Level.PROGRAM, _ALL,
+        "what the model computes in float64 is computed in float32",
+        (When(blocker="dtype: float64"),),
+    ),
+    Change(
+        "view=reshape", Level.PROGRAM, _ALL,
+        "views are reshapes, which also take a tensor whose memory is not in order",
+        (When(message=r"view size is not compatible|aten\.view\.default"),),
+    ),
+    Change(
+        "is_all_true=all", Level.PROGRAM, _ALL,
+        "the test that all is true is the public operator",
+        (When(message="_is_all_true"),),
+    ),
+    Change(
+        "einsum=products", Level.PROGRAM, _ALL,
+        "an Einsum is written as transpositions and matrix products",
+        (When(blocker=r"operator: (Einsum|aten::einsum)$"),),
+    ),
+    Change(
+        "triangle=compared", Level.PROGRAM, _ALL,
+        "a triangle of a matrix is chosen by comparing its indices",
+        (When(blocker=r"operator: (Trilu|aten::(tril|triu))$"),),
+    ),
+    Change(
+        "where=selected", Level.GRAPH, ("onnx",),
+        "Where is taken apart for dtypes that it has no kernel for: by logic for bool, by float32 for the other floats",
+        (When(blocker=r"(operator|dtype): (of )?Where$"), When(message=r"implementation for Where\(")),
+    ),
+    Change(
+        "isnan=compared", Level.GRAPH, ("onnx",),
+        "IsNaN is a comparison of the value with itself",
+        (When(blocker="operator: IsNaN$"),),
+    ),
+    Change(
+        "batch_norm=folded", Level.GRAPH, ("onnx",),
+        "BatchNormalization goes into the weights of the convolution before it, else becomes a product and a sum",
+        (When(blocker="operator: BatchNormalization$"),),
+    ),
+    Change(
+        "expand=*", Level.GRAPH, ("onnx",),
+        "the operator is written by others, as the ONNX standard defines it",
+        (When(blocker=rf"operator: ({'|'.join(EXPANDABLE)})$"),),
+    ),
+    Change(
+        "capture=torchscript", Level.EXPORT, ("onnx",),
+        "exported by the TorchScript exporter",
+        (When(outcomes=_FAULTS, precisions=_FLOATS),),
+    ),
+    Change(
+        "capture=strict", Level.EXPORT, _ALL,
+        "captured by torch.export in strict mode",
+        (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
+    ),
+    Change(
+        "attention=eager", Level.MODEL, _ALL,
+        "the model's own implementation of attention by single operators is chosen",
+        (When(outcomes=_FAULTS, precisions=_FLOATS),),
+    ),
+    Change(
+        "decompose=core", Level.PROGRAM, _PROGRAMS,
+        "operators are decomposed to the core ATen set",
+        (When(outcomes=_FAULTS, precisions=_FLOATS),),
+    ),
+    Change(
+        "axes=batch", Level.EXPORT, _ALL, "only the batch stays dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), BATCH
+    ),
+    Change(
+        "keep=*", Level.PRECISION, ("onnx",),
+        "the layers that the lower precision costs most, by measurement, stay in fp32: 5, 10, 25, 50 percent of them",
+        (When(outcomes=(Outcome.MISMATCH,), precisions=(Precision.INT8, Precision.FP16)),),
+    ),
+    Change("axes=static", Level.EXPORT, _ALL, "no axis is dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), STATIC),
+)  # fmt: skip
+
+KEPT = (5, 10, 25, 50)
+"""Percent of the layers that are kept in fp32, one after the other."""

@@ -1,0 +1,1 @@
+"""Workers: jobs in processes of their own, started, limited and forked."""
