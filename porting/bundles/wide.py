@@ -53,7 +53,8 @@ def _functions() -> contextlib.AbstractContextManager[Any]:
     from torch.overrides import TorchFunctionMode
 
     low = _low()
-    strict = {getattr(torch, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)} | {torch.bilinear, torch.prelu}
+    strict = {getattr(torch, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)}
+    strict |= {torch.bilinear, torch.prelu, torch.nn.functional.scaled_dot_product_attention}
 
     class WidenStrict(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

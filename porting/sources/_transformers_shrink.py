@@ -46,8 +46,11 @@ INTEGERS: tuple[tuple[str, int], ...] = (
     (r".*max_(source|target)_positions", 32),
     (r".*(max_position_embeddings|n_positions|n_ctx|max_seq_len|seq_length|max_sequence_length|max_2d_position_embeddings"
      r"|context_length_max|model_max_length|position_embedding_size)", POSITIONS),
-    (r".*(num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|experts_top_k|top_k_experts|num_selected_experts"
-     r"|index_topk)", 2),
+    # An indexer of keys adds up what its heads let through a ReLU: with few of them many keys score exactly zero, and which of
+    # these are the top is any backend's own choice.
+    (r".*index_n_heads", 16),
+    (r".*index_topk", 4),
+    (r".*(num_experts_per_tok|num_experts_per_token|moe_topk|moe_k|experts_top_k|top_k_experts|num_selected_experts)", 2),
     (r".*(n_shared_experts|num_shared_experts|n_group|topk_group)", 1),
     (r".*(n_routed_experts|num_experts|num_local_experts|moe_num_experts|n_experts|num_routed_experts)", EXPERTS),
     (r".*(num_key_value_heads|num_kv_heads|n_kv_heads|num_key_value_groups|num_query_groups|multi_query_group_num"
