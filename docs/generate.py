@@ -537,6 +537,23 @@ def _owners() -> Callable[[str, str], str]:
     return owner
 
 
+# ---- the code -----------------------------------------------------------------------------------------------------
+
+
+def rooms() -> str:
+    """Every module and package at the top of porting/ with what it says of itself."""
+    places = [path for path in (ROOT / "porting").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    rows = [(f"`{p.name}{'/' * p.is_dir()}`", said) for p in sorted(places) if not p.name.startswith("_") and (said := _about(p))]
+    return table(["in `porting/`", "what it is"], rows)
+
+
+def _about(place: Path) -> str:
+    """The first sentence of a module's docstring."""
+    file = place / "__init__.py" if place.is_dir() else place
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.:]) (?=[A-Z`])", text)[0].rstrip(":")
+
+
 # ---- the parts ----------------------------------------------------------------------------------------------------
 
 
@@ -544,6 +561,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
     "situations": situations, "catalog-zh": lambda: catalog(CHINESE), "routes": routes, "rates": rates, "failures": failures,
+    "rooms": rooms,
 }  # fmt: skip
 
 
