@@ -21,6 +21,8 @@ _MOVEMENT = frozenset((
     "movedim", "narrow", "permute", "reshape", "_reshape_alias", "select", "slice", "split", "split_with_sizes", "squeeze",
     "swapaxes", "t", "transpose", "unbind", "unflatten", "unfold", "_unsafe_view", "unsqueeze", "view", "view_as",
 ))
+_PICKED = frozenset(("embedding", "gather", "index_select"))
+"""Of these, operators whose result is new memory: it is widened instead of the table, since others may be written into it."""
 # fmt: on
 
 
@@ -79,8 +81,10 @@ def _operators() -> contextlib.AbstractContextManager[Any]:
     class Widen(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = dict(kwargs or {})
-            if func.overloadpacket.__name__ in _MOVEMENT or _writes_low(func, args, kwargs, low):
-                return func(*args, **kwargs)
+            name = func.overloadpacket.__name__
+            if name in _MOVEMENT or _writes_low(func, args, kwargs, low):
+                result = func(*args, **kwargs)
+                return _wide(result, low) if name in _PICKED else result
             return func(*_wide(args, low), **_wide(kwargs, low))
 
     return Widen()
