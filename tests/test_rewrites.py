@@ -235,6 +235,27 @@ def test_what_follows_from_constants_is_computed_while_the_model_is_captured(tmp
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
 
 
+def reads(_: Any, x: Any) -> Any:
+    """Asks its tensors for a decision, for a number, and for a list that is as long as values want it."""
+    rows = (x[0, :, 0].abs() >= 0).nonzero().flatten()[:2].tolist()
+    sign = 1 if bool((x < 50).all()) else -1
+    return sign * x + sum(x[:, row, None] for row in rows) + int(x[0, 0, 0].isnan())
+
+
+def test_what_is_read_out_of_tensors_is_answered_as_on_the_example(tmp_path: Path) -> None:
+    flat = flat_of(Model(reads))
+    with pytest.raises(Exception, match="data-dependent"):
+        export(tmp_path, flat, "pt2")
+    record = export(tmp_path, flat, "pt2", "data=replayed")
+    assert record.route[-1] == "data=replayed"
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw() / 2), flat(draw() / 2))
+        other = 1000 * draw()
+        assert not same(answers(tmp_path, record, other), flat(other)), "which is why every case has to bear it out"
+    with pytest.raises(NothingToChange):
+        export(tmp_path, flat_of(Model(normal)), "pt2", "data=replayed")
+
+
 @pytest.mark.parametrize(
     ("word", "attribute"), [("attention=eager", "_attn_implementation"), ("experts=batched_mm", "_experts_implementation")]
 )

@@ -110,7 +110,7 @@ class Exporter:
         does, NothingToChange where no change of the route finds anything."""
         if not key.route:
             return self._export(key)
-        with model_changes.changed(self.flat, self._at(Level.MODEL, key.route)) as (flat, done):
+        with model_changes.changed(self.flat, self._at(Level.MODEL, key.route), self.example) as (flat, done):
             changing = replace(self, flat=flat, words=key.route, holder=self.flat, _captured={}, _made=dict.fromkeys(done))
             record = changing._export(key)
         made = [word for word in key.route if word in changing._made or routes.level_of(word) in (Level.EXPORT, Level.PRECISION)]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from porting.rewrites.replay import data_replayed
+
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+Way = Callable[["nn.Module", "Sequence[torch.Tensor]"], contextlib.AbstractContextManager["nn.Module | None"]]
+"""Takes a module and an example of its inputs; gives the changed module, or None where there is nothing to change."""
 
 
 @contextlib.contextmanager
-def changed(flat: nn.Module, words: Iterable[str]) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:
-    """The module with changes made, and the words of those that found something to change."""
+def changed(
+    flat: nn.Module, words: Iterable[str], example: Sequence[torch.Tensor]
+) -> Iterator[tuple[nn.Module, tuple[str, ...]]]:
+    """The module with changes made, and the words of those that found something to change. example: an input each, in order."""
     done: list[str] = []
     with contextlib.ExitStack() as undo:
         module = flat
         for word in words:
-            way = MODEL[word]
-            made = undo.enter_context(way(module))
+            made = undo.enter_context(MODEL[word](module, example))
             if made is not None:
                 module = made
                 done.append(word)
@@ -26,7 +33,7 @@ def changed(flat: nn.Module, words: Iterable[str]) -> Iterator[tuple[nn.Module, 
 
 
 @contextlib.contextmanager
-def _constants_folded(module: nn.Module) -> Iterator[nn.Module | None]:
+def _constants_folded(module: nn.Module, _: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
     yield _folding()(module).eval() if _has_constants(module) else None
 
 
@@ -73,11 +80,11 @@ def _folding() -> type[Any]:
     return Folding
 
 
-def _set(attribute: str, value: str) -> Callable[[Any], contextlib.AbstractContextManager[Any]]:
+def _set(attribute: str, value: str) -> Way:
     """Sets an attribute of every configuration in the module that has it and says otherwise."""
 
     @contextlib.contextmanager
-    def way(module: nn.Module) -> Iterator[nn.Module | None]:
+    def way(module: nn.Module, _: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
         found = {id(c): c for c in (getattr(part, "config", None) for part in module.modules()) if c is not None}
         before = [(config, getattr(config, attribute)) for config in found.values() if getattr(config, attribute, value) != value]
         try:
@@ -92,10 +99,10 @@ def _set(attribute: str, value: str) -> Callable[[Any], contextlib.AbstractConte
 
 
 @contextlib.contextmanager
-def _attention_eager(module: nn.Module) -> Iterator[nn.Module | None]:
+def _attention_eager(module: nn.Module, example: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
     """Configurations of transformers name their implementation; modules of timm say whether theirs is fused."""
     fused = [part for part in module.modules() if getattr(part, "fused_attn", False) is True]
-    with _set("_attn_implementation", "eager")(module) as configured:
+    with _set("_attn_implementation", "eager")(module, example) as configured:
         try:
             for part in fused:
                 part.fused_attn = False
@@ -105,8 +112,9 @@ def _attention_eager(module: nn.Module) -> Iterator[nn.Module | None]:
                 part.fused_attn = True
 
 
-MODEL: dict[str, Callable[[Any], contextlib.AbstractContextManager[Any]]] = {
+MODEL: dict[str, Way] = {
     "constants=folded": _constants_folded,
     "experts=batched_mm": _set("_experts_implementation", "batched_mm"),
     "attention=eager": _attention_eager,
+    "data=replayed": data_replayed,
 }

@@ -159,6 +159,11 @@ CHANGES: tuple[Change, ...] = (
         (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
     ),
     Change(
+        "data=replayed", Level.MODEL, _ALL,
+        "what the model reads out of tensors into Python is answered as on the nominal case, as a tracer would",
+        (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
+    ),
+    Change(
         "attention=eager", Level.MODEL, _ALL,
         "the model's own implementation of attention by single operators is chosen",
         (When(outcomes=_FAULTS, precisions=_FLOATS),),
