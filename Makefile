@@ -57,7 +57,7 @@ fleet-test: $(READY) slurm  ## Test the launchers on a real Slurm and a real Ray
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
 	$(BIN)/python -m pytest -q -m "(slurm or ray) and not slow"
 
-fleet-test-all: $(READY) slurm  ## What takes longer: 200 random kills, a part of the smoke tier on all launchers, a time limit; half an hour
+fleet-test-all: $(READY) slurm  ## What takes longer: 200 random kills, the smoke tier on all launchers, a time limit; half an hour
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
 	$(BIN)/python -m pytest -q -s -m "(slurm or ray) and slow"
 
@@ -96,7 +96,7 @@ postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
 
 slurm:
-	@{ command -v slurmctld && command -v faketime; } >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge faketime; }
+	@{ command -v slurmctld && command -v faketime && ldconfig -p | grep -q libfuse.so.2; } >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge faketime libfuse2; }
 
 clang:
 	@command -v clang >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends clang; }

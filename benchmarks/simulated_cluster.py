@@ -176,7 +176,7 @@ class SimulatedCluster:
         if wait is not None:
             self._later(wait, lambda: self._step(job, program))
         else:
-            self._end(job, State(ENDED, "COMPLETED", job.state.node))
+            self._end(job, State(ENDED, "COMPLETED", job.state.node, clean=True))
 
     def _program(self, job: Job) -> Iterator[float]:
         node = job.node

@@ -50,6 +50,8 @@ class State:
     node: str = ""
     reason: str = ""
     """Why it waits."""
+    clean: bool = False
+    """Whether it ended with exit status 0, and so has left all that it was to leave."""
 
 
 @dataclass(frozen=True)

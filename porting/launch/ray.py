@@ -18,6 +18,7 @@ from porting.launch.cluster import ENDED, KEY_VARIABLE, RUNNING, WAITING, Door, 
 from porting.launch.devices import CLAIM_VARIABLE
 
 _ORDINARY = ("CPU", "memory", "object_store_memory")
+_CLEAN = "exit status 0"
 _NO_DEVICE = ("node:", "accelerator_type:", "bundle_group")
 
 
@@ -81,7 +82,8 @@ class Ray:
             if name in self._ended:
                 continue
             if self._ray.wait([task], timeout=0)[0]:
-                found[name] = self._ended[name] = State(ENDED, self._word(task))
+                word = self._word(task)
+                found[name] = self._ended[name] = State(ENDED, word, clean=word == _CLEAN)
             elif (self.folder / depots.status_name(name)).exists():
                 found[name] = State(RUNNING)
             elif alive.isdisjoint(kind.names.split(",")):  # Ray would wait for ever

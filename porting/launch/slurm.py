@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,10 @@ _DOWN = ("down", "drain", "fail", "maint", "unk", "reboot", "power")
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
 _AWAY = ("contact slurm controller", "socket timed out", "connection refused", "communication", "try again", "timed out")
+_EXCEEDED = b"error: Exceeded job memory limit"
+"""slurmstepd's words with JobAcctGatherParams=OverMemoryKill: the job is then called FAILED, for JobLaunchFailure (22.05)."""
+_TAIL = 4096
+"""Bytes at the end of a log in which they are."""
 _GRES = re.compile(r"(?P<name>[\w.-]+?)(:(?P<type>[A-Za-z_][\w.-]*))?:(?P<count>\d+)(\([^)]*\))?$")
 
 
@@ -114,8 +119,20 @@ class Slurm:
             job, number, word, node, reason = line.split("|", 4)
             if job in self._arrays and number.isdigit():
                 prefix, first = self._arrays[job]
-                found[f"{prefix}-{first + int(number)}"] = State(_phase(word), word, node, reason)
+                name = f"{prefix}-{first + int(number)}"
+                word = "OUT_OF_MEMORY" if word == "FAILED" and self._took_too_much(name) else word
+                found[name] = State(_phase(word), word, node, reason, clean=word == "COMPLETED")
         return found
+
+    def _took_too_much(self, name: str) -> bool:
+        """Whether a job was ended for its memory: where not the kernel but the node's daemon watches that, only the job's log
+        says so."""
+        path = self.log(name)
+        if path is None:
+            return False
+        with path.open("rb") as log:
+            log.seek(-min(_TAIL, path.stat().st_size), os.SEEK_END)
+            return _EXCEEDED in log.read()
 
     def cancel(self) -> None:
         _call(["scancel", "--quiet", f"--name={self._job_name}", *_mine()])

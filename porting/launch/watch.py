@@ -14,7 +14,9 @@ POLL_SECONDS = 0.5
 ASK_SECONDS = 2.0
 """Between two questions to the scheduler."""
 SETTLE_SECONDS = 5.0
-"""How long a file may take to be seen here after its job has ended: folders on network file systems are cached."""
+"""How long a file may take to be seen here after its job has ended, where it is not certain that there is one."""
+LATE_SECONDS = 120.0
+"""The same where the job ended well, so that there is one: NFS lists a folder as it was up to a minute before."""
 PATIENCE_SECONDS = 900.0
 """How long a scheduler may be away before the run gives up; results that are there by then are recorded."""
 ENDING_SECONDS = 60.0
@@ -72,7 +74,8 @@ class Watch:
         if self.away or self._asked is None or (state and state.phase != ENDED):
             self._over.pop(name, None)
             return False
-        return self.clock.now() - self._over.setdefault(name, self.clock.now()) > SETTLE_SECONDS
+        patience = LATE_SECONDS if state and state.clean else SETTLE_SECONDS
+        return self.clock.now() - self._over.setdefault(name, self.clock.now()) > patience
 
 
 def patient(call: Callable[..., None], *arguments: Any) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of which the nodes of the Ray see nothing, where this is root's machine."""
+    return tmp_path_factory.mktemp("unseen")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory, unseen: Path) -> Iterator[dict[str, str]]:
     """A Ray of three nodes, started once: the variables that lead to it."""
     if importlib.util.find_spec("ray") is None:
         pytest.fail("these tests start a Ray: pip install 'porting[ray]'")
-    cluster = ray_kit.MiniRay(tmp_path_factory.mktemp("ray"))
+    cluster = ray_kit.MiniRay(tmp_path_factory.mktemp("ray"), unseen)
     try:
         cluster.start()
         yield {"RAY_ADDRESS": cluster.address}
@@ -65,12 +71,23 @@ def on_slurm(slurm: slurm_kit.MiniSlurm, environment: dict[str, str]) -> None:
     environment.update({name: slurm.environment[name] for name in ("SLURM_CONF", "PATH")})
 
 
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("slurm", "ray")])
+def launcher(request: pytest.FixtureRequest, environment: dict[str, str]) -> str:
+    """Each of the clusters."""
+    if request.param == "slurm":
+        request.getfixturevalue("on_slurm")
+    else:
+        environment.update(request.getfixturevalue("ray_cluster"))
+    return str(request.param)
+
+
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start a command in a process of its own."""
 
-    def call(*arguments: object) -> subprocess.Popen[str]:
-        line = [sys.executable, "-m", "porting", *map(str, arguments)]
+    def call(*arguments: object, before: Sequence[object] = ()) -> subprocess.Popen[str]:
+        """before: words before the command, of a program that starts it."""
+        line = [*map(str, before), sys.executable, "-m", "porting", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(line, env=environment, cwd=tmp_path / "work", text=True, start_new_session=True, **pipes)
 
@@ -83,7 +100,7 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]
 
     def call(*arguments: object) -> Ended:
         process = start(*arguments)
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=3000)
         return Ended(process.returncode, out, err)
 
     return call

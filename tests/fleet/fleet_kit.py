@@ -27,6 +27,13 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in record.items() if key not in changing}, "stages": stages}
 
 
+def apart(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[tuple[str, str, Any, Any]]:
+    """Where records that should be the same are not: cell, field, and what each says."""
+    assert [(r["model"], r["target"]) for r in some] == [(r["model"], r["target"]) for r in others]
+    pairs = [(told(a), told(b)) for a, b in zip(some, others, strict=True)]
+    return [(f"{a['model']} {a['target']}", key, a[key], b.get(key)) for a, b in pairs for key in a if a[key] != b.get(key)]
+
+
 def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = (), shared: Path | None = None) -> int:
     """The process of a job that works a cell, another one than `besides`."""
     runs = (shared or tmp_path / "state" / "fleet") / "runs"

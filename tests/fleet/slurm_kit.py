@@ -5,6 +5,7 @@ Needs the Debian packages slurmctld, slurmd, slurm-client and munge; `make slurm
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import secrets
@@ -39,12 +40,12 @@ SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task}
 SwitchType=switch/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
-JobAcctGatherParams=OverMemoryKill
+{watch}
 AccountingStorageType=accounting_storage/none
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,default_queue_depth=2000,bf_interval=2
@@ -62,6 +63,10 @@ GresTypes=gpu,mlu
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF
 """
+_POLLED = "JobAcctGatherParams=OverMemoryKill"
+_CGROUPS = "CgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\n"
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
+"""Where the kernel can be told how much memory a job may use (cgroup v1)."""
 _GRES = "NodeName=ascend01 Name=gpu Type=ascend910b File=/dev/tty[0-1]\nNodeName=cambricon01 Name=mlu File=/dev/tty[2-3]\n"
 
 
@@ -73,8 +78,9 @@ def lacking() -> list[str]:
 class MiniSlurm:
     """One cluster; `SLURM_CONF` leads clients to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kernel: bool = False) -> None:
+        """kernel: whether it, and not the nodes' daemons, ends what takes more memory than it was given."""
+        self.folder, self._kernel = folder, kernel
         self.config = folder / "slurm.conf"
         self.environment = {**os.environ, "SLURM_CONF": str(self.config), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
@@ -89,11 +95,13 @@ class MiniSlurm:
         for number, (name, more) in enumerate(NODES.items(), start=1):
             place = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port + number}"
             lines.append(f"NodeName={name} {place} CPUs=8 RealMemory=16000 {more}")
-        text = _CONF.format(host=host, folder=self.folder, port=port)
+        watch = {"task": "task/cgroup", "watch": ""} if self._kernel else {"task": "task/none", "watch": _POLLED}
+        text = _CONF.format(host=host, folder=self.folder, port=port, **watch)
         # a partition names its nodes, which therefore go before it
         head, _, tail = text.partition("PartitionName=")
         self.config.write_text(head + "\n".join(lines) + "\nPartitionName=" + tail)
         (self.folder / "gres.conf").write_text(_GRES)
+        (self.folder / "cgroup.conf").write_text(_CGROUPS)
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
@@ -143,6 +151,10 @@ class MiniSlurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        for name in NODES if self._kernel else ():
+            for group in sorted(MEMORY_GROUPS.glob(f"slurm_{name}/**/"), reverse=True):
+                with contextlib.suppress(OSError):  # a job's last process may be in it still
+                    group.rmdir()
 
 
 def is_running(pid: int) -> bool:

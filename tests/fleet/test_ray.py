@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import slurm_kit
-from fleet_kit import Run, Start, a_job_at_work, records, told
+from fleet_kit import Run, Start, a_job_at_work, apart, records
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -35,7 +35,7 @@ def test_tasks_go_to_the_nodes_that_have_their_target_and_see_one_device(command
     assert {device[:3] for device in devices} == {"npu", "mlu", "cpu"}
     local = command("check", *MODELS, "--on", "faulty:none:fp32,faulty:sign:fp32", "--format", "json", "--store", "local.db")
     line = ("check", *MODELS, "--on", "faulty:none:fp32,faulty:sign:fp32", *RAY, "--format", "json", "--store", "ray.db")
-    assert [told(r) for r in command(*line).json()] == [told(r) for r in local.json()]
+    assert apart(command(*line).json(), local.json()) == []
 
 
 @pytest.mark.usefixtures("cluster")
@@ -53,7 +53,7 @@ def test_a_cell_whose_task_is_killed_is_worked_again_and_one_of_a_run_that_was_s
     process = start(*line, "--rerun")
     job = a_job_at_work(tmp_path)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
-    assert process.returncode == 3
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
     slurm_kit.wait_until(lambda: not slurm_kit.is_running(job), "a task was left")
     assert command(*line, "--rerun").code == 0

@@ -14,7 +14,7 @@ from porting.cells.jobs import Cell, Options
 from porting.launch import depot as depots
 from porting.launch.cluster import ENDED, RUNNING, WAITING, Kind, State
 from porting.launch.fleet import Fleet
-from porting.launch.watch import SETTLE_SECONDS, Clock
+from porting.launch.watch import LATE_SECONDS, SETTLE_SECONDS, Clock
 from porting.launch.work import FleetWork, Wishes
 from porting.types import Cause, ModelSpec, Outcome, Result, Stage, Target
 
@@ -71,7 +71,7 @@ class Cluster:
         path.write_bytes(said if isinstance(said, bytes) else json.dumps(said).encode())
 
     def state(self, name: str, phase: str, word: str) -> None:
-        self.found[name] = State(phase, word, "n1")
+        self.found[name] = State(phase, word, "n1", clean=word == "COMPLETED")
 
     def result(self, name: str, number: int) -> None:
         found = Result(f"m{number}", str(TARGET), Stage.COMPARE, Outcome.PASS, key=str(number), started=started(self.now))
@@ -155,13 +155,15 @@ def work(tmp_path: Path) -> Work:
     return call
 
 
-def test_a_file_that_is_seen_some_seconds_after_its_job_ended_counts(work: Work) -> None:
-    found = work(works(late=SETTLE_SECONDS - 2))
+@pytest.mark.parametrize(("late", "word"), [(SETTLE_SECONDS - 2, "FAILED"), (LATE_SECONDS - 20, "COMPLETED")])
+def test_a_file_that_is_seen_some_time_after_its_job_ended_counts(work: Work, late: float, word: str) -> None:
+    found = work(works(late, word))
     assert (found["m0"].outcome, found["m0"].notes) == (Outcome.PASS, ())
 
 
-def test_a_file_that_is_seen_when_its_cell_has_gone_out_again_makes_no_second_record(work: Work) -> None:
-    found = work(works(late=SETTLE_SECONDS + 10), works())
+@pytest.mark.parametrize(("late", "word"), [(SETTLE_SECONDS + 10, "FAILED"), (LATE_SECONDS + 10, "COMPLETED")])
+def test_a_file_that_is_seen_when_its_cell_has_gone_out_again_makes_no_second_record(work: Work, late: float, word: str) -> None:
+    found = work(works(late, word), works())
     assert found["m0"].outcome is Outcome.PASS
 
 

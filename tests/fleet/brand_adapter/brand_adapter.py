@@ -15,7 +15,7 @@ from typing import Any
 from porting.adapter import Adapter, DeviceState, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Placement, Precision, TensorSpec
 
-NODES = {"npu": "ascend", "mlu": "cambricon", "cpu": "", "slow": "", "nowhere": "never"}
+NODES = {"npu": "ascend", "mlu": "cambricon", "cpu": "", "slow": "", "hungry": "", "nowhere": "never"}
 """Device to how the names of the nodes begin that have it."""
 VARIABLES = {"npu": "ASCEND_RT_VISIBLE_DEVICES", "mlu": "MLU_VISIBLE_DEVICES"}
 
@@ -30,7 +30,7 @@ class BrandAdapter(Adapter):
     family = Family.ONNX_SESSION
     need = FormNeed("onnx")
     devices = dict.fromkeys(NODES, (Precision.FP32,))
-    evidence = dict.fromkeys(NODES, Evidence.HARDWARE) | dict.fromkeys(("cpu", "slow"), Evidence.HOST)
+    evidence = dict.fromkeys(NODES, Evidence.HARDWARE) | dict.fromkeys(("cpu", "slow", "hungry"), Evidence.HOST)
     distributions = ("onnxruntime",)
     install_hint = "Plug in the card."
 
@@ -64,6 +64,10 @@ class BrandSession:
     def run(self, inputs: Any) -> dict[str, Any]:
         if self.device == "slow":
             time.sleep(float(os.environ.get("BRAND_SECONDS", "2")))
+        hoard = []
+        while self.device == "hungry":
+            hoard.append(bytearray(128 << 20))
+            time.sleep(0.25)
         mark = Path(os.environ.get("BRAND_BROKEN", "/nowhere"), f"{node().split(' ')[0]}-{self._given()}")
         if "poison" in inputs and mark.parent.is_dir():
             mark.touch()
