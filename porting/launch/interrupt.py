@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 AGAIN_SECONDS = 10.0
@@ -17,22 +17,34 @@ _QUESTION = f"\nEnd the jobs of this run? Press Ctrl-C again within {AGAIN_SECON
 
 
 @contextlib.contextmanager
-def asking() -> Iterator[None]:
-    """Within this, Ctrl-C interrupts when it comes a second time within some seconds. Where nobody can be asked, at once."""
-    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
-        yield
+def asking() -> Iterator[Callable[[], None]]:
+    """Within this, Ctrl-C interrupts when it comes a second time within seconds; at once where nobody can be asked, as does a
+    request to end. Yields what raises the interrupt again if somebody else's code has swallowed it, as Ray's calls may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
         return
-    last = -math.inf
+    last, wanted = -math.inf, False
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal wanted
+        wanted = True
+        signal.default_int_handler(number, frame)
+
+    def ask(number: int, frame: FrameType | None) -> None:
         nonlocal last
         if time.monotonic() - last < AGAIN_SECONDS:
-            signal.default_int_handler(number, frame)
+            end(number, frame)
         last = time.monotonic()
         os.write(sys.stderr.fileno(), _QUESTION.encode())
 
-    before = signal.signal(signal.SIGINT, heard)
+    def again() -> None:
+        if wanted:
+            raise KeyboardInterrupt
+
+    handlers = {signal.SIGINT: ask if sys.stderr.isatty() else end, signal.SIGTERM: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield
+        yield again
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,6 +6,8 @@ Needs the extra `ray`, and a cluster that RAY_ADDRESS names or that runs on this
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -136,6 +138,7 @@ def _connect() -> Any:
     except ImportError:
         raise EnvironmentMissing("ray is not installed.", "pip install 'porting[ray]'") from None
     if not ray.is_initialized():
+        request_to_end = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
         except ConnectionError as error:
@@ -143,6 +146,8 @@ def _connect() -> Any:
             raise EnvironmentMissing(
                 f"there is no Ray cluster to connect to: {' '.join(str(error).split())[:200]}.", hint
             ) from None
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, request_to_end)  # ray.init (2.60) puts a handler of its own there
     return ray
 
 

@@ -80,8 +80,9 @@ class FleetWork:
         self._left = {number for number, _ in routed}
         try:
             self._send(slices.chunks(cells, routed, self._wishes.cells, self._fleet.expected))
-            with asking():
+            with asking() as interrupted:
                 while self._open:
+                    interrupted()
                     self._step(watch)
         except BaseException:  # whatever it was, it goes on after what came is recorded and the jobs are ended
             self._give_up()

@@ -54,16 +54,12 @@ class Interval:
 
     @property
     def works(self) -> bool:
-        return self.last.outcome in WORKS
+        return _works(self.last)
 
     @property
     def says(self) -> str:
         """The verdict, in few words."""
-        row = self.last
-        if self.works:
-            return f"{row.outcome.value} on {row.evidence.value} evidence" if row.evidence else row.outcome.value
-        more = ", ".join(filter(None, (row.cause and row.cause.value, row.signature)))
-        return f"{row.outcome.value} at {row.stage.value}{f' ({more})' if more else ''}"
+        return _says(self.last)
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,13 @@ class Hit:
 
 def intervals(rows: Sequence[Row], store: Store) -> list[Interval]:
     """The intervals of one cell. rows: all its results, the oldest first."""
+    groups = _groups(rows)
+    before = [None, *groups[:-1]]
+    return [_interval(group, old[-1] if old else None, store) for group, old in zip(groups, before, strict=True)]
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """The results of each interval."""
     said = [row for row in rows if not _silent(row)] or rows
     groups: list[list[Row]] = []
     for row in said:
@@ -88,8 +91,7 @@ def intervals(rows: Sequence[Row], store: Store) -> list[Interval]:
             groups[-1].append(row)
         else:
             groups.append([row])
-    before = [None, *groups[:-1]]
-    return [_interval(group, old[-1] if old else None, store) for group, old in zip(groups, before, strict=True)]
+    return groups
 
 
 def _interval(group: Sequence[Row], before: Row | None, store: Store) -> Interval:
@@ -110,15 +112,27 @@ def _moved(a: Row, b: Row, store: Store) -> tuple[dict[str, tuple[str, str]], tu
         return {}, ("nothing: the same contents came to another result",)
     ends = _ends(a, b, store)
     moved = {name: (old, new) for name, (old, new) in ends.items() if old != new}
-    bundles = [result.bundle if (result := store.get(row.record)) else "" for row in (a, b)]
+    results = store.by_records([a.record, b.record])
+    bundles = [results[row.record].bundle if row.record in results else "" for row in (a, b)]
     because = ["the bundle: model, inputs, reference or export"] if all(bundles) and bundles[0] != bundles[1] else []
     if not moved and not because:
         because = ["the code that judges" if "adapter" in ends else "the adapter, or the code that judges"]
     return moved, tuple(because)
 
 
+def _works(row: Row) -> bool:
+    return row.outcome in WORKS
+
+
+def _says(row: Row) -> str:
+    if _works(row):
+        return f"{row.outcome.value} on {row.evidence.value} evidence" if row.evidence else row.outcome.value
+    more = ", ".join(filter(None, (row.cause and row.cause.value, row.signature)))
+    return f"{row.outcome.value} at {row.stage.value}{f' ({more})' if more else ''}"
+
+
 def _verdict(row: Row) -> tuple[object, ...]:
-    return (row.outcome, row.evidence) if row.outcome in WORKS else (row.outcome, row.stage, row.cause, row.signature)
+    return (row.outcome, row.evidence) if _works(row) else (row.outcome, row.stage, row.cause, row.signature)
 
 
 def _silent(row: Row) -> bool:
@@ -152,12 +166,13 @@ def drifting(rows: Sequence[Row], store: Store, _: int) -> Hit | None:
     """Cells whose worst error grew towards the tolerance while they passed."""
     if rows[-1].outcome is not Outcome.PASS or len(rows) < 2:
         return None
-    line = intervals(rows, store)[-1]
-    old, new = _share(line.first, store), _share(line.last, store)
+    group = _groups(rows)[-1]
+    first, last = group[0], group[-1]
+    old, new = _share(first, store), _share(last, store)
     if old is None or new is None or new < DRIFT_SHARE or new < old * DRIFT_FACTOR:
         return None
     detail = f"the worst error was {old:.1%} of what is allowed, and is {new:.1%}"
-    return Hit(line.last.model, line.last.target, detail, line.first.started, *_moved(line.first, line.last, store))
+    return Hit(last.model, last.target, detail, first.started, *_moved(first, last, store))
 
 
 def _share(row: Row, store: Store) -> float | None:
@@ -169,15 +184,15 @@ def _share(row: Row, store: Store) -> float | None:
 
 def _turned(rows: Sequence[Row], store: Store, since: int, works: bool) -> Hit | None:
     """A cell that works now and did not, or the other way round, when it turned at or after `since`."""
-    if (rows[-1].outcome in WORKS) is not works and not _silent(rows[-1]):
+    if _works(rows[-1]) is not works and not _silent(rows[-1]):
         return None  # most cells: no need to look at the past
-    line = intervals(rows, store)
-    turn = next((n for n in range(len(line) - 1, 0, -1) if line[n].works is not line[n - 1].works), None)
-    if turn is None or line[-1].works is not works or _silent(line[-1].last) or moment(line[turn].first.started) < since:
+    groups = _groups(rows)
+    turn = next((n for n in range(len(groups) - 1, 0, -1) if _works(groups[n][-1]) is not _works(groups[n - 1][-1])), None)
+    last = groups[-1][-1]
+    if turn is None or _works(last) is not works or _silent(last) or moment(groups[turn][0].started) < since:
         return None
-    now, before = line[turn], line[turn - 1]
-    detail = f"{before.says} -> {line[-1].says}"
-    return Hit(now.last.model, now.last.target, detail, now.first.started, now.moved, now.because)
+    now, before = groups[turn], groups[turn - 1][-1]
+    return Hit(last.model, last.target, f"{_says(before)} -> {_says(last)}", now[0].started, *_moved(before, now[0], store))
 
 
 QUERIES: dict[str, Callable[[Sequence[Row], Store, int], Hit | None]] = {

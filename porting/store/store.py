@@ -69,6 +69,7 @@ class Store:
     def __init__(self, database: Engine) -> None:
         self._engine = database
         self._process = os.getpid()
+        self._environments: dict[str, dict[str, str]] = {}
 
     @classmethod
     def open(cls, where: str | Path, timeout: float = engine.TIMEOUT) -> Store:
@@ -280,9 +281,13 @@ class Store:
 
     def environment(self, digest: str) -> dict[str, str]:
         """The versions that a Row's `environment` stands for; empty when it is not in this store."""
-        with engine.reading(self._database) as connection:
-            text = connection.scalar(select(tables.environment.c.json).where(tables.environment.c.digest == digest))
-        return dict(json.loads(text)) if text else {}
+        if digest not in self._environments:  # what a digest names does not change, and many results share one
+            with engine.reading(self._database) as connection:
+                text = connection.scalar(select(tables.environment.c.json).where(tables.environment.c.digest == digest))
+            if text is None:
+                return {}
+            self._environments[digest] = dict(json.loads(text))
+        return dict(self._environments[digest])
 
     def runs(self) -> list[Run]:
         """All runs that were begun with this store, the latest first."""

@@ -39,9 +39,7 @@ def test_tasks_go_to_the_nodes_that_have_their_target_and_see_one_device(command
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_cell_whose_task_is_killed_is_worked_again_and_one_of_a_run_that_was_stopped_later(
-    command: Run, start: Start, tmp_path: Path
-) -> None:
+def test_a_cell_whose_task_is_killed_is_worked_again(command: Run, start: Start, tmp_path: Path) -> None:
     line = ("check", *MODELS, "--on", "brand:slow:fp32", "--job-cells", "1", *RAY)
     process = start(*line)
     os.kill(a_job_at_work(tmp_path), signal.SIGKILL)
@@ -50,10 +48,18 @@ def test_a_cell_whose_task_is_killed_is_worked_again_and_one_of_a_run_that_was_s
     found = records(command)
     assert sorted((r["model"], r["outcome"]) for r in found) == [(model, "pass") for model in sorted(MODELS)]
     assert [note[:27] for r in found for note in r["notes"] if "again" in note] == ["worked again: signal 9 on c"]
-    process = start(*line, "--rerun")
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_its_tasks_and_goes_on(command: Run, start: Start, tmp_path: Path, request_to_end: int) -> None:
+    line = ("check", *MODELS, "--on", "brand:slow:fp32", "--job-cells", "1", *RAY)
+    process = start(*line)
     job = a_job_at_work(tmp_path)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(request_to_end)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
+    assert "Error: interrupted; what was recorded is kept, and the same command goes on from there." in err
     slurm_kit.wait_until(lambda: not slurm_kit.is_running(job), "a task was left")
-    assert command(*line, "--rerun").code == 0
+    assert command(*line).code == 0
+    assert sorted((r["model"], r["outcome"]) for r in records(command)) == [(model, "pass") for model in sorted(MODELS)]

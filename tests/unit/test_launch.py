@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from porting.cells.jobs import Cell
 from porting.errors import CatalogError, UsageError
 from porting.launch import depot, devices
 from porting.launch.cluster import Door, Kind, script, setup_of
+from porting.launch.interrupt import asking
 from porting.launch.ray import kinds_of as kinds_of_ray
 from porting.launch.slices import chunks
 from porting.launch.slurm import kinds_of
@@ -203,3 +206,16 @@ def test_a_person_may_say_how_many_cells_a_job_has() -> None:
     cells = planned(*[1_000_000] * 4)
     found = chunks(cells, [(n, Kind("cpu", 1, 1)) for n in range(len(cells))], wanted=6)
     assert [len(numbers) for _, numbers in found] == [6, 6]
+
+
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("capsys")  # nobody can be asked
+def test_a_request_to_end_is_heard_though_the_code_that_it_met_swallowed_it(request_to_end: int) -> None:
+    before = signal.getsignal(request_to_end)
+    with asking() as interrupted:
+        interrupted()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(request_to_end)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    assert signal.getsignal(request_to_end) is before
