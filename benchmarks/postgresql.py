@@ -1,4 +1,5 @@
-"""Starts a PostgreSQL server of this machine's packages for a benchmark, with the settings that the packages have."""
+"""Starts a PostgreSQL server of this machine's packages for a benchmark, with the settings that the packages have, and tells what
+CPU time it took."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
+
+import psutil
 
 USER = "postgres"
 
@@ -34,3 +38,14 @@ def server() -> Iterator[str]:
             yield f"postgresql://{USER}@/postgres?host={folder}"
         finally:
             call("pg_ctl", "-D", data, "-m", "fast", "-w", "stop")
+
+
+def spent(url: str) -> float:
+    """CPU seconds until now of a server on this machine which `server` has started, with its processes that have ended."""
+    data = Path(unquote(url.partition("?host=")[2])) / "data"
+    seconds = 0.0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "postgres" and Path(process.cwd()) == data:
+                seconds += sum(process.cpu_times()[:4])  # of its own and of its children, in user and kernel mode
+    return seconds

@@ -21,6 +21,14 @@ from cli_kit import Ended  # noqa: E402
 PATHS = (HERE / "brand_adapter", TESTS / "faulty_adapter", TESTS / "cli", TESTS, TESTS.parent)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers (`-n 3 --dist loadgroup`) one has the Ray and all its tests: its devices are claimed on this machine."""
+    for item in items:
+        if item.path.parent == HERE:
+            group = "ray" if item.get_closest_marker("ray") else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_kit.MiniSlurm]:
     """A cluster of three nodes, started once."""
