@@ -34,7 +34,7 @@ class Facts:
         devices: dict[str, DeviceState] = {}
         for probe in found.values():
             for device, state in probe.devices.items():
-                if device not in devices or (state.available and not devices[device].available):
+                if device not in devices or _rank(state) > _rank(devices[device]):
                     devices[device] = state
         return Probe(devices, next((probe.versions for probe in found.values()), {}))
 
@@ -64,6 +64,8 @@ class Facts:
         for kind, found in answers.items():
             for name, probe in found.items():
                 self._known[name][kind] = probe
+                if any(state.cause is Cause.HARNESS for state in probe.devices.values()):
+                    continue  # the next run asks anew
                 note = {"at": time.time(), "probe": to_json(probe)}
                 atomic_write(self._note(kind, name), json.dumps(note).encode())
 
@@ -81,6 +83,11 @@ class Facts:
 def needs_device(target: Target, kind: Kind) -> bool:
     """Whether a cell has to be given one of the devices of a node."""
     return bool(kind.device) and registry.adapter(target.adapter).evidence_of(target.device) is Evidence.HARDWARE
+
+
+def _rank(state: DeviceState) -> int:
+    """Which state speaks for all nodes: that some have the device, else that some could not be asked."""
+    return 2 if state.available else int(state.cause is Cause.HARNESS)
 
 
 def nowhere(name: str, reason: str) -> Probe:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,14 +130,9 @@ class Fleet:
         atomic_write(self.folder / depots.slice_name(name), json.dumps(job).encode())
 
     def _ask(self, questions: Mapping[Kind, Sequence[str]]) -> Mapping[Kind, Mapping[str, Probe]]:
-        """Let one node of each kind probe adapters."""
-        waiting: dict[str, Kind] = {}
-        stamp = f"{time.time_ns():x}"
-        for number, (kind, adapters) in enumerate(questions.items()):
-            prefix = f"probe{stamp}{number}"
-            self.write_slice(f"{prefix}-0", kind, bool(kind.device), probe=list(adapters))
-            patient(self.cluster.submit, kind, prefix, 1, bool(kind.device))
-            waiting[f"{prefix}-0"] = kind
+        """Let one node of each kind probe adapters; again where that job is lost."""
+        waiting = {self._question(kind, adapters): kind for kind, adapters in questions.items()}
+        lost = Counter[Kind]()
         found: dict[Kind, Mapping[str, Probe]] = {}
         watch = Watch(self.cluster)
         while waiting:
@@ -144,17 +140,27 @@ class Fleet:
                 answer = depots.read_json(self.folder / depots.facts_name(name))
                 if answer:
                     found[kind] = {adapter: from_json(Probe, data) for adapter, data in answer.items()}
-                elif watch.is_over(name):
+                elif not watch.is_over(name):
+                    continue
+                elif lost[kind] < self._wishes.retries:
+                    lost[kind] += 1
+                    waiting[self._question(kind, questions[kind])] = kind
+                else:
                     reason = f"the nodes of {kind.label} could not be asked: {self.why(name, watch.states.get(name))}"
                     found[kind] = {adapter: nowhere(adapter, reason) for adapter in questions[kind]}
-                else:
-                    continue
                 del waiting[name]
             if waiting:
                 self._tell(f"asking {', '.join(kind.label for kind in waiting.values())} what they have")
                 watch.look()
                 time.sleep(POLL_SECONDS)
         return found
+
+    def _question(self, kind: Kind, adapters: Sequence[str]) -> str:
+        """Queue a job that probes adapters on a node of a kind. Returns the name of its slice."""
+        prefix = f"probe{time.time_ns():x}"
+        self.write_slice(f"{prefix}-0", kind, bool(kind.device), probe=list(adapters))
+        patient(self.cluster.submit, kind, prefix, 1, bool(kind.device))
+        return f"{prefix}-0"
 
     def why(self, name: str, state: State | None) -> str:
         """Why a job ended, in one line: its own last word, else the scheduler's and the end of what it printed."""

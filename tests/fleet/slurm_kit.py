@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,13 +29,13 @@ _CONF = """
 ClusterName=porting
 SlurmctldHost={host}(127.0.0.1)
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={short}/munge.socket
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={port}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool/%n
+SlurmdSpoolDir={short}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
@@ -87,7 +88,8 @@ class MiniSlurm:
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        for name in ("state", "spool", "log"):
+        self._short = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))  # a socket's path has 108 characters at most
+        for name in ("state", "log"):
             (self.folder / name).mkdir(parents=True)
         port = _free_ports(1 + len(NODES))
         host = platform.node().split(".")[0]
@@ -96,7 +98,7 @@ class MiniSlurm:
             place = f"NodeHostname={host} NodeAddr=127.0.0.1 Port={port + number}"
             lines.append(f"NodeName={name} {place} CPUs=8 RealMemory=16000 {more}")
         watch = {"task": "task/cgroup", "watch": ""} if self._kernel else {"task": "task/none", "watch": _POLLED}
-        text = _CONF.format(host=host, folder=self.folder, port=port, **watch)
+        text = _CONF.format(host=host, folder=self.folder, short=self._short, port=port, **watch)
         # a partition names its nodes, which therefore go before it
         head, _, tail = text.partition("PartitionName=")
         self.config.write_text(head + "\n".join(lines) + "\nPartitionName=" + tail)
@@ -105,7 +107,7 @@ class MiniSlurm:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        socket_file = self.folder / "munge.socket"
+        socket_file = self._short / "munge.socket"
         munge = [f"--key-file={key}", f"--socket={socket_file}", f"--pid-file={self.folder}/munged.pid"]
         munge += [f"--log-file={self.folder}/log/munged.log", f"--seed-file={self.folder}/munged.seed"]
         self._daemon("munged", "--force", "--foreground", *munge)
@@ -151,6 +153,7 @@ class MiniSlurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        shutil.rmtree(self._short, ignore_errors=True)
         for name in NODES if self._kernel else ():
             for group in sorted(MEMORY_GROUPS.glob(f"slurm_{name}/**/"), reverse=True):
                 with contextlib.suppress(OSError):  # a job's last process may be in it still

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from porting import registry
+from porting.adapter import DeviceState, Probe
 from porting.catalog.project import read_project
 from porting.cells.jobs import Cell
 from porting.errors import CatalogError, UsageError
 from porting.launch import depot, devices
 from porting.launch.cluster import Door, Kind, script, setup_of
+from porting.launch.facts import Facts, nowhere
 from porting.launch.interrupt import asking
 from porting.launch.ray import kinds_of as kinds_of_ray
 from porting.launch.slices import chunks
@@ -219,3 +222,23 @@ def test_a_request_to_end_is_heard_though_the_code_that_it_met_swallowed_it(requ
         with pytest.raises(KeyboardInterrupt):
             interrupted()
     assert signal.getsignal(request_to_end) is before
+
+
+def test_nodes_that_could_not_be_asked_are_told_as_that_and_asked_anew_by_the_next_run(tmp_path: Path) -> None:
+    kinds = [Kind("cpus", 2, 2), Kind("npus", 1, 2, "gpu:npu")]
+    absent = Probe(dict.fromkeys(registry.adapter("torch").devices, DeviceState(False, "no such card", Cause.MISSING_DEVICE)))
+    there = Probe(dict.fromkeys(registry.adapter("torch").devices, DeviceState(True)))
+    asked: list[list[str]] = []
+
+    def ask_with(npus: Probe) -> Callable[..., dict[Kind, dict[str, Probe]]]:
+        def ask(questions: dict[Kind, list[str]]) -> dict[Kind, dict[str, Probe]]:
+            asked.append([kind.label for kind in questions])
+            return {kind: {"torch": npus if kind.device else absent} for kind in questions}
+
+        return ask
+
+    lost = Facts(kinds, ask_with(nowhere("torch", "NODE_FAIL on n1")), tmp_path, ["torch"])
+    target = Target.parse("torch:npu:fp32")
+    assert (lost.route(target), lost.about(target).devices["npu"].reason) == (None, "NODE_FAIL on n1")
+    assert Facts(kinds, ask_with(there), tmp_path, ["torch"]).route(target) == kinds[1]
+    assert asked == [["cpus", "npus"], ["npus"]]
