@@ -13,8 +13,11 @@ DEMO := onnxruntime:cpu:fp32,openvino:cpu:fp32,inductor:cpu:fp32,torch:cpu:fp32
 # One chip of each generation that differs in its numbers.
 SIMULATED := rknn:rk3588:fp16,rknn:rk3588:int8,tpu_mlir:bm1684x:fp16,tpu_mlir:bm1684x:int8
 
+# The sources of the report's pages.
+PAGE := porting/report/html/src
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-test-all slurm check fix docs examples site bench browser postgresql clang system wheel clean
+.PHONY: help venv demo test test-all catalog backends backends-test domestic domestic-test fleet-test fleet-test-all slurm check fix docs examples page site bench browser postgresql clang system wheel clean
 
 help:  ## Show what there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +68,7 @@ check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE)/node_modules && npm --prefix $(PAGE) run --silent check; fi
 	$(BIN)/python -m pytest -q -p no:randomly -m "not slow" tests/unit/test_layers.py tests/unit/test_docs.py
 
 catalog: $(READY)  ## Build every model of the catalog with its reference, and write what that shows to models/ and docs/; hours
@@ -80,6 +84,13 @@ docs: $(READY)  ## Write the parts of docs/ that the code makes
 
 examples: $(READY)  ## Check the model repositories in examples/ as their CI does, and write their reports anew
 	@for folder in examples/*/; do (cd $$folder && $(CURDIR)/$(BIN)/porting check --gate --write markdown=report.md --html report) || exit; done
+
+page: $(PAGE)/node_modules  ## Bundle the script of the report's pages (needs node)
+	npm --prefix $(PAGE) run --silent build
+
+$(PAGE)/node_modules: $(PAGE)/package-lock.json
+	npm --prefix $(PAGE) ci --silent --no-audit --no-fund
+	@touch $@
 
 site: $(READY)  ## Write README.md, docs/ and examples/ as a site of static pages to site/
 	$(BIN)/python docs/build_site.py site

@@ -42,7 +42,7 @@ def cell(page: Any, model: str, target: str) -> Any:
 
 
 def rows(page: Any) -> list[str]:
-    return page.locator("#grid tbody:not(.group) th").all_text_contents()
+    return page.locator("#grid tr.model th").all_text_contents()
 
 
 def focused(page: Any) -> str:
@@ -293,7 +293,7 @@ def test_models_can_be_grouped_and_groups_folded(open_report: Any) -> None:
 
 def test_a_folded_group_counts_passes_of_different_evidence_apart(open_report: Any) -> None:
     page = open_report("large", "matrix")
-    counts = page.locator("tbody.group").first.locator("td .cell")
+    counts = page.locator("#grid tr.group").first.locator("td .cell")
     titles = [counts.nth(n).get_attribute("title") for n in range(counts.count())]
     assert titles
     assert all(re.fullmatch(r"\d+ models?: pass, \w+", title or "") for title in titles)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
+import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -214,6 +216,22 @@ def test_the_page_allows_no_script_but_its_own_and_no_network() -> None:
     assert set(re.findall(r'href="(\w+\.css)"', page)) == {path.name for path in PAGE.glob("*.css")}
 
 
+def test_the_script_is_made_of_the_sources_beside_it() -> None:
+    folder = PAGE / "src"
+    digest = hashlib.sha256()
+    for path in sorted((*folder.glob("*.ts"), *folder.glob("*.tsx"), folder / "package-lock.json"), key=lambda p: p.name):
+        digest.update(f"{path.name}\n{path.read_text(encoding='utf-8')}".encode())
+    assert f"sha256:{digest.hexdigest()}" in (PAGE / "app.js").read_text(encoding="utf-8").splitlines()[0], "make page"
+
+
+def test_the_script_is_what_the_bundler_makes() -> None:
+    folder = PAGE / "src"
+    if shutil.which("node") is None or not (folder / "node_modules").is_dir():
+        pytest.skip("node or its packages are not here; make page")
+    done = subprocess.run(["npm", "run", "--silent", "check"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # ---- words of the page --------------------------------------------------------------------------------------------
 
 
@@ -240,9 +258,8 @@ def test_every_value_of_a_result_has_a_word() -> None:
 
 def test_the_scripts_use_no_word_that_is_not_there_and_none_is_there_for_nothing() -> None:
     table = messages("en")
-    scripts = [path for path in PAGE.glob("*.js") if not path.name.startswith("messages")]
-    code = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
-    used = set(re.findall(r'\b(?:t|counted|block)\(\s*"([\w.]+)"', code))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (PAGE / "src").glob("*.ts*"))
+    used = set(re.findall(r'\b(?:t|counted)\(\s*"([\w.]+)"', code))
     assert used - set(table) == set()
     built = re.findall(r"`((?:\w+\.)+)\$\{", code)
     rest = {key for key in table if f'"{key}"' not in code and not key.startswith(tuple(built))}
