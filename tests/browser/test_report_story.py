@@ -125,3 +125,11 @@ def test_a_family_in_short_draws_what_did_not_run_as_such(open_report: Any, outc
     fills = page.locator("tr.group td .cell").evaluate_all(colours)
     hollow = "rgba(0, 0, 0, 0)"
     assert [fill == hollow for fill in fills] == [False, False, False, True, True, True]  # hardware, simulator, host; virtual ...
+
+
+@pytest.mark.parametrize(("outcome", "shown"), [("fail", ["0"] * 6), ("missing", []), ("unavailable", [])])
+def test_a_family_in_short_tells_nothing_right_from_nothing_tried(open_report: Any, outcome: str, shown: list[str]) -> None:
+    page = open_report("every_kind", "matrix", query=f"kinds/{outcome}")
+    page.locator("#group").select_option("family")
+    page.locator("[data-action=section]").click()
+    assert page.locator("#grid tr.group .zero").all_inner_texts() == shown

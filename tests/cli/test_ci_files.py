@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -110,3 +113,42 @@ def test_the_hook_on_models_fails_for_what_is_not_sound(repository: Path, portin
     (hook,) = (hook for hook in HOOKS if hook["id"] == "porting-models")
     assert porting(*shlex.split(hook["entry"])[1:]).code != 0
     assert re.search(hook["files"], "expect/faulty-none-fp32.toml")
+
+
+CUDA = "def train(model):\n    model.cuda()\n"
+
+
+def test_pre_commit_stops_a_commit_that_a_hook_finds_fault_with(repository: Path, tmp_path: Path) -> None:
+    if shutil.which("pre-commit") is None:
+        pytest.skip("pre-commit is not here; pip install pre-commit")
+    toolkit = tmp_path / "toolkit"  # of which pre-commit reads this file alone, as the hooks run what is installed
+    toolkit.mkdir()
+    shutil.copy(ROOT / ".pre-commit-hooks.yaml", toolkit)
+    revision = committed(toolkit)
+    hooks = [{"id": "porting-models"}, {"id": "porting-scan", "args": ["--baseline", "cuda.json"]}]
+    config = {"repos": [{"repo": str(toolkit), "rev": revision, "hooks": hooks}]}
+    (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+    (repository / "old.py").write_text(CUDA)
+    subprocess.run(["porting", "scan", ".", "--write-baseline", "cuda.json"], cwd=repository, check=True)
+    committed(repository)
+    assert hooked(repository, tmp_path) == {"porting models validate": "Passed", "porting scan": "Passed"}
+    (repository / "new.py").write_text(CUDA.replace("train", "test"))
+    (repository / "expect" / "faulty-none-fp32.toml").write_text("[[expect]]\n")
+    assert hooked(repository, tmp_path) == {"porting models validate": "Failed", "porting scan": "Failed"}
+
+
+def committed(folder: Path) -> str:
+    """Commit all that is in a folder; returns the id of the commit."""
+    git = ["git", "-C", str(folder), "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--no-verify", "--message", "all"]):
+        subprocess.run([*git, *words], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def hooked(folder: Path, tmp_path: Path) -> dict[str, str]:
+    """What pre-commit says of each hook."""
+    subprocess.run(["git", "-C", str(folder), "add", "--all"], check=True)
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "pre-commit")}
+    command = ["pre-commit", "run", "--all-files", "--color", "never"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return dict(re.findall(r"^(porting [\w ]+?)\.+(?:\(.*\))?(\w+)$", done.stdout, re.MULTILINE))

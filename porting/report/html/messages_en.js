@@ -275,6 +275,7 @@ const MESSAGES_EN = {
   "matrix.close": "close all",
   "matrix.shown": "{n} of {all} models",
   "matrix.unknown": "not understood: {terms}",
+  "matrix.zero": "{n} of {all} models were tried here, none passes",
   "matrix.none": "No model fits this filter.",
   "matrix.why": "passes · top reason",
 

@@ -275,6 +275,7 @@ const MESSAGES_ZH = {
   "matrix.close": "全部收起",
   "matrix.shown": "{n} / {all} 个模型",
   "matrix.unknown": "无法理解：{terms}",
+  "matrix.zero": "{all} 个模型中有 {n} 个在此测试过，无一通过",
   "matrix.none": "没有符合条件的模型。",
   "matrix.why": "通过 · 首要原因",
 

@@ -2,7 +2,7 @@
 import { Component } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Cell, type Model, type Target, byReason, cellAt, tally, targets } from "./cells";
-import { fill, glyph, look, passes, spoken, word } from "./parts";
+import { VERDICTS, fill, glyph, look, passes, spoken, word } from "./parts";
 import { cellHref, href, matrix } from "./place";
 import type { Found } from "./query";
 import { fit, words } from "./room";
@@ -191,7 +191,10 @@ function Share({ cells, hits }: { cells: Cell[]; hits: Found["hits"] }) {
       {group.count}
     </span>
   ));
-  return <div class="split">{parts}</div>;
+  if (parts.length) return <div class="split">{parts}</div>;
+  const tried = cells.filter(({ outcome }) => VERDICTS.includes(outcome)).length; // nothing tried is not the same as nothing right
+  if (hits || !tried) return null;
+  return <span class="zero" title={t("matrix.zero", { n: integer(tried), all: integer(cells.length) })}>0</span>;
 }
 
 function ModelCells({ model, hits }: { model: Model; hits: Found["hits"] }) {
