@@ -84,14 +84,13 @@ function latency({ perf }: Result): string | null {
   return t("perf.value", { median: seconds(perf.median_seconds), best: seconds(perf.min_seconds), runs: integer(perf.runs), case: perf.case });
 }
 
-/** The stages as steps; how far the cell got. */
+/** The stages as steps; how far the cell got. What passed is measured before its numbers are compared. */
 function Steps({ cell, timed }: { cell: Cell; timed: StageTime[] }) {
   const last = data.stages.indexOf(cell.stage);
-  const names = new Set(timed.map(({ name }) => name));
-  const state = (index: number) => (index === last ? "last" : index < last ? "done" : "never");
+  const done = (stage: string, index: number) => index < last || timed.some(({ name }) => name === stage);
   return (
     <ol class="steps" aria-label={t("stages")}>{data.stages.map((stage, index) => (
-      <li class={`${state(index)} ${names.has(stage) ? "timed" : ""}`} aria-current={index === last ? "step" : undefined}>{t(`stage.${stage}`)}</li>
+      <li class={index === last ? "last" : done(stage, index) ? "done" : "never"} aria-current={index === last ? "step" : undefined}>{t(`stage.${stage}`)}</li>
     ))}</ol>
   );
 }
