@@ -16,10 +16,9 @@ from porting.catalog import file as catalog_file
 from porting.catalog.file import REAL_WEIGHTS, TIERS, Problem
 from porting.catalog.project import FILE, Project, check_project, find_project
 from porting.errors import UnknownName, UntrustedError, UsageError
-from porting.expect.file import check_files, is_expectations
 from porting.types import ModelSpec
 
-__all__ = ["Catalog", "Problem", "Project", "TIERS", "catalog_files", "find_project", "load", "resolve", "validate"]
+__all__ = ["Catalog", "Problem", "Project", "TIERS", "catalog_files", "find_project", "load", "resolve"]
 
 
 class Catalog:
@@ -29,7 +28,7 @@ class Catalog:
         self._specs: dict[str, ModelSpec] = {}
         for spec in specs:
             if spec.id in self._specs:
-                raise _duplicate(spec, self._specs[spec.id]).error()
+                raise duplicate(spec, self._specs[spec.id]).error()
             self._specs[spec.id] = spec
 
     def __iter__(self) -> Iterator[ModelSpec]:
@@ -77,35 +76,22 @@ def catalog_files() -> list[Path]:
 def load(paths: Sequence[Path] | None = None, project: Project | None = None) -> Catalog:
     """Load a catalog. paths: files or folders, instead of the one that comes with the toolkit. project: whose entries to add.
     Raises CatalogError naming file and line of the first problem."""
-    specs, problems = _read_all(catalog_files() if paths is None else _files(paths))
+    specs, problems = read_all(catalog_files() if paths is None else files_in(paths))
     if problems:
         raise problems[0].error()
     return Catalog([*specs, *(project.models if project else ())])
 
 
-def validate(paths: Sequence[Path] | None = None) -> list[Problem]:
-    """Return everything that is wrong in these files or folders (`porting.toml` and expectation files too), or in the catalog
-    that comes with the toolkit, in order of file and line."""
-    files = catalog_files() if paths is None else _files(paths)
-    expectations = [file for file in files if is_expectations(file)]
-    specs, problems = _read_all(file for file in files if file not in expectations)
-    problems += check_files(expectations)
-    seen: dict[str, ModelSpec] = {}
-    for spec in specs:
-        if spec.id in seen:
-            problems.append(_duplicate(spec, seen[spec.id]))
-        seen.setdefault(spec.id, spec)
-    return sorted(problems, key=lambda problem: (problem.file, problem.line))
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
+def files_in(paths: Sequence[Path]) -> list[Path]:
+    """The TOML files that are named, and those in folders that are."""
     found: list[Path] = []
     for path in paths:
         found += sorted(path.rglob("*.toml")) if path.is_dir() else [path]
     return found
 
 
-def _read_all(files: Iterable[Path]) -> tuple[list[ModelSpec], list[Problem]]:
+def read_all(files: Iterable[Path]) -> tuple[list[ModelSpec], list[Problem]]:
+    """The entries of catalog files and of a `porting.toml`, and what is wrong in them."""
     specs: list[ModelSpec] = []
     problems: list[Problem] = []
     for file in files:
@@ -119,7 +105,8 @@ def _read_all(files: Iterable[Path]) -> tuple[list[ModelSpec], list[Problem]]:
     return specs, problems
 
 
-def _duplicate(spec: ModelSpec, first: ModelSpec) -> Problem:
+def duplicate(spec: ModelSpec, first: ModelSpec) -> Problem:
+    """Two entries have the same id."""
     file, _, line = spec.origin.rpartition(":")
     return Problem(
         file or spec.id, int(line or 1), f"model {spec.id!r} is already defined at {first.origin}.", "Give it another id."

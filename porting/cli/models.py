@@ -103,12 +103,13 @@ def validate(paths: tuple[Path, ...], form: str) -> int:
     the porting.toml of this folder and its expectations."""
     from porting import catalog
     from porting.catalog.project import check_project
+    from porting.catalog.validity import validate as find_problems
     from porting.expect.file import folder_of
     from porting.workspace import Workspace
 
     own = Workspace.find().config
     expectations = sorted(folder_of(check_project(own)[0] if own else None).glob("*.toml"))
-    problems = catalog.validate(list(paths) or [*catalog.catalog_files(), *([own] if own else []), *expectations])
+    problems = find_problems(list(paths) or [*catalog.catalog_files(), *([own] if own else []), *expectations])
     if form == "json":
         print_json({"file": str(p.file), "line": p.line, "message": p.message, "hint": p.hint} for p in problems)
     else:
