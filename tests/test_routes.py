@@ -100,6 +100,38 @@ def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path) -> None:
     assert any("was taken first" in note for note in result.notes)
 
 
+def test_convert_takes_the_routes_that_check_does(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known to be good for a family is tried first, and a pinned route is the only one."""
+    import json
+
+    from picky import PickyAdapter
+
+    (home / "deploy.py").write_text("")
+    monkeypatch.setattr(PickyAdapter, "deploy_script", classmethod(lambda cls: home / "deploy.py"))
+    entry = '[[models]]\nid = "mine/{1}"\nsource = "factory"\nname = "{0}:{1}"\nfamily = "mine"\n'
+    models = (("sample_models", "two_outputs"), ("planted_models", "encoder"))
+    (home / "porting.toml").write_text("".join(entry.format(*each) for each in models))
+    line = ["convert", "mine/encoder", "--to", "picky:no_gelu:fp32", "-o", "port", "--force"]
+    try:
+        assert run(["check", "mine/two_outputs", "--on", "picky:no_gelu:fp32"]) == 0
+        assert run(line) == 0
+        made = json.loads((home / "port" / "port.json").read_text())["result"]
+        assert (made["passes_with"], made["attempts"]) == (["expand=Gelu"], [])
+        assert any("was taken first" in note for note in made["notes"])
+        assert run([*line, "--route", "usual"]) == 1
+        assert run([*line, "--route", "capture=torchscript+axes=static"]) == 0
+        made = json.loads((home / "port" / "port.json").read_text())["result"]
+        assert made["form"] == "onnx-fp32-static+capture=torchscript"
+        assert "--route capture=torchscript+axes=static" in made["reproduce"]
+        capfd.readouterr()
+        assert run([*line, "--route", "nonsense"]) == 2
+        assert "no change 'nonsense'" in capfd.readouterr().err
+    finally:
+        (home / "porting.toml").unlink()
+
+
 # ---- which route is next ------------------------------------------------------------------------------------------
 
 

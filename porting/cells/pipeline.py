@@ -120,6 +120,7 @@ class Pipeline:
     def convert(self, spec: ModelSpec, target: Target) -> tuple[CellRun, Result]:
         """Work one cell and keep its artifact, for the caller to take and then `clean`."""
         cell = self.plan([spec], [target])[0]
+        self._remember([cell])
         self.tell(Event("plan", total=1))
         made = self.local.make([cell]) if device_state(cell, self.jobs).available else None
         run = CellRun(cell, made, self.jobs, self._bundler, self.options, self.run_id)

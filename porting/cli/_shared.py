@@ -31,6 +31,22 @@ store_option = click.option("--store", metavar="URL", help="Result store: a path
 trust_option = click.option("--trust", is_flag=True, help="Allow pickles and code from the model's own files.")
 
 
+def _route(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """A route as it was typed. Raises UsageError for a change that nobody knows."""
+    from porting import routes
+
+    routes.check(text)
+    return text
+
+
+route_option = click.option(
+    "--route",
+    default="",
+    metavar="CHANGE+...",
+    callback=_route,
+    help="The one route to take, such as attention=eager or usual; see porting routes.",
+)
+
 REPORTS = ("markdown", "comment", "github", "junit", "csv", "badge")
 """Forms of a matrix besides the table and JSON."""
 

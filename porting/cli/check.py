@@ -17,6 +17,7 @@ from porting.cli._shared import (
     exit_code,
     format_option,
     matrix_of,
+    route_option,
     store_option,
     story_of,
     trust_option,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--on", "on", multiple=True, metavar="TARGET,...", help="Targets or globs; `all` for every one that is here.")
 @click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
-@click.option("--route", default="", help="The one route to take, such as attention=eager or usual; see porting routes.")
+@route_option
 @click.option("--precision", type=click.Choice(["auto"]), help="Every precision of the targets' devices; tells the fastest.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the models, counted from 1.")
 @click.option("--changed", metavar="REVISION", help="Only what a change since this revision of the repository can affect.")
@@ -130,16 +131,8 @@ def _options(given: dict[str, Any], inputs: Path | None) -> Any:
         given["bench"],
         inputs,
         "porting " + " ".join(sys.argv[1:]),
-        _route(given["route"]),
+        given["route"],
     )
-
-
-def _route(text: str) -> str:
-    """A route as it was typed. Raises UsageError for a change that nobody knows."""
-    from porting import routes
-
-    routes.check(text)
-    return text
 
 
 def _shard(specs: list[ModelSpec], text: str | None) -> list[ModelSpec]:

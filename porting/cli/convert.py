@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from porting.cli._shared import console, exit_code, format_option, print_json, store_option, trust_option
+from porting.cli._shared import console, exit_code, format_option, print_json, route_option, store_option, trust_option
 
 
 @click.command("convert")
@@ -14,12 +14,21 @@ from porting.cli._shared import console, exit_code, format_option, print_json, s
 @click.option("--to", "target", required=True, metavar="TARGET", help="Where to, for instance openvino:cpu:fp32.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), help="npz file with your own inputs; may be repeated.")
+@route_option
 @click.option("--force", is_flag=True, help="Replace what is in the folder.")
 @trust_option
 @store_option
 @format_option()
 def command(
-    model: str, target: str, output: Path, inputs: tuple[Path, ...], force: bool, trust: bool, store: str | None, form: str
+    model: str,
+    target: str,
+    output: Path,
+    inputs: tuple[Path, ...],
+    route: str,
+    force: bool,
+    trust: bool,
+    store: str | None,
+    form: str,
 ) -> int:
     """Convert MODEL for a target, check it on every case, and write a folder that deploys without this toolkit.
 
@@ -28,12 +37,15 @@ def command(
     that is compiled for only, sample.npz holds what the model should answer there.
     """
     from porting import api
+    from porting.cells.jobs import Options
     from porting.cli._progress import progress
     from porting.report.json_ import record
 
-    given = list(inputs) or None
+    given, options = list(inputs) or None, Options(route=route)
     with progress(console(stderr=True)) as show:
-        result = api.convert(model, target, output, given, trust=trust, store=store, overwrite=force, on_event=show)
+        result = api.convert(
+            model, target, output, given, trust=trust, options=options, store=store, overwrite=force, on_event=show
+        )
     if form == "json":
         print_json([record(result)])
     elif exit_code([result]):
