@@ -11,7 +11,7 @@ import json
 import math
 import operator
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +33,15 @@ class NotPlain(ModelError):
 
 def save(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write a program. Takes its tensors positionally and returns a flat tuple, as it does. Raises NotPlain."""
-    module = program.module(check_guards=False)
-    tensors: dict[str, Any] = {}
-    names: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
-    nodes = [entry for node in module.graph.nodes if (entry := _entry(module, node, tensors, names))]
+    nodes, tensors = entries(program.module(check_guards=False))
+    for entry in nodes:
+        if entry.get("function") == "aten.view.default":  # strides are the device's own
+            entry["function"] = "aten.reshape.default"
+    write(path, nodes, tensors)
+
+
+def write(path: Path, nodes: Sequence[Mapping[str, Any]], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a file of entries and the tensors they name."""
     about = {
         member: {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
         for member, tensor in tensors.items()
@@ -46,6 +51,13 @@ def save(program: torch.export.ExportedProgram, path: Path) -> None:
         for member, tensor in tensors.items():
             with archive.open(member, "w", force_zip64=True) as file:
                 file.write(_bytes(tensor))
+
+
+def entries(module: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The nodes of a captured program's module as data, and the tensors that it holds, by member. Raises NotPlain."""
+    tensors: dict[str, Any] = {}
+    names: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
+    return [entry for node in module.graph.nodes if (entry := _entry(module, node, tensors, names))], tensors
 
 
 def _entry(module: Any, node: Any, tensors: dict[str, Any], names: dict[Any, str]) -> dict[str, Any] | None:
@@ -66,7 +78,7 @@ def _entry(module: Any, node: Any, tensors: dict[str, Any], names: dict[Any, str
     return {
         "name": node.name,
         "op": "call",
-        "function": "aten.reshape.default" if name == "aten.view.default" else name,  # strides are the device's own
+        "function": name,
         "args": [_encoded(arg) for arg in node.args],
         "kwargs": {key: _encoded(arg) for key, arg in node.kwargs.items()},
     }
@@ -146,3 +158,91 @@ def _words() -> Iterator[tuple[type, str]]:
         torch.memory_format: "memory_format",
     }
     yield from kinds.items()
+
+
+# ---- back to a program --------------------------------------------------------------------------------------------
+
+
+def module_of(nodes: Sequence[Mapping[str, Any]], tensors: Mapping[str, torch.Tensor]) -> torch.fx.GraphModule:
+    """The module that entries describe: it takes its tensors positionally and returns a tuple. Raises NotPlain."""
+    import torch
+
+    root, graph, made = torch.nn.Module(), torch.fx.Graph(), dict[str, Any]()
+    for number, entry in enumerate(nodes):
+        if entry["op"] == "input":
+            made[entry["name"]] = graph.placeholder(f"x{number}")
+        elif entry["op"] == "tensor":
+            root.register_buffer(f"w{number}", tensors[entry["tensor"]])
+            made[entry["name"]] = graph.get_attr(f"w{number}")
+        elif entry["op"] == "call":
+            kwargs = {key: _decoded(arg, made) for key, arg in entry["kwargs"].items()}
+            made[entry["name"]] = graph.call_function(_called(entry["function"]), tuple(_decoded(entry["args"], made)), kwargs)
+        else:
+            graph.output(tuple(_decoded(entry["args"], made)))
+    return torch.fx.GraphModule(root, graph)
+
+
+def _called(name: str) -> Any:
+    """The function that `_function` named."""
+    import torch
+
+    head, *path = name.split(".")
+    holders = {prefix: holder for holder, prefix in (*_MODULES.items(), (torch, "torch"))}
+    found = holders.get(head, None if head in holders else getattr(torch.ops, head, None))
+    for part in path:
+        found = getattr(found, part, None)
+    if found is None:
+        raise NotPlain(f"there is no operator {name}.")
+    return found
+
+
+def _decoded(value: Any, made: Mapping[str, Any]) -> Any:
+    """What `_encoded` wrote, with nodes by their names."""
+    import torch
+
+    if isinstance(value, list):
+        return [_decoded(item, made) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, said),) = value.items()
+    if kind == "slice":
+        return slice(*(_decoded(part, made) for part in said))
+    plain = {"node": made.get, "device": torch.device, "float": float, "complex": lambda pair: complex(*pair)}
+    return plain[kind](said) if kind in plain else getattr(torch, said)
+
+
+def load(path: Path) -> torch.fx.GraphModule:
+    """The module of a file that `save` wrote."""
+    import torch
+
+    with zipfile.ZipFile(path) as archive:
+        data = json.loads(archive.read(PROGRAM))
+        tensors = {}
+        for member, about in data["tensors"].items():
+            raw, dtype = bytearray(archive.read(member)), getattr(torch, about["dtype"])
+            flat = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
+            tensors[member] = flat.reshape(about["shape"])
+    return module_of(data["nodes"], tensors)
+
+
+def array_of(tensor: torch.Tensor) -> Any:
+    """A tensor as an array in host memory; bfloat16 as ml_dtypes.bfloat16."""
+    import torch
+
+    host = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    if host.dtype is not torch.bfloat16:
+        return host.numpy()
+    import ml_dtypes
+
+    return host.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
+def tensor_of(array: Any) -> torch.Tensor:
+    """An array as a tensor of its own memory, of the same dtype."""
+    import numpy as np
+    import torch
+
+    own = np.array(array, order="C")
+    if str(own.dtype) == "bfloat16":
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)

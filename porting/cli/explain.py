@@ -27,15 +27,16 @@ def _advice(records: Store, model: str, target: str) -> str:
     return f"{meant}Make one: porting check {model} --on {target}"
 
 
-def _takes_onnx(target: str) -> bool:
-    """Whether a target takes ONNX models; one that nobody here knows does not."""
+def _known(target: str) -> bool:
+    """Whether a target's adapter is here, so that it can be looked into."""
     from porting import registry
     from porting.errors import PortingError
 
     try:
-        return any(need.kind == "onnx" for need in registry.adapter(target.partition(":")[0]).needs())
+        registry.adapter(target.partition(":")[0])
     except PortingError:
         return False
+    return True
 
 
 @click.command("explain")
@@ -67,5 +68,5 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
     elif log:
         click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
     else:
-        click.echo(printable_lines(text_of(found[0], len(history), _takes_onnx(target), located)))
+        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located)))
     return 0

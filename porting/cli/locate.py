@@ -21,15 +21,16 @@ SHOWN = 24
 @click.argument("target")
 @click.option("--timeout", type=float, default=60.0, help="Wall seconds after which a stage of one trial counts as hanging.")
 @click.option("--memory", type=int, default=128, metavar="MIB", help="What the operators of one trial may read and make.")
+@click.option("--form", "kind", type=click.Choice(["onnx", "pt2", "aten"]), help="Look at this form; else the target's first.")
 @click.option("--rerun", is_flag=True, help="Forget what an earlier run found out.")
 @trust_option
 @format_option()
-def command(model: str, target: str, timeout: float, memory: int, rerun: bool, trust: bool, form: str) -> int:
+def command(model: str, target: str, timeout: float, memory: int, kind: str | None, rerun: bool, trust: bool, form: str) -> int:
     """Tell which operators of MODEL are wrong on TARGET by themselves, and which source lines of the model they are from.
 
     Every operator is run by itself on the target, fed with reference values, many at a time; where each is right by itself, the
-    smallest group that is wrong together is looked for. Works for targets that take ONNX models. An interrupted run goes on
-    where it was.
+    smallest group that is wrong together is looked for. Works on ONNX models and on exported programs, as the target takes
+    them. An interrupted run goes on where it was.
 
     Exit status: 0 when all is right, 1 when something is wrong, 2 wrong usage, 3 the target is not here, or the rig failed.
     """
@@ -39,7 +40,7 @@ def command(model: str, target: str, timeout: float, memory: int, rerun: bool, t
     from porting.types import to_json
 
     with notes(console(stderr=True)) as tell:
-        settings = Settings(timeout, memory << 20, rerun)
+        settings = Settings(timeout, memory << 20, rerun, kind or "")
         found = verbs.locate(model, target, settings=settings, trust=trust, on_progress=tell)
     if form == "json":
         print_json([to_json(found)])

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 )
 @click.option("--timeout", type=float, default=60.0, help="Wall seconds after which a stage of one trial counts as hanging.")
 @click.option("--memory", type=int, default=128, metavar="MIB", help="What the operators of one trial may read and make.")
+@click.option("--form", "kind", type=click.Choice(["onnx", "pt2", "aten"]), help="Look at this form; else the target's first.")
 @click.option("--rerun", is_flag=True, help="Forget what an earlier run found out.")
 @trust_option
 @format_option()
-def command(model: str, target: str, out: Path | None, timeout: float, memory: int, rerun: bool, trust: bool, form: str) -> int:
+def command(
+    model: str, target: str, out: Path | None, timeout: float, memory: int, kind: str | None, rerun: bool, trust: bool, form: str
+) -> int:
     """Find the smallest case of MODEL's failure on TARGET, as a folder for a bug report.
 
     What `porting locate` finds is cut out of the model, and made smaller as long as it fails in the same way while a clean
@@ -40,7 +43,7 @@ def command(model: str, target: str, out: Path | None, timeout: float, memory: i
     from porting.types import to_json
 
     with notes(console(stderr=True)) as tell:
-        settings = Settings(timeout, memory << 20, rerun)
+        settings = Settings(timeout, memory << 20, rerun, kind or "")
         found = verbs.reduce(model, target, out, settings=settings, trust=trust, on_progress=tell)
     if form == "json":
         print_json([to_json(found)])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from porting.diagnose.cut import SHAPE_LIKE, Dims, Piece
 from porting.diagnose.graph import captured
+from porting.types import Precision
 
 if TYPE_CHECKING:
     import numpy
@@ -32,6 +34,9 @@ class Case:
     free: Mapping[str, Dims] = field(default_factory=dict)
     """Shapes of feeds with axes of any size, by name; others are declared as they are."""
 
+    clean_words: ClassVar[str] = "onnxruntime's CPU provider gives without optimisations"
+    """Whose answer is the right one, for a person."""
+
     @classmethod
     def of(cls, piece: Piece) -> Case:
         """A cut with short names. Its arrays are read, not mapped."""
@@ -51,6 +56,24 @@ class Case:
         known = right or {}
         dtypes = {name: (str(array.dtype), self._of_output(name, array)) for name, array in known.items()}
         return Piece(self.nodes, self.feeds, self.weights, outputs, self.like, dtypes=dtypes, axes=axes)
+
+    @property
+    def kind(self) -> str:
+        """Of the form."""
+        return "onnx"
+
+    @property
+    def opset(self) -> int | None:
+        return next((o.version for o in self.like.opset_import if o.domain in ("", "ai.onnx")), None)
+
+    @property
+    def precision(self) -> Precision:
+        """Of the form."""
+        return Precision.FP32
+
+    def save(self, path: Path, expected: Mapping[str, Array]) -> None:
+        """Write the model with its weights inside."""
+        path.write_bytes(self.piece(expected).alone().SerializeToString())
 
     def dims(self, feed: str) -> Dims:
         """The shape that a feed is declared with."""
@@ -86,7 +109,7 @@ class Case:
         return self._with_sizes({size: to})
 
     def _with_sizes(self, sizes: Mapping[int, int]) -> Case:
-        return replace(self, feeds=_resized(self.feeds, sizes), weights=_resized(self.weights, sizes))
+        return replace(self, feeds=resized(self.feeds, sizes), weights=resized(self.weights, sizes))
 
     def scaled(self, size: int, to: int) -> Case:
         """The same for axes, integers and attributes that are a multiple of a size, such as the gates of an LSTM."""
@@ -144,7 +167,7 @@ class Case:
         return replace(self, nodes=(*self.nodes[:place], node, *self.nodes[place + 1 :]))
 
 
-def _resized(arrays: Mapping[str, Array], sizes: Mapping[int, int]) -> dict[str, Array]:
+def resized(arrays: Mapping[str, Array], sizes: Mapping[int, int]) -> dict[str, Array]:
     """Arrays with their axes shortened, and small integers that are such a size changed with them. sizes: new by old."""
     import numpy as np
 

@@ -53,6 +53,7 @@ class Context:
     def find(self, nodes: Sequence[int], free: bool) -> None:
         """Find the smallest group among nodes; none where they are right together. free: look with axes of any size as well,
         where nothing is wrong at fixed ones."""
+        free = free and self.cutter.can_be_free
         if not nodes or not (self._wrong_at_all(nodes) or (free and self._wrong_with_free_axes(nodes))):
             return
         self.group = window.smallest(nodes, self.wrong)
@@ -66,13 +67,13 @@ class Context:
         return self.cutter.free
 
     def _wrong_with_free_axes(self, nodes: Sequence[int]) -> bool:
-        self.cutter = Cutter(self.cutter.graph, self.cutter.values, free=True)
+        self.cutter = self.cutter.again(free=True)
         return self._wrong_at_all(nodes)
 
     def adds_up(self, nodes: Sequence[int], off: float) -> bool:
         """Whether the model cut out as a whole, at fixed sizes, is about as far off as `off`: then each operator's own error adds
         up to it, and nothing is wrong."""
-        cutter = Cutter(self.cutter.graph, self.cutter.values)
+        cutter = self.cutter.again()
         trial = self._bench.try_one(cutter.together(nodes))
         return trial.ok and max(map(trial.distance, trial.off), default=0.0) >= off / 2
 
@@ -118,7 +119,7 @@ class Context:
 
     def _all_right_on(self, got: Mapping[str, Array]) -> bool:
         """Whether each node of the group gives what the clean runtime does, on the inputs that it had on the target."""
-        fed = Cutter(self.cutter.graph, _Over(got, self.cutter.values))
+        fed = self.cutter.again(_Over(got, self.cutter.values))
         pieces = [fed.alone([node]) for node in self.group]
         endings = self._clean.run([self._clean.piece(piece) for piece in pieces], patient=True)
         self._noise.learn(got)

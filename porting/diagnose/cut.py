@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from porting.adapter import ExportedForm
 from porting.bundles.tensors import write_tensors
@@ -48,6 +48,9 @@ class Piece:
     """Dtype and shape of outputs, where they are known."""
     axes: Mapping[str, Dims] = field(default_factory=dict)
     """Shapes of feeds that are not declared as they are, but with axes of any size."""
+
+    own_errors: ClassVar[str] = "porting.diagnose.clean:own_errors"
+    """The job that tells how far its own arithmetic is off."""
 
     def write(self, folder: Path, precision: Precision) -> ExportedForm:
         """Write model, weights and inputs into a new folder. Returns it as a form for an adapter."""
@@ -131,8 +134,14 @@ class Cutter:
     """Cuts pieces out of a graph. values: its reference tensors. free: axes are declared as the file has them, of any size where
     it says so, and shapes that the model works out are no constants."""
 
+    can_be_free: ClassVar[bool] = True
+
     def __init__(self, graph: Graph, values: Values, free: bool = False) -> None:
         self.graph, self.values, self.free = graph, values, free
+
+    def again(self, values: Values | None = None, free: bool = False) -> Cutter:
+        """The same with other tensors, or with axes of any size."""
+        return Cutter(self.graph, self.values if values is None else values, free)
 
     def alone(self, nodes: Collection[int]) -> Piece:
         """Nodes side by side, none fed by another."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from porting.errors import ModelError, UntrustedError
+from porting.operators.suite import RANDOM
 
 if TYPE_CHECKING:
     import numpy
@@ -151,14 +152,21 @@ class Graph:
     def source(self, number: int) -> Source:
         """The source line that a node is from: the innermost frame outside PyTorch's own modules."""
         said = {entry.key: entry.value for entry in self.nodes[number].metadata_props}
-        frames = FRAME.findall(said.get(STACK, ""))
-        own = [frame for frame in frames if "/torch/" not in frame[0]] or frames
         scopes = re.findall(r"'([^']*)'", said.get(SCOPES, ""))
-        module = next((scope for scope in reversed(scopes[:-1]) if scope), "")
-        if not own:
-            return Source(scope=module)
-        file, line, text = own[-1]
-        return Source(f"{_short(file)}:{line}", text.strip(), module)
+        return source_of(said.get(STACK, ""), next((scope for scope in reversed(scopes[:-1]) if scope), ""))
+
+    def is_random(self, number: int) -> bool:
+        return self.nodes[number].op_type in RANDOM
+
+
+def source_of(stack: str, module: str) -> Source:
+    """The innermost frame of a stack trace outside PyTorch's own modules. module: the one within the model."""
+    frames = FRAME.findall(stack)
+    own = [frame for frame in frames if "/torch/" not in frame[0]] or frames
+    if not own:
+        return Source(scope=module)
+    file, line, text = own[-1]
+    return Source(f"{_short(file)}:{line}", text.strip(), module)
 
 
 def _short(file: str) -> str:

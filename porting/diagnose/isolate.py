@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from porting.diagnose.cut import Cutter
 from porting.diagnose.noise import Noise
 from porting.diagnose.trial import MISMATCH, Bench, Trial
-from porting.operators.suite import RANDOM
 
 BUDGET = 128 << 20
 """Bytes of what the operators of one model read and make."""
@@ -67,8 +66,8 @@ class Isolation:
         self.found = Isolated()
         graph, values = cutter.graph, cutter.values
         self.kernels: dict[object, list[int]] = {}
-        for number, node in enumerate(graph.nodes):
-            if graph.reads[number] and graph.used(number) and node.op_type not in RANDOM:
+        for number in range(len(graph)):
+            if graph.reads[number] and graph.used(number) and not graph.is_random(number):
                 self.kernels.setdefault(graph.kernel(number, values), []).append(number)
 
     def run(self) -> Isolated:

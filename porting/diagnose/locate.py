@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from porting.diagnose import clean, reference
+from porting.diagnose import kinds
 from porting.diagnose.context import Context
 from porting.diagnose.cut import Cutter
-from porting.diagnose.graph import Graph, Source
+from porting.diagnose.graph import Source
 from porting.diagnose.isolate import BUDGET, Fault, Isolated, Isolation
 from porting.diagnose.noise import Noise
 from porting.diagnose.probe import Lab, Spent
@@ -110,6 +110,8 @@ class Settings:
     """Bytes that the operators of one cut may read and make."""
     rerun: bool = False
     """Forget what was found out before."""
+    form: str = ""
+    """Kind of the form to look at, `onnx`, `pt2` or `aten`; the first that the target takes by default."""
 
 
 class Locator:
@@ -121,10 +123,10 @@ class Locator:
         if settings.rerun:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.graph = Graph(subject.exported.path)
+        self.graph = kinds.read(subject)
         self.journal = Journal(self.folder / "journal.jsonl")
         self.lab = self._lab("target")
-        self.clean = Lab(pipeline.jobs, clean.TARGET, self._scratch("clean"), settings.seconds)
+        self.clean = Lab(pipeline.jobs, kinds.clean_target(subject), self._scratch("clean"), settings.seconds)
         self.isolated = Isolated()
         self.context: Context | None = None
         self.bench: Bench | None = None
@@ -203,12 +205,9 @@ class Locator:
         return said is None or said.outcome is Outcome.MISMATCH
 
     def _open(self, whole: Whole, case: str) -> None:
-        inputs = self.subject.inputs(case)
-        values = reference.build(
-            self.graph, inputs, self.clean, self.folder / f"values-{case}", self.subject.sizes(case), self.tell
-        )
-        self.cutter = Cutter(self.graph, values)
-        self.bench = Bench(self.lab, values, self.journal, whole.precision)
+        place, jobs = self.folder / f"values-{case}", self.pipeline.jobs
+        self.cutter = kinds.cutter(self.subject, self.graph, case, self.clean, jobs, place, self.tell)
+        self.bench = Bench(self.lab, self.cutter.values, self.journal, whole.precision)
 
     # ---- the answer
 
@@ -237,7 +236,7 @@ class Locator:
 
     def blamed(self, fault: Fault) -> Blamed:
         graph, node = self.graph, self.graph.nodes[fault.node]
-        inputs = tuple(self._described(name) for name in node.input if name)
+        inputs = tuple(self._described(name) for name in self.graph.reads[fault.node])
         operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
         return Blamed(
             fault.node,

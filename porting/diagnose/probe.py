@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import registry, verdict
+from porting.adapter import Adapter
 from porting.bundles.tensors import read_tensors
 from porting.cells.jobs import Jobs, Trail
-from porting.diagnose import clean
+from porting.diagnose import clean, eager
 from porting.diagnose.cut import Piece
-from porting.errors import InfrastructureError
+from porting.errors import InfrastructureError, ModelError
 from porting.signature import normalise
 from porting.types import INFRASTRUCTURE, Artifact, Cause, Json, Outcome, Precision, Stage, Target, TensorSpec, from_json, to_json
 from porting.verdict import Finding
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
+CLEAN: Mapping[Target, type[Adapter]] = {clean.TARGET: clean.CleanRuntime, eager.TARGET: eager.EagerRuntime}
+"""Runtimes that targets are held against."""
 ANSWERS = "answers.jsonl"
 SLACK = 10.0
 """Times the slowest stage of a model that went well, a limit is never less than."""
@@ -106,8 +109,8 @@ class Lab:
     def __init__(self, jobs: Jobs, target: Target, work: Path, seconds: float, precision: Precision = Precision.FP32) -> None:
         """seconds: wall time that a stage of a model may take. work: a folder for files."""
         self.target, self.precision, self._jobs, self._work = target, precision, jobs, work
-        self._clean = target == clean.TARGET
-        self._adapter = clean.CleanRuntime if self._clean else registry.adapter(target.adapter)
+        self._clean = CLEAN.get(target)
+        self._adapter = self._clean or registry.adapter(target.adapter)
         self.compile_only = not self._adapter.evidence_of(target.device).ran
         self.seconds, self._slowest = seconds, 0.0
         self.spent = Spent()
@@ -128,7 +131,9 @@ class Lab:
         shutil.rmtree(folder, ignore_errors=True)
         with disk_errors(folder):
             folder.mkdir(parents=True)
-            models = [self._model(folder / str(number), work) for number, work in enumerate(works)]
+            models, unwritten = self._models(folder, works)
+        if unwritten and not models:
+            return [unwritten]
         end = self._job(folder, models, patient)
         answers = _lines(folder / ANSWERS)
         endings = [self._answered(answer, model) for answer, model in zip(answers, models, strict=False)]
@@ -149,6 +154,17 @@ class Lab:
             endings += self.run(works[len(endings) :], patient)
         return endings
 
+    def _models(self, folder: Path, works: Sequence[Work]) -> tuple[list[Json], Ending | None]:
+        """Write models, up to one that cannot be written; what that is, where there is one."""
+        models: list[Json] = []
+        try:
+            for number, work in enumerate(works):
+                models.append(self._model(folder / str(number), work))
+        except ModelError as error:
+            words = f"not written: {self.normal(error.message)}"
+            return models, Ending("exception", words, error.message, Stage.EXPORT, Cause.EXCEPTION, Outcome.FAIL)
+        return models, None
+
     def _model(self, place: Path, work: Work) -> Json:
         form = work.write(place)
         outputs = place.with_name(f"{place.name}.outputs")
@@ -165,7 +181,9 @@ class Lab:
         limit = self.limit(patient)
         payload = {
             "kind": "porting.diagnose.job:run",
-            "adapter": f"{clean.__name__}:CleanRuntime" if self._clean else registry.module_of(self.target.adapter),
+            "adapter": f"{self._clean.__module__}:{self._clean.__name__}"
+            if self._clean
+            else registry.module_of(self.target.adapter),
             "target": str(self.target),
             "compile_only": self.compile_only,
             "answers": str(folder / ANSWERS),
@@ -226,8 +244,11 @@ def own_errors(
     try:
         with disk_errors(folder):
             forms = [piece.write(folder / str(number), Precision.FP32) for number, piece in enumerate(pieces)]
-        models = [{"path": str(form.path), "inputs": str(form.samples[0])} for form in forms]
-        payload = {"kind": "porting.diagnose.clean:own_errors", "models": models, "precision": precision.value}
+        models = [
+            {"path": str(form.path), "inputs": str(form.samples[0]), "outputs": list(piece.outputs)}
+            for form, piece in zip(forms, pieces, strict=True)
+        ]
+        payload = {"kind": pieces[0].own_errors, "models": models, "precision": precision.value}
         end = jobs.run(payload, Trail(), limits=Limits(seconds=seconds, silent_seconds=seconds))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

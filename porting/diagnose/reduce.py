@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porting.diagnose import repro
+from porting.diagnose import kinds, repro
 from porting.diagnose.case import Case
 from porting.diagnose.locate import Located, Locator
 from porting.diagnose.measure import EPSILON, FACTOR
@@ -59,7 +59,7 @@ class Reducer:
         assert locator.bench
         cutter = locator.context.cutter if locator.context and not locator.isolated.wrong else locator.cutter
         piece = cutter.alone(nodes) if len(nodes) == 1 else cutter.together(nodes)
-        case, precision = Case.of(piece), locator.bench.precision
+        case, precision = kinds.case_of(piece), locator.bench.precision
         before = case.bytes
         scratch = self._jobs.cells / "reduce"
         court = Court(locator.lab, locator.clean, self._jobs, wanted, precision, locator.journal, scratch)
@@ -116,7 +116,7 @@ class Reducer:
             mark,
             tuple(node.op_type for node in case.nodes),
             {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()},
-            (folder / repro.MODEL).stat().st_size,
+            (folder / repro.model_file(case)).stat().st_size,
             before,
             court.tried,
             round(time.monotonic() - start, 2),

@@ -40,7 +40,12 @@ class Tensors:
         import numpy as np
 
         if name not in self._open:
-            self._open[name] = np.load(self._file(name), mmap_mode="r", allow_pickle=False)
+            array = np.load(self._file(name), mmap_mode="r", allow_pickle=False)
+            if array.dtype.kind == "V":  # numpy knows bfloat16 as two bytes
+                import ml_dtypes
+
+                array = array.view(ml_dtypes.bfloat16)
+            self._open[name] = array
         return self._open[name]
 
     def __setitem__(self, name: str, array: Array) -> None:

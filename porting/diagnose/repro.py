@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
-MODEL, INPUTS, EXPECTED, CASE, SCRIPT, README, BACKEND = (
-    "model.onnx", "inputs.npz", "expected.npz", "case.json", "reproduce.py", "README.md", "backend",
+INPUTS, EXPECTED, CASE, SCRIPT, README, BACKEND = (
+    "inputs.npz", "expected.npz", "case.json", "reproduce.py", "README.md", "backend",
 )  # fmt: skip
 _STANDS_ON = ("__init__", "_version", "types", "adapter", "bundles/__init__", "bundles/tensors")
 """Modules that an adapter needs."""
@@ -52,7 +52,7 @@ def write(folder: Path, case: Case, expected: Mapping[str, Array], story: Story,
     """Write the folder; what an earlier reduction left there is replaced."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MODEL).write_bytes(case.piece(expected).alone().SerializeToString())
+        case.save(folder / model_file(case), expected)
         write_npz(folder / INPUTS, {name: _plain(array) for name, array in case.feeds.items()})
         write_npz(folder / EXPECTED, {name: _plain(array) for name, array in expected.items()})
         shutil.copyfile(Path(__file__).with_name(SCRIPT), folder / SCRIPT)
@@ -60,6 +60,11 @@ def write(folder: Path, case: Case, expected: Mapping[str, Array], story: Story,
         _write_backend(folder / BACKEND, story.target.adapter, workspace)
     atomic_write(folder / CASE, json.dumps(_described(case, expected, story), indent=1).encode())
     atomic_write(folder / README, readme(case, story).encode())
+
+
+def model_file(case: Case) -> str:
+    """`model.onnx`, `model.pt2`."""
+    return f"model.{case.kind}"
 
 
 def _plain(array: Array) -> Array:
@@ -88,8 +93,13 @@ def _described(case: Case, expected: Mapping[str, Array], story: Story) -> Json:
     arrays = {**case.feeds, **expected}
     inputs = [TensorSpec(name, str(array.dtype), case.dims(name)) for name, array in case.feeds.items()]
     outputs = [TensorSpec(name, str(array.dtype), array.shape) for name, array in expected.items()]
-    opset = next((o.version for o in case.like.opset_import if o.domain in ("", "ai.onnx")), None)
-    form = {"kind": "onnx", "precision": "fp32", "inputs": to_json(inputs), "outputs": to_json(outputs), "opset": opset}
+    form = {
+        "kind": case.kind,
+        "precision": case.precision.value,
+        "inputs": to_json(inputs),
+        "outputs": to_json(outputs),
+        "opset": case.opset,
+    }
     return {
         "model": story.model,
         "target": str(story.target),
@@ -125,8 +135,8 @@ def readme(case: Case, story: Story) -> str:
     lines += [
         "",
         f"`python {SCRIPT}` shows it. It needs Python 3.9 or newer, numpy and the backend ({needed}); `{BACKEND}/` has the code",
-        f"that converts, loads and runs the model. `{MODEL}` has its weights inside, `{INPUTS}` what goes in, `{EXPECTED}` what",
-        "onnxruntime's CPU provider gives without optimisations.",
+        f"that converts, loads and runs the model. `{model_file(case)}` has its weights inside, `{INPUTS}` what goes in,",
+        f"`{EXPECTED}` what {case.clean_words}.",
         "",
     ]
     return "\n".join(lines)

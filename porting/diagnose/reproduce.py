@@ -1,6 +1,7 @@
 """Shows a failure with its backend alone: python reproduce.py
 
-Exit status: 1 when the failure shows, 0 when the backend is right. `backend/` holds the code that converts, loads and runs.
+Exit status: 1 when the failure shows, 0 when the backend is right, 2 when it is not installed. `backend/` holds the code that
+converts, loads and runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ def main() -> int:
     sys.stdout.flush()
     try:
         outputs = run(case, inputs)
+    except ModuleNotFoundError as error:
+        print(f"not here: {error}")
+        return 2
     except Exception as error:  # noqa: BLE001 -- whatever the backend raises is what there is to show
         print(f"{type(error).__name__}: {error}")
         return 1
@@ -38,12 +42,17 @@ def run(case: Dict[str, Any], inputs: Dict[str, Any]) -> Dict[str, Any]:
     types, contract = importlib.import_module("porting.types"), importlib.import_module("porting.adapter")
     module, _, name = case["adapter"].partition(":")
     adapter, target = getattr(importlib.import_module(module), name)(), types.Target.parse(case["target"])
-    form = types.from_json(contract.ExportedForm, {**case["form"], "path": HERE / "model.onnx", "samples": []})
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = adapter.convert(form, target, Path(folder))
+    tensors = importlib.import_module("porting.bundles.tensors")
+    with tempfile.TemporaryDirectory() as scratch:
+        sample, folder = Path(scratch, "sample.npz"), Path(scratch, "artifact")
+        tensors.write_tensors(sample, inputs)
+        folder.mkdir()
+        model = HERE / ("model." + case["form"]["kind"])
+        form = types.from_json(contract.ExportedForm, {**case["form"], "path": model, "samples": [sample]})
+        artifact = adapter.convert(form, target, folder)
         if case["compile_only"]:
             return {}
-        outputs: Dict[str, Any] = adapter.load(artifact, target, Path(folder)).run(inputs)
+        outputs: Dict[str, Any] = adapter.load(artifact, target, folder).run(inputs)
         return outputs
 
 

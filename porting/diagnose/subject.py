@@ -1,4 +1,4 @@
-"""What is diagnosed: a model in the ONNX form that a target takes, the cases, and what the whole of it does there."""
+"""What is diagnosed: a model in a form that a target takes, the cases, and what the whole of it does there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from porting import registry, verdict
 from porting.adapter import FormNeed
 from porting.bundles.bundle import Bundle, FormKey, FormRecord
+from porting.bundles.tensors import as_declared
 from porting.cells import keys
 from porting.cells.cell import device_state
 from porting.cells.jobs import Cell, judged_at
@@ -35,13 +36,18 @@ AGAIN = " again"
 _CODE = ("adapter", "bundles/tensors", "diagnose", "numerics/metrics", "workers/worker")
 
 
-def onnx_need(target: Target) -> FormNeed:
-    """The ONNX form that a target takes. Raises UsageError where it takes none, or cannot be given parts of a model."""
+PROGRAMS = ("pt2", "aten")
+"""Kinds of form that are exported programs."""
+
+
+def need_of(target: Target, kind: str = "") -> FormNeed:
+    """The form that operators are told apart in: the first that a target takes, or the one of a kind. Raises UsageError where it
+    takes no such form, or cannot be given parts of a model."""
     adapter = registry.adapter(target.adapter)
-    need = next((need for need in adapter.needs() if need.kind == "onnx"), None)
+    need = next((need for need in adapter.needs() if kind in ("", need.kind)), None)
     if need is None:
-        words = f"{target} takes {adapter.need.kind} programs; operators are told apart in ONNX models alone."
-        raise UsageError(words, "porting targets show TARGET tells what an adapter takes.")
+        taken = " and ".join(need.kind for need in adapter.needs())
+        raise UsageError(f"{target} takes no {kind} form; it takes {taken}.", "porting targets show TARGET tells more.")
     if target.precision is Precision.INT8:
         raise UsageError(f"{target} quantises a model as a whole; its operators cannot be tried one by one.", "Try fp32 first.")
     return need
@@ -54,6 +60,8 @@ class Subject:
     cell: Cell
     bundle: Bundle
     form: FormRecord
+    program: Path | None = None
+    """The saved program that the form is, or was written from; None of an ONNX form."""
 
     @property
     def exported(self) -> ExportedForm:
@@ -67,7 +75,7 @@ class Subject:
     def inputs(self, case: str) -> Mapping[str, Array]:
         """The inputs of a case that the form takes."""
         given = self.bundle.read(next(c.inputs for c in self.bundle.cases if c.name == case))
-        return {spec.name: given[spec.name] for spec in self.form.inputs}
+        return as_declared({spec.name: given[spec.name] for spec in self.form.inputs}, self.form.inputs)
 
     def sizes(self, case: str) -> Mapping[str, int]:
         return next(c.sizes for c in self.bundle.cases if c.name == case)
@@ -97,9 +105,10 @@ def one_model(specs: Sequence[ModelSpec]) -> ModelSpec:
     return specs[0]
 
 
-def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target) -> Subject:
-    """Make the bundle and the form, where they are not there. Raises UsageError, EnvironmentMissing, ModelError."""
-    need = onnx_need(target)
+def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str = "") -> Subject:
+    """Make the bundle and the form, where they are not there. kind: of the form, the first that the target takes by default.
+    Raises UsageError, EnvironmentMissing, ModelError."""
+    need = need_of(target, kind)
     (cell,) = pipeline.plan([spec], [target])
     state = device_state(cell, pipeline.jobs)
     if not state.available:
@@ -112,11 +121,16 @@ def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target) -> Subject
         if failure := made.bundle.failures.get(name):
             raise ModelError(f"the reference of {spec.id} proves nothing: {failure.message}.")
     key = FormKey.of(need, target)
-    bundle = pipeline.with_form(cell, made.bundle, key, made.trail)
-    form = bundle.forms[str(key)]
-    if form.failure:
-        raise ModelError(f"{spec.id} has no ONNX form: {form.failure.message}.", "porting explain tells more of the export.")
-    return Subject(cell, bundle, form)
+    keys_needed = [replace(key, kind="pt2"), key] if key.kind in PROGRAMS else [key]  # of an aten file it is told what it was
+    bundle = made.bundle
+    for each in keys_needed:
+        bundle = pipeline.with_form(cell, bundle, each, made.trail)
+        if failure := bundle.forms[str(each)].failure:
+            raise ModelError(
+                f"{spec.id} has no {each.kind} form: {failure.message}.", "porting explain tells more of the export."
+            )
+    program = bundle.form(bundle.forms[str(keys_needed[0])]).path if key.kind in PROGRAMS else None
+    return Subject(cell, bundle, bundle.forms[str(key)], program)
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ def locate(
 ) -> Located:
     """Tell which operators of a model are wrong on a target by themselves, or together.
 
-    model: what names one model on the command line. Raises UsageError for a target that takes no ONNX models, EnvironmentMissing
-    for one that is not here, ModelError where there is no sound reference.
+    model: what names one model on the command line. Raises UsageError for a target that cannot be given parts of it,
+    EnvironmentMissing for one that is not here, ModelError where there is no sound reference.
     """
     with _locator(model, target, settings, trust, on_progress) as locator:
         return _located(locator)
@@ -68,15 +68,16 @@ def _located(locator: Locator) -> Located:
 @contextlib.contextmanager
 def _locator(model: str, target: str, settings: Settings | None, trust: bool, tell: Tell) -> Iterator[Locator]:
     from porting.diagnose.locate import Locator, Settings
-    from porting.diagnose.subject import one_model, onnx_need, open_subject
+    from porting.diagnose.subject import need_of, one_model, open_subject
 
     wanted = registry.target(target)
-    onnx_need(wanted)
+    settings = settings or Settings()
+    need_of(wanted, settings.form)
     setting = Setting.find()
     spec = one_model(setting.resolve([model], trust=trust))
     with setting.pipeline() as pipeline:
         tell("the model's bundle")
-        locator = Locator(pipeline, open_subject(pipeline, spec, wanted), settings or Settings(), tell)
+        locator = Locator(pipeline, open_subject(pipeline, spec, wanted, settings.form), settings, tell)
         yield locator
         locator.close()  # not after an error: what was computed serves the next try
 

@@ -14,18 +14,18 @@ OPERATORS = 8
 """Located operators that are named."""
 
 
-def text_of(result: Result, records: int, takes_onnx: bool = False, located: Json = None) -> str:
-    """Tell about a result. records: how many results the cell has. takes_onnx: whether its target takes ONNX models, so that
+def text_of(result: Result, records: int, known: bool = False, located: Json = None) -> str:
+    """Tell about a result. records: how many results the cell has. known: whether its target's adapter is here, so that
     operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON)."""
-    return "\n".join(_lines(result, records, takes_onnx, located))
+    return "\n".join(_lines(result, records, known, located))
 
 
-def next_steps(result: Result, takes_onnx: bool) -> list[str]:
+def next_steps(result: Result, known: bool) -> list[str]:
     """Commands that tell more of why a cell does not pass."""
     if result.outcome not in FAULTS or result.target.endswith(":int8") or result.stage not in _OF_TARGET:
         return []
     where = f"{shlex.quote(_named(result))} {result.target}"
-    steps = [f"porting locate {where}", f"porting reduce {where}"] if takes_onnx else []
+    steps = [f"porting locate {where}", f"porting reduce {where}"] if known else []
     return [*steps, f"porting unlock {result.target}"]
 
 
@@ -54,7 +54,7 @@ def _operators(located: Json) -> Iterator[str]:
         yield f"              and {len(seen) - OPERATORS} more: porting locate"
 
 
-def _lines(result: Result, records: int, takes_onnx: bool, located: Json) -> Iterator[str]:
+def _lines(result: Result, records: int, known: bool, located: Json) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -84,7 +84,7 @@ def _lines(result: Result, records: int, takes_onnx: bool, located: Json) -> Ite
     yield from _field("with", ", ".join(f"{name} {version(value)}" for name, value in sorted(result.environment.items())))
     yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
     yield from _field("again", result.reproduce + " --rerun")
-    for command in next_steps(result, takes_onnx):
+    for command in next_steps(result, known):
         yield from _field("look into", command)
 
 

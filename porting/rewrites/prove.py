@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from porting.bundles.aten import array_of
 from porting.bundles.bundle import Bundle, FormKey, FormRecord
 from porting.errors import PortingError
 from porting.numerics.compare import judge
@@ -84,7 +85,7 @@ def _program(record: FormRecord, program: Any) -> tuple[Run, str]:
         values = [as_tensor(arrays[spec.name], _dtype(spec)) for spec in record.inputs]
         with torch.no_grad():
             found = module(*values)
-        return {spec.name: _array(tensor) for spec, tensor in zip(record.outputs, found, strict=True)}
+        return {spec.name: array_of(tensor) for spec, tensor in zip(record.outputs, found, strict=True)}
 
     return run, f"torch {torch.__version__}"
 
@@ -93,11 +94,3 @@ def _dtype(spec: TensorSpec) -> Any:
     import torch
 
     return getattr(torch, spec.dtype)
-
-
-def _array(tensor: Any) -> Any:
-    import ml_dtypes
-    import torch
-
-    tensor = tensor.detach().contiguous()
-    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if tensor.dtype is torch.bfloat16 else tensor.numpy()

@@ -35,6 +35,11 @@ def test_locate_ends_well_where_nothing_is_wrong(porting: Run) -> None:
     assert "so is every operator by itself" in ended.out
 
 
+def test_a_target_that_takes_programs_is_looked_into_along_them(porting: Run) -> None:
+    (found,) = porting("locate", MODEL, "planted_program:sign-relu:fp32", "--format", "json").json()
+    assert {blamed["operator"] for blamed in found["blamed"]} == {"aten.relu.default"}
+
+
 def test_reduce_writes_a_folder_of_the_cases_own_name(porting: Run, setting: Path) -> None:
     ended = porting("reduce", MODEL, "planted:refuse-Softmax:fp32")
     assert ended.code == 0, ended.err
@@ -58,7 +63,7 @@ def test_there_is_nothing_to_reduce_where_nothing_is_wrong(porting: Run) -> None
 @pytest.mark.parametrize(
     ("model", "target", "says"),
     [
-        (MODEL, "torch:cpu:fp32", "takes pt2 programs"),
+        (MODEL, "planted:none:fp32 --form pt2", "takes no pt2 form; it takes onnx"),
         (MODEL, "onnxruntime:cpu:int8", "quantises a model as a whole"),
         (MODEL, "onnxruntime:cpu:fp33", "unknown precision"),
         ("timm/*", "onnxruntime:cpu:fp32", "one can be looked into at a time"),
@@ -67,7 +72,7 @@ def test_there_is_nothing_to_reduce_where_nothing_is_wrong(porting: Run) -> None
 )
 def test_what_cannot_be_looked_into_is_refused_in_one_line(porting: Run, model: str, target: str, says: str) -> None:
     for verb in ("locate", "reduce"):
-        ended = porting(verb, model, target)
+        ended = porting(verb, model, *target.split())
         assert ended.code == 2
         assert says in ended.complaint()
 
