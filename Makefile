@@ -68,7 +68,9 @@ check: $(READY)  ## Lint, check types, layers and docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE)/node_modules && npm --prefix $(PAGE) run --silent check; fi
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the sources of the report's page are not checked"; \
+	elif ! $(MAKE) --no-print-directory $(PAGE)/node_modules; then echo "npm could not fetch its packages: the same"; \
+	else npm --prefix $(PAGE) run --silent check; fi
 	$(BIN)/python -m pytest -q -p no:randomly -m "not slow" tests/unit/test_layers.py tests/unit/test_docs.py
 
 catalog: $(READY)  ## Build every model of the catalog with its reference, and write what that shows to models/ and docs/; hours
