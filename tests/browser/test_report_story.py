@@ -105,7 +105,7 @@ def test_targets_are_compared_only_where_one_run_measured_them_here(open_report:
     page = open_report("plausible", "model", "transformers/bert")
     compared = page.locator("section", has_text="Between targets").locator("tbody tr").all_inner_texts()
     assert len(compared) > 4
-    assert not any("magicmind" in row for row in compared if " ms" in row)
+    assert {row.split()[1].split(":")[0] for row in compared} <= {"onnxruntime", "openvino", "inductor", "torch"}
     matrix = sample.plausible()
     assert matrix.story is not None
     elsewhere = dataclasses.replace(matrix, story=dataclasses.replace(matrix.story, alone=frozenset({"another run"})))

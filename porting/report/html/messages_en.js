@@ -246,7 +246,7 @@ const MESSAGES_EN = {
   "errors.near": "{n} passes used at least 40 %",
   "errors.bar": "{n} cells up to {share}",
   "compare": "Between targets",
-  "compare.lead": "Measured in one run on one machine ({run}, {when}). What was measured elsewhere or at another time is left out: it is no comparison.",
+  "compare.lead": "Measured in one run on one machine ({run}, {when}). What was measured elsewhere, at another time, or on a simulator or stand-in is left out: it is no comparison.",
   "example.is:pass error:0.5": "passes that used half of what is allowed or more",
   "example.changed:broken": "cells that worked before",
 

@@ -216,7 +216,7 @@ const MESSAGES_ZH = {
   "unlock.targets": "目标",
   "unlock.rests": "证据",
   "unlock.smallest": "最小用例",
-  "unlock.amount": "{blocks} 中 {turns} 仅此一因",
+  "unlock.amount": "{blocks} 个中有 {turns} 个仅此一因",
   "unlock.blocked": "阻碍 {cells} · {models} · {targets}",
   "unlock.more": "另外 {n} 项修复",
   "unlock.untried": "{n} 未尝试",
@@ -246,7 +246,7 @@ const MESSAGES_ZH = {
   "errors.near": "{n} 个通过项用掉 40% 以上",
   "errors.bar": "{n} 个单元格，不超过 {share}",
   "compare": "目标之间",
-  "compare.lead": "同一台机器、同一次运行中的测量（{run}，{when}）。其他时间或机器上的测量不列入比较。",
+  "compare.lead": "同一台机器、同一次运行中的测量（{run}，{when}）。其他时间或机器上的测量，以及模拟器和替身设备上的测量，不列入比较。",
   "example.is:pass error:0.5": "用掉一半以上允许误差的通过项",
   "example.changed:broken": "此前可用的单元格",
 

@@ -12,16 +12,20 @@ interface Measured {
   record: Result;
 }
 
-/** Only what one run measured on one machine, and of it only what passed: other numbers are no comparison. */
+/** Only what one run measured on one machine, where the target itself ran, and of it only what passed: other numbers are no
+ * comparison. */
 export function Comparison({ model, records }: { model: Model; records: (Result | null)[] }) {
   const measured = model.cells.flatMap((cell): Measured[] => {
     const record = records[cell.target.index];
-    return record && alone(record.run) && ["pass", "degraded"].includes(cell.outcome) && record.stages.length ? [{ cell, record }] : [];
+    return record && record.stages.length && alone(record.run) && ran(cell) ? [{ cell, record }] : [];
   });
   const runs = [...grouped(measured, ({ record }) => record.run).values()].filter((group) => group.length > 1);
   if (!runs.length) return null;
   return <Compared group={runs.reduce((a, b) => (b[0]!.record.started > a[0]!.record.started ? b : a))} />;
 }
+
+/* How fast a simulator or a stand-in is says nothing of the device. */
+const ran = ({ outcome, evidence }: Cell): boolean => ["pass", "degraded"].includes(outcome) && ["hardware", "host"].includes(evidence!);
 
 function Compared({ group }: { group: Measured[] }) {
   const rows = group.map(({ cell, record }) => ({ cell, latency: record.perf?.median_seconds ?? null, memory: memory(record) }));

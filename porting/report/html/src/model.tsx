@@ -22,7 +22,7 @@ export function ModelPage({ model, records }: { model: Model; records: (Result |
     {records ? null : <p class="notice">{t("details.absent")}</p>}
     <table class="list"><thead><tr>
       <th scope="col">{t("outcome")}</th><th scope="col">{t("target")}</th><th scope="col">{t("model.worst")}</th>
-      <th scope="col" class="numeric">{t("perf.median")}</th><th scope="col" class="numeric">{t("seconds")}</th><th scope="col">{t("why")}</th>
+      <th scope="col" class="numeric">{t("seconds")}</th><th scope="col">{t("why")}</th>
     </tr></thead><tbody>{[...model.cells].sort(byRank).map((cell) => <Row cell={cell} record={records?.[cell.target.index] ?? null} />)}</tbody></table>
     {records ? <Comparison model={model} records={records} /> : null}
   </>;
@@ -35,7 +35,6 @@ function Row({ cell, record }: { cell: Cell; record: Result | null }) {
       <td><a class="plain" href={link} aria-label={spoken(cell)}><Labelled cell={cell} /></a></td>
       <th scope="row"><a class="id" href={link}>{cell.target.id}</a></th>
       <td class="picture-cell">{record ? <Strip one={worst(record)} small /> : null}</td>
-      <td class="numeric">{record?.perf ? seconds(record.perf.median_seconds) : null}</td>
       <td class="numeric">{record?.seconds ? seconds(record.seconds) : null}</td>
       <td class="reason">{cell.outcome !== "pass" && cell.reason ? <><span class="meta">{stopped(cell)}</span> {cell.reason.message}</> : null}</td>
     </tr>
