@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,7 +71,7 @@ def _record(interval: Interval) -> dict[str, Any]:
 def _print_lines(lines: Sequence[Sequence[Interval]]) -> None:
     from rich.text import Text
 
-    from porting.report.words import count, printable
+    from porting.report.words import causes, count, printable
 
     out = console()
     for line in lines:
@@ -80,27 +80,21 @@ def _print_lines(lines: Sequence[Sequence[Interval]]) -> None:
             days = f"{interval.first.started[:10]} to {interval.last.started[:10]}"
             style = "green" if interval.works else "yellow"
             out.print(Text.assemble(f"  {days}  ", (printable(interval.says), style), f"  {count(len(interval.rows), 'result')}"))
-            for text in _causes(interval.moved, interval.because):
+            for text in causes(interval.moved, interval.because):
                 out.print(Text(f"    moved: {printable(text)}", style="dim"))
-            for text in _causes(interval.held, ()):
+            for text in causes(interval.held, ()):
                 out.print(Text(f"    over:  {printable(text)}", style="dim"))
 
 
 def _print_hits(query: str, hits: Sequence[Hit], cells: int) -> None:
     from rich.text import Text
 
-    from porting.report.words import count, printable
+    from porting.report.words import causes, count, printable
 
     out = console()
     for hit in hits:
         text = f"{hit.model} on {hit.target}: {hit.detail}, since {hit.since[:10]}"
         out.print(Text(printable(text)))
-        for cause in _causes(hit.moved, hit.because):
+        for cause in causes(hit.moved, hit.because):
             out.print(Text(f"    moved: {printable(cause)}", style="dim"))
     out.print(Text(f"{len(hits)} {query} of {count(cells, 'cell')}", style="bold"))
-
-
-def _causes(moved: Mapping[str, tuple[str, str]], because: Sequence[str]) -> list[str]:
-    from porting.report.words import version
-
-    return [f"{name} {version(old)} -> {version(new)}" for name, (old, new) in moved.items()] + list(because)

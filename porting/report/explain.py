@@ -7,17 +7,18 @@ from collections.abc import Iterator
 
 from porting.report.counts import FAULTS
 from porting.report.numerics import worst
-from porting.report.words import generation, version
+from porting.report.words import causes, generation, version
 from porting.types import Json, Outcome, Result, Stage
 
 OPERATORS = 8
 """Located operators that are named."""
 
 
-def text_of(result: Result, records: int, known: bool = False, located: Json = None) -> str:
+def text_of(result: Result, records: int, known: bool = False, located: Json = None, since: Json = None) -> str:
     """Tell about a result. records: how many results the cell has. known: whether its target's adapter is here, so that
-    operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON)."""
-    return "\n".join(_lines(result, records, known, located))
+    operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON).
+    since: when the cell came to be as it is, what it was before, and what moved then."""
+    return "\n".join(_lines(result, records, known, located, since))
 
 
 def next_steps(result: Result, known: bool) -> list[str]:
@@ -54,7 +55,17 @@ def _operators(located: Json) -> Iterator[str]:
         yield f"              and {len(seen) - OPERATORS} more: porting locate"
 
 
-def _lines(result: Result, records: int, known: bool, located: Json) -> Iterator[str]:
+def _since(since: Json) -> Iterator[str]:
+    """A line, and one for each version that moved."""
+    if not since:
+        return
+    before = f"; before: {since['before']}" if since["before"] else ", from the first result on"
+    yield from _field("since", f"{since['from'][:10]}{before}")
+    for text in causes(since["moved"], since["because"]):
+        yield f"              moved: {text}"
+
+
+def _lines(result: Result, records: int, known: bool, located: Json, since: Json) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -82,6 +93,7 @@ def _lines(result: Result, records: int, known: bool, located: Json) -> Iterator
         yield "  end of the log:"
         yield from (f"    {line}" for line in result.log_tail.strip().splitlines()[-15:])
     yield from _field("with", ", ".join(f"{name} {version(value)}" for name, value in sorted(result.environment.items())))
+    yield from _since(since)
     yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
     yield from _field("again", result.reproduce + " --rerun")
     for command in next_steps(result, known):

@@ -120,6 +120,11 @@ def version(text: str) -> str:
     return text[:19] if text.startswith("sha256:") else text or "none"
 
 
+def causes(moved: Mapping[str, tuple[str, str]], because: Iterable[str]) -> list[str]:
+    """Spell what is other than before: versions by name, and what else is known."""
+    return [f"{name} {version(old)} -> {version(new)}" for name, (old, new) in moved.items()] + list(because)
+
+
 # Characters that reorder what is shown: an error message could use them to read as something else.
 _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -76,6 +76,11 @@ def test_a_history_and_a_diff_go_by_versions(porting: Run, setting: Path, monkey
     assert release("0.3", "broken") == 1
     assert f"{MODEL} on faulty:nudged:fp32: pass on host evidence -> fail at run (exception" in hit("regressed")
     assert "moved: faulty 0.2 -> 0.3" in hit("regressed")
+    told = porting("explain", MODEL, "faulty:nudged:fp32").out
+    assert "before: pass on host evidence" in told
+    assert "moved: faulty 0.2 -> 0.3" in told
+    (explained,) = porting("explain", MODEL, "faulty:nudged:fp32", "--format", "json").json()
+    assert explained["since"]["moved"]["faulty"] == ["0.2", "0.3"]
     worse = porting("diff", "faulty=0.2", "faulty=0.3", "--format", "json")
     assert worse.code == 1
     assert [(c["kind"], c["b"]["cause"]) for c in worse.json()] == [("broken", "exception")]
