@@ -61,6 +61,7 @@ def test_who_comes_back_from_a_cell_far_down_finds_it_focused(open_report: Any) 
 
 def test_paper_has_every_row(open_report: Any) -> None:
     page = flat(open_report)
+    page.set_default_timeout(120_000)  # all 22,000 cells are made
     page.emulate_media(media="print")
     page.locator(LAST).wait_for(state="attached")
     assert page.locator("#grid tr.model").count() == 1_100
@@ -76,3 +77,24 @@ def test_a_phone_scrolls_through_rows_of_several_lines(open_report: Any) -> None
     seen = page.locator("#grid tr.model").evaluate_all(edges)
     assert len(seen) > 5
     assert all(below[0] >= above[1] - 1 for above, below in itertools.pairwise(seen))
+
+
+def test_the_cell_with_the_focus_is_never_covered_by_heads_names_or_the_line_below(open_report: Any) -> None:
+    page = flat(open_report, width=900, height=700)
+    page.locator("#grid a.cell[data-model]").first.focus()
+    covered = []
+    for key in ["ArrowDown"] * 25 + ["ArrowUp"] * 24 + ["End"] + ["ArrowLeft"] * 19:
+        page.keyboard.press(key)
+        if not page.evaluate(UNCOVERED):
+            covered.append(focused(page))
+    assert covered == []
+
+
+UNCOVERED = """() => {
+    const box = document.activeElement.getBoundingClientRect();
+    return document.activeElement.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+}"""
+
+
+def focused(page: Any) -> str:
+    return page.evaluate("document.activeElement.getAttribute('aria-label')")

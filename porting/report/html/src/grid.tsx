@@ -62,13 +62,13 @@ export function Grid({ groups, found, onFold, onPeek }: Props) {
     onPeek(cell);
   }
 
-  useLayoutEffect(() => comeBack(grid.current!, focus), []);
   useLayoutEffect(() => {
     const onResize = () => fit(grid.current!);
     onResize();
     addEventListener("resize", onResize);
     return () => removeEventListener("resize", onResize);
   }, []);
+  useLayoutEffect(() => comeBack(grid.current!, focus), []);
   useLayoutEffect(() => {
     if (waiting.current && linkOf(grid.current!, waiting.current)) focus(waiting.current);
     const link = grid.current!.querySelector<HTMLElement>("a.cell[tabindex='0']");
@@ -102,7 +102,7 @@ export function Grid({ groups, found, onFold, onPeek }: Props) {
 
 function itemsOf(groups: Group[]): Item[] {
   return groups.flatMap((group) => {
-    const heading: Item[] = group.name === null ? [] : [{ key: group.name, group, model: null }];
+    const heading: Item[] = group.name === null ? [] : [{ key: `group ${group.name}`, group, model: null }];
     const members: Item[] = group.open ? group.models.map((model) => ({ key: model.index, group: null, model })) : [];
     return [...heading, ...members];
   });

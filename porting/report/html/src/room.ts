@@ -31,5 +31,6 @@ function lay(grid: HTMLElement, look: string, name: number, least: number, most:
   const mark = why ? most : Math.max(least, room / count);
   grid.dataset.look = look;
   grid.dataset.why = why ? "shown" : "hidden";
-  for (const [key, value] of Object.entries({ name, mark, why })) grid.style.setProperty(`--${key}`, `${value}px`);
+  const head = grid.querySelector("thead")?.offsetHeight ?? 0;
+  for (const [key, value] of Object.entries({ name, mark, why, head })) grid.style.setProperty(`--${key}`, `${value}px`);
 }
