@@ -19,7 +19,9 @@ from porting import routes
 from porting.bundles.bundle import FormKey
 from porting.bundles.eager import EagerModel
 from porting.bundles.export import Exporter, NothingToChange
+from porting.rewrites.fourier import ways as fourier
 from porting.rewrites.graph import rewrite
+from porting.rewrites.pairs import Pair
 from porting.rewrites.program import attention
 from porting.routes.table import EXPANDABLE, Level
 from porting.types import Precision, TensorSpec
@@ -64,6 +66,23 @@ def scatters(model: Any, x: Any) -> Any:
 def doubles(model: Any, x: Any) -> Any:
     steps = torch.arange(0, WIDTH, 2, dtype=torch.float64) / WIDTH
     return x * torch.cat([steps, steps]).to(torch.float32)
+
+
+def counts(model: Any, x: Any) -> Any:
+    """Integers of every kind: positions, a running sum, the largest's place, indices that are gathered by."""
+    places = torch.arange(x.shape[1])
+    order = torch.argsort(x[..., 0], stable=True)
+    seen = torch.cumsum((x > 0).to(torch.int64), 1) // 2 + places[None, :, None]
+    return torch.gather(x, 1, order[..., None].expand(-1, -1, WIDTH)) * seen, x.argmax(-1) * 3 + places, x[:, places % 2]
+
+
+def waves(model: Any, x: Any) -> Any:
+    """A spectrum that is filtered and brought back, along one axis and two."""
+    low = torch.fft.rfft(x)[..., :3] * model.turn[:3]
+    both = torch.fft.fftn(torch.fft.rfft2(x.transpose(0, 1)), dim=(-1,), norm="ortho")
+    mixed = torch.einsum("bti,io->bto", low, model.turn.outer(model.turn)[:3])
+    filled = nn.functional.pad(mixed, (0, 1))
+    return torch.fft.irfft(filled, n=WIDTH), torch.fft.irfft(low, n=7, norm="forward"), torch.fft.ifft(both).abs()
 
 
 def views(model: Any, x: Any) -> Any:
@@ -120,6 +139,7 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "masked_scatter=gathered": (lambda: Model(scatters), "aten.masked_scatter.default"),
     "float64=float32": (lambda: Model(doubles), "float64"),
+    "int64=int32": (lambda: Model(counts), "aten.cumsum.default int64"),
     "view=reshape": (lambda: Model(views), "aten.view.default"),
     "is_all_true=all": (lambda: Model(confirms), "aten._is_all_true.default"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
@@ -160,7 +180,10 @@ def words_in(folder: Path, record: Any) -> Counter[str]:
     program = torch.export.load(folder / record.path)
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
     dtypes = [str(v.dtype).removeprefix("torch.") for n in nodes if isinstance(v := n.meta.get("val"), torch.Tensor)]
-    return Counter([*(str(node.target) for node in nodes), *dtypes])
+    made = [
+        f"{node.target} {str(v.dtype).removeprefix('torch.')}" for node in nodes if hasattr(v := node.meta.get("val"), "dtype")
+    ]
+    return Counter([*(str(node.target) for node in nodes), *dtypes, *made])
 
 
 def answers(folder: Path, record: Any, x: Any) -> list[Any]:
@@ -200,6 +223,32 @@ def test_complex_numbers_become_pairs_in_an_onnx_file_as_well(tmp_path: Path) ->
     record = export(tmp_path, flat, "onnx", "complex=pairs")
     with torch.no_grad():
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+@pytest.mark.parametrize("kind", ["pt2", "onnx"])
+def test_fourier_transforms_become_products(tmp_path: Path, kind: str) -> None:
+    flat = flat_of(Model(waves, turn=nn.Buffer(torch.randn(4, dtype=torch.complex64))))
+    record = export(tmp_path, flat, kind, "complex=pairs")
+    assert not [word for word in words_in(tmp_path, record) if "fft" in word or word == "DFT"]
+    x = draw() if "length" not in record.dynamic_axes else draw(3, 7)
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, x), flat(x))
+
+
+FFT = [(name, more) for name in ("fft", "ifft", "rfft", "irfft") for more in ("", "2", "n")]
+
+
+@pytest.mark.parametrize(("name", "more"), FFT)
+@pytest.mark.parametrize("norm", [None, "ortho", "forward"])
+def test_a_transform_of_pairs_is_that_of_pytorch(name: str, more: str, norm: str | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 6, 9, dtype=torch.float64, generator=generator)
+    x = x if name == "rfft" else torch.complex(x, x.flip(0) + 1)
+    calls: list[tuple[Any, Any]] = [(None, (-2, -1)), ((7, 4), (0, 2))] if more else [(None, -1), (5, 1), (12, 0)]
+    for sizes, dims in calls:
+        wanted = getattr(torch.fft, name + more)(x, sizes, dims, norm)
+        found = fourier()[f"fft_{name}{more}"](Pair(torch.view_as_real(x)) if x.is_complex() else x, sizes, dims, norm)
+        assert torch.allclose(torch.view_as_complex(found.real.contiguous()) if isinstance(found, Pair) else found, wanted)
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -15,7 +15,7 @@ from porting import routes
 from porting.bundles.bundle import FormKey
 from porting.cells.jobs import Options
 from porting.cli import run
-from porting.routes.table import CHANGES, KEPT, Level
+from porting.routes.table import CHANGES, KEPT, Change, Level, When
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, StageTime, Target
 from porting.verdict import Finding
 
@@ -138,7 +138,8 @@ def test_convert_takes_the_routes_that_check_does(
 def tried(
     key: FormKey, outcome: Outcome, cause: Cause | None, message: str = "", stage: Stage = Stage.CONVERT, **more: Any
 ) -> Any:
-    return SimpleNamespace(key=key, finding=Finding(stage, outcome, cause, message), placement=None, form=None, **more)
+    finding, axes = Finding(stage, outcome, cause, message), ("batch", "sequence")
+    return SimpleNamespace(key=key, finding=finding, placement=None, form=None, **{"dynamic_axes": axes, "versions": {}, **more})
 
 
 def following(*attempts: Any, target: str = "a:cpu:fp32", bare: bool = False, keeps: bool = False) -> list[str]:
@@ -199,7 +200,35 @@ def test_more_and_more_layers_are_kept_where_a_low_precision_is_wrong_and_the_ad
 
 def test_a_compiler_that_fails_is_tried_with_fewer_axes_last() -> None:
     found = following(tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "whatever"))
-    assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager", "batch", "static"]
+    assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager", "batch", "dynamic+fix=batch", "static"]
+
+
+@pytest.mark.parametrize(
+    ("versions", "met"),
+    [
+        ({"onnxruntime": "1.30"}, True), ({"onnxruntime": "1.32.0"}, True), ({"onnxruntime": "1.33.0"}, False),
+        ({"onnxruntime": "1.29.9"}, False), ({"onnxruntime": "1.32.1+cpu"}, True), ({"torch": "1.31"}, False), ({}, False),
+    ],
+)  # fmt: skip
+def test_a_change_may_be_for_some_versions_alone(versions: dict[str, str], met: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    when = When(outcomes=(Outcome.FAIL,), versions="onnxruntime>=1.30,<1.33")
+    change = Change("capture=strict", Level.EXPORT, ("onnx",), "as a table might have it", (when,))
+    monkeypatch.setattr(routes, "CHANGES", (change,))
+    failed = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "whatever", versions=versions)
+    assert following(failed) == (["dynamic+capture=strict"] if met else [])
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "forms"),
+    [
+        (("batch",), ["static"]),
+        (("batch", "sequence"), ["batch", "dynamic+fix=batch", "static"]),
+        (("batch", "rows", "columns"), ["dynamic+fix=rows", "batch", "dynamic+fix=batch", "static"]),
+        (("rows", "columns"), ["dynamic+fix=rows", "static"]),
+    ],
+)
+def test_axes_are_fixed_one_after_the_other(dynamic: tuple[str, ...], forms: list[str]) -> None:
+    assert [str(key).removeprefix("onnx-fp32-") for key in routes.fewer(USUAL, dynamic)] == forms
 
 
 # ---- what is remembered -------------------------------------------------------------------------------------------
@@ -234,6 +263,7 @@ def test_every_word_of_the_table_has_something_that_does_it() -> None:
     assert words[Level.PROGRAM] == set(PROGRAM)
     assert words[Level.GRAPH] == {*GRAPH, "expand=*"}
     assert words[Level.PRECISION] == {"keep=*"}
+    assert "fix=*" in words[Level.EXPORT]
 
 
 def test_routes_are_listed(capfd: pytest.CaptureFixture[str], home: Path) -> None:

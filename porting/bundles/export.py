@@ -144,7 +144,8 @@ class Exporter:
         raise first
 
     def _axes(self, route: Route) -> frozenset[str]:
-        return {"all": self.varying, "batch": self.varying & {"batch"}, "none": frozenset[str]()}[route.axes]
+        axes = {"all": self.varying, "batch": self.varying & {"batch"}, "none": frozenset[str]()}[route.axes]
+        return axes - routes.fixed_of(self.words)
 
     # ---- capture
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from porting import registry, verdict
+from porting import registry, routes, verdict
 from porting.adapter import FormNeed
-from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
+from porting.bundles.bundle import BATCH, DYNAMIC, Bundle, Case, FormKey, FormRecord, prompt_start, prompt_truth
 from porting.bundles.bundler import Bundler
 from porting.bundles.generation import LOGITS, Prompt
 from porting.bundles.tensors import read_tensors
@@ -56,9 +55,12 @@ class Attempt:
         self.axes: Mapping[str, str] = {}
         self.said: Verdict | None = None
         self.generated = tokens.Said()
+        self.versions: Mapping[str, str] = {}
+        """Of what the target stands on."""
 
     def run(self, jobs: Jobs, bundler: Bundler, options: Options) -> None:
         """Go all the way, and keep the finding; what is at fault in porting itself is raised."""
+        self.versions = jobs.prober.probe(self.cell.target.adapter).versions
         try:
             self.finding = self._steps(jobs, bundler, options)
         except Stop as stop:
@@ -81,13 +83,13 @@ class Attempt:
         """What was changed for it to work, of what the route asks for."""
         return tuple(word for word in self.key.route if self.form and word in self.form.route) if self.works else ()
 
-    def fewer_axes(self) -> FormKey | None:
-        """The form of another attempt, where the stack refused sizes that vary; None where that is not what went wrong, or would
+    def fewer_axes(self) -> list[FormKey]:
+        """The forms of other attempts, where the stack refused sizes that vary; none where that is not what went wrong, or would
         leave nothing to generate with. Numbers that are wrong at other sizes without a word are never passed over so."""
         dynamic = self.dynamic_axes
         if self.finding.cause is not Cause.DYNAMIC_SHAPE or not dynamic or self.bundle.prompts:
-            return None
-        return replace(self.key, axes=BATCH if "batch" in dynamic and len(dynamic) > 1 else STATIC)
+            return []
+        return routes.fewer(self.key, dynamic)
 
     @property
     def dynamic_axes(self) -> tuple[str, ...]:
@@ -95,7 +97,8 @@ class Attempt:
         if self.form and not self.form.failure:
             return self.form.dynamic_axes
         varying = [axis for axis, state in self.bundle.axes.items() if state == "varies"]
-        return tuple(a for a in varying if self.key.axes == DYNAMIC or (self.key.axes == BATCH and a == "batch"))
+        fixed = routes.fixed_of(self.key.route)
+        return tuple(a for a in varying if a not in fixed and (self.key.axes == DYNAMIC or (self.key.axes, a) == (BATCH, BATCH)))
 
     @property
     def line(self) -> str:

@@ -116,11 +116,18 @@ class CellRun:
 
     def _along(self, need: FormNeed, key: FormKey) -> bool:
         """Try a form, and the same with fewer axes as long as the stack refuses sizes; one that works in part is enough here."""
-        wanted: FormKey | None = key
-        while wanted and all(wanted != tried.key for tried in self.attempts):
+        waiting = [key]
+        while waiting:
+            wanted = waiting.pop(0)
+            if any(wanted == tried.key for tried in self.attempts):
+                continue
             if self._attempt(need, wanted):
                 return True
-            wanted = self.attempts[-1].fewer_axes()
+            last = self.attempts[-1]
+            if wanted == key:
+                waiting = last.fewer_axes()
+            elif last.finding.cause is not Cause.DYNAMIC_SHAPE:
+                return False
         return False
 
     def _otherwise(self, need: FormNeed) -> bool:
@@ -239,7 +246,9 @@ class CellRun:
     def _fixed_axes(self) -> Sequence[str]:
         """What was given up for a form that works: axes that eager lets vary, and that were fixed at their nominal size."""
         best = self.best
-        if best is None or not best.works or best.form is None or best.key.axes == self.attempts[0].key.axes:
+        if best is None or not best.works or best.form is None:
+            return ()
+        if best.key.axes == self.attempts[0].key.axes and not routes.fixed_of(best.key.route):
             return ()
         before = next(a for a in self.attempts if a.need == best.need)
         fixed = [axis for axis in before.dynamic_axes if axis not in best.form.dynamic_axes]

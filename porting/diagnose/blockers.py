@@ -63,6 +63,7 @@ _DTYPES = (
     (re.compile(r"complex"), "complex"),
     (re.compile(r"float64|\bdouble\b"), "float64"),
     (re.compile(r"bfloat16"), "bfloat16"),
+    (re.compile(r"\bint64\b"), "int64"),
 )
 _SHAPES = (
     (re.compile(r"data-dependent"), "sizes that depend on data"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def paired(module: Any) -> Any:
             packet = getattr(target, "overloadpacket", None)
             name = str(packet).removeprefix("aten.") if packet else getattr(target, "__name__", "")
             leaves = tree_leaves((args, kwargs), is_leaf=lambda value: isinstance(value, Pair))
-            if not any(isinstance(leaf, Pair) for leaf in leaves) and name not in _MAKERS:
+            if not any(isinstance(leaf, Pair) for leaf in leaves) and not _MAKERS.fullmatch(name):
                 return super().call_function(target, args, kwargs)
             if name == "getitem":
                 return args[0][args[1]]
@@ -100,15 +101,17 @@ def paired(module: Any) -> Any:
     return made
 
 
-_MAKERS = frozenset(("view_as_complex", "polar", "complex"))
+_MAKERS = re.compile(r"view_as_complex|polar|complex|_?fft_\w+")
 """Operators that make complex numbers of real ones."""
 
 
 def _ways() -> Mapping[str, Callable[..., Any]]:
     """Operators on pairs, by name."""
+    from porting.rewrites.fourier import ways as fourier
+
     kept = ("clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy", "lift_fresh", "resolve_conj", "resolve_neg")
     same = dict.fromkeys((*kept, "to", "_to_copy"), lambda pair, *_, **__: pair)
-    return {**same, "_assert_tensor_metadata": lambda *_, **__: None, **_arithmetic(), **_shapes(), **_several()}
+    return {**same, "_assert_tensor_metadata": lambda *_, **__: None, **_arithmetic(), **_shapes(), **_several(), **fourier()}
 
 
 def _arithmetic() -> Mapping[str, Callable[..., Any]]:
@@ -129,9 +132,12 @@ def _arithmetic() -> Mapping[str, Callable[..., Any]]:
         "neg": lambda pair: Pair(-pair.real),
         "mul": _times,
         "div": _over,
-        "add": lambda one, other: Pair(_paired(one).real + _paired(other).real),
-        "sub": lambda one, other: Pair(_paired(one).real - _paired(other).real),
+        "add": lambda one, other: Pair(as_pair(one).real + as_pair(other).real),
+        "sub": lambda one, other: Pair(as_pair(one).real - as_pair(other).real),
         "sum": total,
+        **dict.fromkeys(("matmul", "mm", "bmm"), lambda one, other: _bilinear(torch.matmul, one, other)),
+        "outer": lambda one, other: _bilinear(torch.outer, one, other),
+        "einsum": lambda rule, both, **_: _bilinear(lambda *pair: torch.einsum(rule, *pair), *both),
     }
 
 
@@ -151,6 +157,9 @@ def _shapes() -> Mapping[str, Callable[..., Any]]:
         dims = [dim] if isinstance(dim, int) else list(range(pair.ndim)) if dim is None else list(dim)
         return Pair(pair.real.squeeze([_at(pair, d) for d in dims]))
 
+    def padded(pair: Pair, pad: Any, *how: Any) -> Pair:
+        return Pair(torch.nn.functional.pad(pair.real, [0, 0, *pad], *how))
+
     return {
         **dict.fromkeys(("view", "reshape", "_unsafe_view"), shaped),
         "flatten": lambda pair, start=0, end=-1: Pair(torch.flatten(pair.real, _at(pair, start), _at(pair, end))),
@@ -165,6 +174,8 @@ def _shapes() -> Mapping[str, Callable[..., Any]]:
         "narrow": along(torch.narrow),
         "index_select": along(torch.index_select),
         "index": lambda pair, indices: Pair(torch.ops.aten.index.Tensor(pair.real, list(indices))),
+        "pad": padded,
+        "constant_pad_nd": padded,
         "size": lambda pair, dim: pair.shape[dim],
         "sym_size": lambda pair, dim: pair.shape[dim],
     }
@@ -179,7 +190,7 @@ def _several() -> Mapping[str, Callable[..., Any]]:
 
     def joined(function: Callable[..., Any], more: int = 0) -> Callable[..., Pair]:
         def way(pairs: Any, dim: int = 0) -> Pair:
-            whole = [_paired(value) for value in pairs]
+            whole = [as_pair(value) for value in pairs]
             return Pair(function([pair.real for pair in whole], dim + whole[0].ndim + more if dim < 0 else dim))
 
         return way
@@ -198,7 +209,7 @@ def _at(pair: Pair, dim: int) -> int:
     return dim + pair.ndim if dim < 0 else dim
 
 
-def _paired(value: Any) -> Pair:
+def as_pair(value: Any) -> Pair:
     """A complex value as it is; a real one with nothing imaginary."""
     import torch
 
@@ -225,6 +236,14 @@ def _times(one: Any, other: Any) -> Pair:
         return Pair(one.real * (other.unsqueeze(-1) if isinstance(other, torch.Tensor) else other))
     (a, b), (c, d) = one.parts, other.parts
     return Pair(torch.stack((a * c - b * d, a * d + b * c), -1))
+
+
+def _bilinear(product: Callable[[Any, Any], Any], one: Any, other: Any) -> Pair:
+    """A product that is linear in both, of pairs or of a pair and what is real."""
+    import torch
+
+    (a, b), (c, d) = as_pair(one).parts, as_pair(other).parts
+    return Pair(torch.stack((product(a, c) - product(b, d), product(a, d) + product(b, c)), -1))
 
 
 def _over(one: Pair, other: Any) -> Pair:

@@ -29,6 +29,12 @@ def rewritten(program: torch.export.ExportedProgram, words: Sequence[str], captu
         if has_complex(program):
             program = capture(paired(program.module(check_guards=False)))
             done.append("complex=pairs")
+    if "int64=int32" in words:
+        from porting.rewrites.narrow import has_int64, narrowed
+
+        if has_int64(program):
+            program = capture(narrowed(program.module(check_guards=False)))
+            done.append("int64=int32")
     if "decompose=core" in words:
         program = program.run_decompositions()
         done.append("decompose=core")
@@ -212,5 +218,5 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
 }
-PROGRAM = (*_TABLES, "complex=pairs", "decompose=core")
+PROGRAM = (*_TABLES, "complex=pairs", "int64=int32", "decompose=core")
 """Every change to a program."""

@@ -6,6 +6,7 @@ A route is a list of changes, in words that are part of a form's key: `onnx-fp32
 
 from __future__ import annotations
 
+import operator
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,12 @@ class Tried(Protocol):
     placement: Placement | None
     form: FormRecord | None
 
+    @property
+    def dynamic_axes(self) -> Sequence[str]: ...
+
+    @property
+    def versions(self) -> Mapping[str, str]: ...
+
 
 # ---- the next route -----------------------------------------------------------------------------------------------
 
@@ -66,8 +73,18 @@ def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: 
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
     helpful = [change for change in fitting if not change.specific and _helps(change, tried, target)]
-    keys += [key for change in helpful for key in _changed(start, base, change, target)]
+    keys += [key for change in helpful for key in _changed(start, base, change, target, tried[0].dynamic_axes)]
     return next((key for key in keys if key not in known), None)
+
+
+def fewer(key: FormKey, dynamic: Sequence[str]) -> list[FormKey]:
+    """The same form with fewer axes dynamic: the others fixed one after the other until the batch alone is left, then the batch
+    alone fixed, then all. dynamic: axes that it has dynamic."""
+    others = [axis for axis in dynamic if axis != BATCH]
+    keys = [replace(key, route=_ordered((*key.route, *map("fix={}".format, others[: n + 1])))) for n in range(len(others) - 1)]
+    if others and BATCH in dynamic:
+        keys += [replace(key, axes=BATCH), replace(key, route=_ordered((*key.route, f"fix={BATCH}")))]
+    return [*keys, replace(key, axes=STATIC)]
 
 
 def _failed_itself(tried: Tried) -> bool:
@@ -87,9 +104,14 @@ def _axes_tried(tried: Sequence[Tried]) -> list[str]:
     return list(dict.fromkeys(each.key.axes for each in tried))
 
 
-def _changed(start: FormKey, specific: tuple[str, ...], change: Change, target: Target) -> Iterator[FormKey]:
+def _changed(
+    start: FormKey, specific: tuple[str, ...], change: Change, target: Target, dynamic: Sequence[str]
+) -> Iterator[FormKey]:
     if change.axes:
         yield replace(start, route=specific, axes=change.axes)
+        return
+    if change.word == "fix=*":
+        yield from (key for key in fewer(replace(start, route=specific), dynamic) if key.axes == start.axes)
         return
     if change.level is Level.PRECISION:
         words = [f"keep={target.precision.value}_{percent}" for percent in KEPT]
@@ -128,7 +150,24 @@ def _meets(when: When, tried: Tried, target: Target) -> bool:
         and (not when.stages or finding.stage in when.stages)
         and (not when.precisions or target.precision in when.precisions)
         and fnmatchcase(str(target), when.targets)
+        and (not when.versions or in_range(when.versions, tried.versions))
     )
+
+
+_COMPARE = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
+
+
+def in_range(text: str, versions: Mapping[str, str]) -> bool:
+    """Whether versions, by package, are in a range: `onnxruntime>=1.30,<1.33`. Numbers alone count, not `rc1` or `+cpu`."""
+    name, limits = re.match(r"([\w.-]*\w)(.*)", text).groups()  # type: ignore[union-attr]  # the table's own texts
+    have = versions.get(name, "")
+    pairs = re.findall(r"([<>=]=|[<>])([\d.]+)", limits)
+    return bool(have) and all(_COMPARE[how](_numbers(have), _numbers(limit)) for how, limit in pairs)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = [int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", version)[0])]
+    return tuple(found + [0] * (4 - len(found)))
 
 
 def _said(tried: Tried) -> str:
@@ -159,6 +198,8 @@ def change_of(word: str) -> Change | None:
 
 def _means(change: Change, word: str) -> bool:
     name, _, how = word.partition("=")
+    if name == "fix":
+        return f"{name}=*" == change.word and how.isidentifier()
     known = EXPANDABLE if name == "expand" else [f"{p.value}_{n}" for p in (Precision.INT8, Precision.FP16) for n in KEPT]
     return f"{name}=*" == change.word and how in known
 
@@ -185,6 +226,11 @@ def names_its_cause(route: Iterable[str]) -> bool:
 def rewrites_of(route: Iterable[str]) -> tuple[str, ...]:
     """The words of a route that change what is computed, and therefore have to be proven."""
     return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION))
+
+
+def fixed_of(route: Iterable[str]) -> frozenset[str]:
+    """The axes that a route fixes by name."""
+    return frozenset(word.removeprefix("fix=") for word in route if word.startswith("fix="))
 
 
 def kept_of(route: Iterable[str]) -> tuple[Precision, int] | None:
@@ -251,7 +297,8 @@ def words_of(when: When) -> str:
     """What a change answers, for a person."""
     parts = [when.blocker, f"message {when.message}" if when.message else ""]
     parts += [", ".join(each.value for each in group) for group in (when.outcomes, when.stages, when.precisions)]
-    return "; ".join([part for part in parts if part] + ([when.targets] if when.targets != "*" else []))
+    parts += [when.versions, when.targets if when.targets != "*" else ""]
+    return "; ".join(filter(None, parts))
 
 
 def place(family: str, target: str) -> str:

@@ -35,11 +35,13 @@ class When:
     precisions: tuple[Precision, ...] = ()
     targets: str = "*"
     """Glob over the target."""
+    versions: str = ""
+    """Range of a package that the target stands on, such as `onnxruntime>=1.30,<1.33`; without that package it is not met."""
 
     @property
     def specific(self) -> bool:
         """Whether it looks for something by name."""
-        return bool(self.blocker or self.message)
+        return bool(self.blocker or self.message or self.versions)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,11 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "complex=pairs", Level.PROGRAM, _ALL,
-        "complex numbers are pairs of real ones along a last axis",
-        (When(blocker="dtype: complex"), When(message=r"[Cc]omplex|view_as_(complex|real)|aten[.:]+polar")),
+        "complex numbers are pairs of real ones along a last axis, Fourier transforms products with sines and cosines",
+        (
+            When(blocker="dtype: complex"), When(message=r"[Cc]omplex|view_as_(complex|real)|aten[.:]+polar"),
+            When(blocker=r"operator: (DFT|aten::_?fft_\w+)$"), When(message=r"aten[.:]+_?fft_\w+"),
+        ),
     ),
     Change(
         "masked_scatter=gathered", Level.PROGRAM, _ALL,
@@ -107,6 +112,11 @@ CHANGES: tuple[Change, ...] = (
         "float64=float32", Level.PROGRAM, _ALL,
         "what the model computes in float64 is computed in float32",
         (When(blocker="dtype: float64"),),
+    ),
+    Change(
+        "int64=int32", Level.PROGRAM, _ALL,
+        "what the model computes in int64 is computed in int32",
+        (When(blocker="dtype: int64"),),
     ),
     Change(
         "view=reshape", Level.PROGRAM, _ALL,
@@ -175,6 +185,11 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "axes=batch", Level.EXPORT, _ALL, "only the batch stays dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), BATCH
+    ),
+    Change(
+        "fix=*", Level.EXPORT, _ALL,
+        "an axis is fixed at its nominal size, one after the other; those that are left stay dynamic",
+        (When(outcomes=_REFUSED, stages=_BEFORE_RUN),),
     ),
     Change(
         "keep=*", Level.PRECISION, ("onnx",),
