@@ -8,8 +8,8 @@
 CLONES is a folder with a git directory of each, OWNER+NAME, OWNER+NAME/repo or OWNER+NAME/.git. Trees are read into a temporary
 folder, which is removed. --write puts tables into docs/source-porting.md. --verify runs instead the programs of
 source_programs/ in original and port, on stand-ins for all makers with lists, or for those named. --tests runs instead their own
-tests in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder, and measures
-`porting scan` and it in turn.
+tests in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder and {out} a fresh
+one, and measures `porting scan` and it in turn (source_scanners.py); --as names the table.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import cost
+from source_scanners import anchors
 
 from porting.accelerators.profile import loads
 from porting.codemod import record
@@ -166,48 +167,6 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-# ---- beside others
-
-_PLACE = re.compile(r"^(?P<path>[^:\s]+\.py):(?P<line>\d+):\d+: \w+", re.MULTILINE)
-Places = set[tuple[str, int]]
-
-
-def anchors(commands: list[str], folder: Path, lines: int) -> str:
-    """CPU time and finds of other scanners over all trees, one after the other with ours, in the order given; the fastest of
-    two turns each."""
-    ours = f"porting scan={sys.executable} -m porting scan --format json {{}}"
-    best: dict[str, tuple[float, float, Places]] = {}
-    for _turn in range(2):
-        for entry in [ours, *commands]:
-            name, _, command = entry.partition("=")
-            used = cost([word.replace("{}", str(folder)) for word in command.split()])
-            if used.code not in (0, 1):
-                raise SystemExit(f"{name} ended with {used.code}: {used.output[-400:]}")
-            found = used.cpu, used.wall, places(used.output, folder)
-            best[name] = min(best.get(name, found), found, key=lambda f: f[0])
-            print(name, f"{used.cpu:.1f} s of CPU time, {used.wall:.1f} s by the clock", file=sys.stderr)
-    first = best["porting scan"]
-    rows = ["| scanner | CPU s | wall s | lines/s of CPU time | times porting's | places in Python | of porting's places |"]
-    rows.append("|---|---|---|---|---|---|---|")
-    for name, (cpu, wall, found_places) in best.items():
-        shared = len(found_places & first[2]) / len(first[2])
-        numbers = f"{cpu:.1f} | {wall:.1f} | {lines / cpu:,.0f} | {cpu / first[0]:.2f} | {len(found_places):,} | {shared:.0%}"
-        rows.append(f"| {name} | {numbers} |")
-    return "\n".join(rows) + f"\n\n{lines:,} lines of Python.\n"
-
-
-def places(output: str, folder: Path) -> Places:
-    """Lines of Python files that a scanner has told of: porting's JSON, ast-grep's stream of it, or PATH:LINE:COLUMN: CODE."""
-    if output.startswith("["):
-        return {(f["path"], f["line"]) for f in json.loads(output) if f["path"].endswith(".py")}
-    if output.startswith("{"):
-        entries = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        told = [(entry["file"], entry["range"]["start"]["line"] + 1) for entry in entries]
-    else:
-        told = [(match["path"], int(match["line"])) for match in _PLACE.finditer(output)]
-    return {(str(Path(path).relative_to(folder) if Path(path).is_absolute() else path), line) for path, line in told}
-
-
 # ---- running
 
 
@@ -329,6 +288,8 @@ def main() -> None:
     parser.add_argument("--tests", action="store_true")
     parser.add_argument("--device", action="append", default=[])
     parser.add_argument("--anchor", action="append", default=[])
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--as", dest="table", default="scanners")
     parser.add_argument("--on", action="append", default=[])
     given = parser.parse_args()
     known = loads((HERE / "source_repositories.toml").read_text())["repositories"]
@@ -343,8 +304,8 @@ def main() -> None:
             return
         if given.anchor:
             for name, about in known.items():
-                tree(clone(given.clones, name), about["commit"], originals / name.replace("/", "+"))
-            _say("scanners", anchors(given.anchor, originals, scan(originals).python_lines), given.write)
+                tree(clone(given.clones, name), about["commit"], originals / name)
+            _say(given.table, anchors(given.anchor, originals, scan(originals).python_lines, given.turns), given.write)
             return
         found = []
         for name, about in known.items():

@@ -6,6 +6,8 @@ import contextlib
 import types
 from typing import TYPE_CHECKING, Any, Dict
 
+from porting.accelerators.scaler import grad_scaler
+
 if TYPE_CHECKING:
     from porting.accelerators.standin import StandIn
 
@@ -55,6 +57,7 @@ def _answers(device: StandIn) -> Dict[str, Any]:
 
     lacks = device.profile.dtypes.lacks if device.profile.dtypes else ()
     low = [dtype for dtype in (torch.float16, torch.bfloat16) if str(dtype).partition(".")[2] not in lacks]
+    single = "float64" in lacks and not (device.profile.dtypes and device.profile.dtypes.casts)
     properties = types.SimpleNamespace(name=f"stand-in for {device.profile.vendor}", total_memory=0, major=0, minor=0)
     return {
         **dict.fromkeys(("set_device", "empty_cache", "reset_peak_memory_stats", "init", "ipc_collect"), nothing),
@@ -76,4 +79,5 @@ def _answers(device: StandIn) -> Dict[str, Any]:
         "set_rng_state": lambda state, *_: torch.set_rng_state(state),
         "get_amp_supported_dtype": lambda: low,
         "is_bf16_supported": lambda: torch.bfloat16 in low,
+        "amp": types.SimpleNamespace(GradScaler=grad_scaler(device.name, single)),
     }

@@ -13,6 +13,7 @@ from porting.cli._shared import format_option, print_table
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
+    from porting.codemod.effort import Share
     from porting.codemod.finding import Finding
     from porting.codemod.scan import Scanned
 
@@ -80,11 +81,14 @@ def command(
     new = baselines.new(counted, known) if known is not None else counted
     fresh = {id(f) for f in new}
     if form == "json":
-        click.echo(json.dumps([_json(f, id(f) in fresh) for f in found], ensure_ascii=False, indent=1))
+        work = efforts.shares(found, hours)
+        entries = [_json(f, id(f) in fresh, share) for f, share in zip(found, work, strict=True)]
+        click.echo(json.dumps(entries, ensure_ascii=False, indent=1))
     elif form == "sarif":
         from porting.codemod import sarif
 
-        click.echo(json.dumps(sarif.log(found, fresh, scanned.ignored, known is not None), ensure_ascii=False, indent=1))
+        log = sarif.log(found, fresh, scanned.ignored, known is not None, efforts.estimate(found, hours))
+        click.echo(json.dumps(log, ensure_ascii=False, indent=1))
     else:
         shown = new if known is not None else found
         _table(scanned, shown, efforts.estimate(found, hours), None if known is None else baselines.gone(counted, known))
@@ -135,7 +139,7 @@ def _progress() -> Any:
     return show
 
 
-def _json(finding: Finding, new: bool) -> dict[str, Any]:
+def _json(finding: Finding, new: bool, work: Share) -> dict[str, Any]:
     from porting.codemod.finding import rules
     from porting.codemod.words import remedy
 
@@ -154,6 +158,7 @@ def _json(finding: Finding, new: bool) -> dict[str, Any]:
         "remedy": remedy(finding.rule),
         "details": dict(finding.details) if finding.details else None,
         "new": new,
+        "effort": {"what": work.what, "hours": work.hours} if work.what else None,
     }
 
 

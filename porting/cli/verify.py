@@ -74,6 +74,7 @@ def _json(found: Verified) -> dict[str, Any]:
             "error": run.error,
             "place": run.place,
             "noted": len(run.events),
+            "narrow": run.narrow,
             "differences": run.differences,
             "leftovers": run.leftovers,
             "refusals": run.refusals,
@@ -106,7 +107,8 @@ def _head(what: str, run: Run) -> str:
     if run.status:
         return f"{what}: ended with {run.status}: {run.error}{f', at {run.place}' if run.place else ''}"
     verdict = "" if run.where == "original" else " as expected" if run.well else " NOT as expected"
-    return f"{what}: {len(run.events)} losses, outputs and steps{verdict}"
+    narrow = f" in {' and '.join(run.narrow)}" if run.narrow else ""
+    return f"{what}: {len(run.events)} losses, outputs and steps{narrow}{verdict}"
 
 
 def _some(head: str, lines: list[str]) -> None:

@@ -28,8 +28,9 @@ def find(c: Collector) -> None:
         if isinstance(name.ctx, ast.Load):
             tail = c.names.known[name.id].removeprefix("torch.cuda").lstrip(".")
             _use(c, name, tail, ACCEL + (f".{tail}" if tail else ""), doubtful=name.id in rebound)
-    for switch in c.source.all(ast.Attribute):
-        _switch(c, switch)
+    if any(word in c.source.data for word in (b"backends", b"cudnn", b"version")):
+        for switch in c.source.all(ast.Attribute):
+            _switch(c, switch)
 
 
 def _use(c: Collector, node: Any, tail: str, text: str, doubtful: bool = False) -> None:
@@ -48,10 +49,18 @@ def _use(c: Collector, node: Any, tail: str, text: str, doubtful: bool = False) 
     up = c.source.up(outer)
     if rule == "PRT301" and isinstance(up, ast.Call) and outer in up.args and _last(up.func) in _TAKE_TYPES:
         safety, why = Safety.REPORT, f"{_last(up.func)}() takes PyTorch's own types alone"
+    if not path and _default_module(c, up, outer):
+        safety, why = Safety.KEEP, "what is asked for comes first: torch has the accelerator's module by its name"
     if doubtful and safety is Safety.SAFE:
         safety, why = Safety.CARE, "the name is bound to something else, too"
     edits = [] if safety in (Safety.REPORT, Safety.KEEP) else [c.replace(replaced, text)]
     c.add(rule, outer, edits, safety, why)
+
+
+def _default_module(c: Collector, call: ast.AST, node: ast.AST) -> bool:
+    """Whether torch.cuda is what getattr(torch, name, torch.cuda) gives where torch has no such module."""
+    asks = isinstance(call, ast.Call) and _last(call.func) == "getattr" and call.args[2:] == [node]
+    return isinstance(call, ast.Call) and asks and c.names.resolve(call.args[0]) == "torch"
 
 
 def _last(node: ast.AST) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +25,44 @@ class Line:
         return self.count * self.hours
 
 
-def estimate(findings: Iterable[Finding], hours: Mapping[str, float] | None = None) -> list[Line]:
-    """Every sort of work that is there, the most first. A package counts once in a tree, unguarded if it is so anywhere."""
+@dataclass(frozen=True)
+class Share:
+    """What one finding adds. what: empty where it adds nothing: it may stay, or its package is counted at another place."""
+
+    what: str = ""
+    hours: float = 0.0
+
+
+def shares(findings: Sequence[Finding], hours: Mapping[str, float] | None = None) -> list[Share]:
+    """What each finding adds to the work, in their order. A package counts once in a tree: where it is unguarded, if it is so
+    anywhere."""
     known = table("effort")["hours"] if hours is None else hours
-    counts: Counter[str] = Counter()
-    packages: dict[str, bool] = {}
-    for finding in findings:
+    packages = _packages(findings)
+    found = []
+    for number, finding in enumerate(findings):
+        if finding.rule == "PRT403":
+            what = packages.get(number, "")
+        else:
+            what = "" if finding.safety is Safety.KEEP else _sort(finding)
+        found.append(Share(what, float(known[what])) if what else Share())
+    return found
+
+
+def _packages(findings: Sequence[Finding]) -> Mapping[int, str]:
+    """The findings that packages are counted at, by their numbers, and as what."""
+    first: dict[str, tuple[bool, int]] = {}
+    for number, finding in enumerate(findings):
         details = finding.details or {}
-        if finding.rule == "PRT403" and "package" in details:
-            packages[details["package"]] = packages.get(details["package"], True) and bool(details["guarded"])
-        elif finding.safety is not Safety.KEEP and finding.rule != "PRT403":
-            counts[_sort(finding)] += 1
-    counts.update("package_guarded" if guarded else "package_unguarded" for guarded in packages.values())
-    lines = [Line(what, count, float(known[what])) for what, count in counts.items()]
+        if "package" in details:
+            here = bool(details["guarded"]), number
+            first[details["package"]] = min(first.get(details["package"], here), here)
+    return {number: "package_guarded" if guarded else "package_unguarded" for guarded, number in first.values()}
+
+
+def estimate(findings: Sequence[Finding], hours: Mapping[str, float] | None = None) -> list[Line]:
+    """Every sort of work that is there, the most first."""
+    counts = Counter((share.what, share.hours) for share in shares(findings, hours) if share.what)
+    lines = [Line(what, count, each) for (what, each), count in counts.items()]
     return sorted(lines, key=lambda line: (-line.total, line.what))
 
 

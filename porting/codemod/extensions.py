@@ -9,6 +9,7 @@ from typing import Any
 from porting.codemod import kernels
 from porting.codemod.collect import BRANDS, Collector
 from porting.codemod.finding import ACCEL, Safety
+from porting.codemod.source import descendants
 from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_of
 
 _BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load",
@@ -22,9 +23,11 @@ def find(c: Collector) -> None:
         _import(c, node)
     for function in c.source.all(ast.FunctionDef):
         _triton(c, function)
+    called = c.project.called.setdefault(c.source.path, [])
     for call in c.source.all(ast.Call):
         _build(c, call)
         _launch(c, call)
+        called.append((called_name(call), call.lineno))
     for constant in c.source.all(ast.Constant):
         _word(c, constant)
 
@@ -61,7 +64,7 @@ def _triton(c: Collector, function: ast.FunctionDef) -> None:
     if not any(d in ("triton.jit", "triton.runtime.jit") for d in decorated):
         return
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    nodes = list(ast.walk(function))
+    nodes = list(descendants(function))
     parts = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
     sites = [f"{c.source.path}:{n.lineno}" for n in c.source.all(ast.Call) if _launches(n, function.name)]
     details = kernels.described(function.name, ", ".join(a.arg for a in function.args.args), lines, sorted(parts), sites)
@@ -81,6 +84,12 @@ def _launch(c: Collector, call: ast.Call) -> None:
     dotted = c.names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
     if dotted:
         c.project.launches.setdefault(dotted, []).append(f"{c.source.path}:{call.lineno}")
+
+
+def called_name(call: ast.Call) -> str:
+    """What is called, by its last name."""
+    func = call.func
+    return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
 
 
 def _build(c: Collector, call: ast.Call) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
+from porting.codemod.source import descendants
 from porting.codemod.words import package_of
 
 # Rules whose findings fail on another accelerator as long as they are not edited.
@@ -50,7 +51,7 @@ def _kernel(c: Collector, node: Any) -> str:
     if isinstance(compared, ast.Compare) and any(isinstance(op, (ast.NotEq, ast.NotIn, ast.IsNot)) for op in compared.ops):
         return ""
     for part in _guarded(c, node):
-        for inner in ast.walk(part):
+        for inner in descendants(part):
             if isinstance(inner, ast.Call) and _of_cuda(c, inner):
                 return f"line {inner.lineno}: {c.source.text(inner.func)[:40]}"
             if _brought(c, inner) or _built(inner):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from porting.codemod.classes import DEPTH, PLACED, Here, Kind, Methods, under, vocabulary
+from porting.codemod.classes import DEPTH, PLACED, Here, Kind, Methods, annotated, gives_tensor, under, vocabulary
 from porting.codemod.names import Names
 from porting.codemod.project import Module, Project
 from porting.codemod.scopes import FUNCTIONS, bindings, class_bindings, within
@@ -63,16 +63,17 @@ class Inference:
             if own is not None and node.func.id not in self._names.known:
                 return self._made_by(self._here, own, depth)
         if isinstance(node.func, ast.Attribute):
+            own = self._source.inside(node, ast.ClassDef)
+            if isinstance(own, ast.ClassDef) and isinstance(node.func.value, ast.Name) and node.func.value.id == "self":
+                return self._methods.method(self._here, own, node.func.attr) or self._method(node.func, depth)
             return self._method(node.func, depth)
         return None
 
     def _by_name(self, dotted: str, node: ast.Call, depth: int) -> Kind | None:
         known = vocabulary()
         root, _, last = dotted.rpartition(".")
-        if dotted in known["tensor_calls"] or (root == "torch" and last in known["tensors"]):
+        if gives_tensor(dotted):
             return Kind.TENSOR
-        if root == "torch.nn.functional":
-            return None if last in known["not_tensors"] else Kind.TENSOR
         if dotted in known["module_calls"] or (under(dotted, known["module_roots"]) and "functional" not in dotted):
             return Kind.MODULE if not dotted.startswith("torch.nn.init.") and "utils" not in dotted else None
         if dotted.startswith("transformers.") and last in ("from_pretrained", "from_config") and "Model" in root:
@@ -164,13 +165,9 @@ class Inference:
     def _annotated(self, annotation: ast.AST | None) -> Kind | None:
         if annotation is None:
             return None
-        dotted = self._names.resolve(annotation)
-        if dotted in ("torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.nn.Parameter"):
-            return Kind.TENSOR
-        if dotted == "torch.nn.Module" or (dotted and under(dotted, frozenset(("torch.nn",)))):
-            return Kind.MODULE
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str) and annotation.value.endswith("Tensor"):
-            return Kind.TENSOR
+        said = annotated(self._names, annotation)
+        if said:
+            return said
         if isinstance(annotation, ast.Name) and annotation.id in self._own:
             own = self._own[annotation.id]
             if isinstance(own, ast.ClassDef):
@@ -254,7 +251,7 @@ class Inference:
             found: dict[str, set[str]] = {}
             for node in within(scope, nested=isinstance(scope, ast.ClassDef)):
                 if isinstance(node, ast.Attribute):
-                    key = _key(node.value)
+                    key = _key(_moved(node.value))
                     if key:
                         found.setdefault(key, set()).add(node.attr)
             self._uses[scope] = found
@@ -266,6 +263,13 @@ def _judge(used: set[str]) -> Kind | None:
     tensor = bool(used & known["tensor_methods"])
     module = bool(used & known["module_methods"])
     return None if tensor == module else Kind.TENSOR if tensor else Kind.MODULE
+
+
+def _moved(node: ast.AST) -> ast.AST:
+    """What is asked for an attribute, where that is only moved or cast before: x of x.cpu().state_dict."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("cpu", "cuda", "to"):
+        node = node.func.value
+    return node
 
 
 def _key(node: ast.AST) -> str:

@@ -53,11 +53,14 @@ class Names:
 
     def resolve(self, node: ast.AST) -> str:
         """The dotted name of an expression that is a chain of attributes on an imported name; empty for any other."""
+        root = node
+        while type(root) is ast.Attribute:
+            root = root.value
+        meaning = self.known.get(root.id) if type(root) is ast.Name else None
+        if not meaning:
+            return ""
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while type(node) is ast.Attribute:
             parts.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name):
-            return ""
-        meaning = self.known.get(node.id)
-        return ".".join([meaning, *reversed(parts)]) if meaning else ""
+        return ".".join([meaning, *reversed(parts)])

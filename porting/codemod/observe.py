@@ -34,6 +34,10 @@ class Observer:
         self.events: list[tuple[str, list[float]]] = []
         self.covered: dict[str, set[int]] = {path: set() for path in self.watched}
         self.leftovers: Counter[tuple[str, str]] = Counter()
+        self.narrow: set[str] = set()
+        """Dtypes of less than 32 bits that models computed in."""
+        self._scales: dict[int, tuple[Any, float]] = {}
+        """Losses that a GradScaler has multiplied, by their ids, and by what."""
         self._real: dict[str, str] = {}
         self._depth = 0
 
@@ -50,20 +54,31 @@ class Observer:
         from torch.nn.modules import module as modules
         from torch.optim import optimizer
 
-        backward, cuda = torch.Tensor.backward, torch.Tensor.cuda
+        backward, cuda, scale = torch.Tensor.backward, torch.Tensor.cuda, torch.amp.GradScaler.scale
 
         def noted_backward(tensor: Any, *args: Any, **more: Any) -> Any:
-            self.note("loss", tensor.detach())
+            self.note("loss", tensor.detach() / self._scales.pop(id(tensor), (None, 1.0))[1])
             return backward(tensor, *args, **more)
+
+        def noted_scale(scaler: Any, outputs: Any) -> Any:
+            scaled = scale(scaler, outputs)
+            if scaler.is_enabled():  # a loss is told as what it was: the scaler does nothing on the CPU
+                self._scales.update({id(t): (t, scaler.get_scale()) for t in _tensors(scaled)})
+            return scaled
 
         def noted_cuda(tensor: Any, *args: Any, **more: Any) -> Any:
             self._left("Tensor.cuda", sys._getframe(1))
             return cuda(tensor, *args, **more)
 
         torch.Tensor.backward, torch.Tensor.cuda = noted_backward, noted_cuda
+        torch.amp.GradScaler.scale = noted_scale
         modules.register_module_forward_pre_hook(self._enter)
         modules.register_module_forward_hook(self._leave, always_call=True)
-        optimizer.register_optimizer_step_post_hook(lambda opt, *_: self.note("step", *_weights(opt)))
+        optimizer.register_optimizer_step_post_hook(self._stepped)
+
+    def _stepped(self, optimizer: Any, *_: Any) -> None:
+        self._scales.clear()
+        self.note("step", *_weights(optimizer))
 
     def _enter(self, _module: Any, _inputs: Any) -> None:
         self._depth += 1
@@ -71,7 +86,9 @@ class Observer:
     def _leave(self, module: Any, _inputs: Any, output: Any) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self.note(f"output of {type(module).__name__}", *_tensors(output))
+            tensors = _tensors(output)
+            self.narrow |= _narrow(tensors)
+            self.note(f"output of {type(module).__name__}", *tensors)
 
     # ---- lines
 
@@ -116,6 +133,7 @@ class Observer:
         """As plain data."""
         return {
             "events": self.events,
+            "narrow": sorted(self.narrow),
             "covered": {path: sorted(lines & self.watched[path]) for path, lines in self.covered.items()},
             "leftovers": [{"what": what, "place": place, "count": n} for (what, place), n in self.leftovers.items()],
         }
@@ -138,6 +156,15 @@ def _tensors(output: Any) -> list[Any]:
     return [
         leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and not leaf.is_sparse and not torch.compiler.is_compiling()
     ]
+
+
+def _narrow(tensors: list[Any]) -> set[str]:
+    """The dtypes of less than 32 bits that some outputs are of, or that autocast takes on their devices."""
+    import torch
+
+    dtypes = {t.dtype for t in tensors}
+    dtypes |= {torch.get_autocast_dtype(k) for k in {t.device.type for t in tensors} if torch.is_autocast_enabled(k)}
+    return {str(d).removeprefix("torch.") for d in dtypes & {torch.float16, torch.bfloat16}}
 
 
 def _weights(optimizer: Any) -> list[Any]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from porting.codemod import kernels
+from porting.codemod.extensions import called_name
 from porting.codemod.finding import Finding
 from porting.codemod.native import Native, Operator
 from porting.codemod.project import Project, module_parts
-from porting.codemod.source import parse
+from porting.codemod.source import descendants, parse
 
 
 def join(findings: list[Finding], project: Project, root: Path, paths: Iterable[str]) -> list[Finding]:
@@ -25,7 +26,7 @@ def join(findings: list[Finding], project: Project, root: Path, paths: Iterable[
     wanted = {operator.name: operator for operators in reaching.values() for operator in operators}
     for operator in wanted.values():
         operator.signature = operator.signature or f"({native.signatures.get(operator.function, '')})"
-    for name, place in _calls(root, paths, frozenset(wanted)):
+    for name, place in _calls(project, root, paths, frozenset(wanted)):
         wanted[name].calls.append(place)
     launched = _launched(project)
     return [_joined(f, native, reaching, launched) if f.details and "kernel" in f.details else f for f in findings]
@@ -55,21 +56,22 @@ def _launched(project: Project) -> Mapping[tuple[str, str], list[str]]:
     return found
 
 
-def _calls(root: Path, paths: Iterable[str], names: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _calls(project: Project, root: Path, paths: Iterable[str], names: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Where Python calls something by one of some names, as an attribute or alone."""
     if not names:
         return
-    pattern = re.compile(rb"\b(?:%b)\b" % b"|".join(sorted(name.encode() for name in names)))
+    pattern = re.compile(rb"\b(?:%b)\s*\(" % b"|".join(sorted(name.encode() for name in names)))
     for path in paths:
-        if not path.endswith(".py"):
-            continue
-        try:
-            data = (root / path).read_bytes()
-            nodes = ast.walk(parse(data)) if pattern.search(data) else ()
-        except (OSError, SyntaxError, ValueError):
-            continue  # it has been told as a file that cannot be read
-        for node in nodes:
-            if isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                if name in names:
-                    yield name, f"{path}:{node.lineno}"
+        if path.endswith(".py"):
+            called = project.called[path] if path in project.called else _called(root / path, pattern)
+            yield from ((name, f"{path}:{line}") for name, line in called if name in names)
+
+
+def _called(path: Path, pattern: re.Pattern[bytes]) -> list[tuple[str, int]]:
+    """The calls of a file with nothing of CUDA's in it. One that cannot be read has been told."""
+    try:
+        data = path.read_bytes()
+        nodes = descendants(parse(data)) if pattern.search(data) else ()
+        return [(called_name(node), node.lineno) for node in nodes if isinstance(node, ast.Call)]
+    except (OSError, SyntaxError, ValueError):
+        return []

@@ -35,6 +35,8 @@ class Project:
         """Its C++. Grows while files are looked at."""
         self.launches: dict[str, list[str]] = {}
         """Places where a function is called with a grid, by its dotted name. Grows while files are looked at."""
+        self.called: dict[str, list[tuple[str, int]]] = {}
+        """File by file that was looked at, what is called there by its last name, and the line."""
         for path in paths:
             parts = module_parts(path)
             for first in range(len(parts)):

@@ -13,7 +13,7 @@ from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
 from porting.codemod.names import Names
 from porting.codemod.project import Project, module_parts
-from porting.codemod.source import Source, parse
+from porting.codemod.source import Source, parse, unparsable
 from porting.codemod.words import packages
 
 HELPER = b"# porting: accel helper"
@@ -25,12 +25,13 @@ def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()
     """What is found in a file, in the order of its lines. named: the targets that it is held against."""
     if data.startswith(HELPER):
         return []
+    if not _prefilter(bool(named)).search(data):
+        error = unparsable(data)
+        return [unreadable(path, error)] if error else []
     try:
         tree = parse(data)
     except (SyntaxError, ValueError) as error:
         return [unreadable(path, error)]
-    if not _prefilter(bool(named)).search(data):
-        return []
     source = Source(path, data, tree)
     module = ".".join(module_parts(path))
     names = Names(module, path.endswith("__init__.py"), project.star)

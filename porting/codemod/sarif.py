@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from porting._version import VERSION
+from porting.codemod.effort import Line
 from porting.codemod.finding import ACCEL, Finding, Safety, rules
 from porting.codemod.ignores import Ignored
 from porting.codemod.words import remedy
@@ -13,8 +14,11 @@ from porting.codemod.words import remedy
 _LEVELS = {Safety.SAFE: "warning", Safety.CARE: "warning", Safety.REPORT: "error", Safety.KEEP: "note"}
 
 
-def log(findings: Sequence[Finding], new: Collection[int], ignored: Sequence[Ignored], compared: bool) -> dict[str, Any]:
-    """One run. new: ids (as of id()) of findings that a baseline lacks; compared: whether there was a baseline."""
+def log(
+    findings: Sequence[Finding], new: Collection[int], ignored: Sequence[Ignored], compared: bool, work: Sequence[Line]
+) -> dict[str, Any]:
+    """One run. new: ids (as of id()) of findings that a baseline lacks; compared: whether there was a baseline; work: the
+    estimate of the whole, which becomes a property of the run."""
     used = sorted({f.rule for f in findings} | {i.finding.rule for i in ignored})
     index = {rule: number for number, rule in enumerate(used)}
     results = []
@@ -25,7 +29,16 @@ def log(findings: Sequence[Finding], new: Collection[int], ignored: Sequence[Ign
         suppression = {"kind": "inSource", "justification": item.reason}
         results.append({**_result(item.finding, index), "suppressions": [suppression]})
     driver = {"name": "porting", "version": VERSION, "rules": [_rule(rule) for rule in used]}
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    effort = {
+        "hours": round(sum(line.total for line in work), 2),
+        "lines": [{"what": line.what, "count": line.count, "hours": line.hours} for line in work],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+        "properties": {"effort": effort},
+    }
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 

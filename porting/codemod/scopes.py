@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 
+from porting.codemod.source import children, descendants
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def within(scope: ast.AST, nested: bool) -> Iterable[ast.AST]:
     """Nodes of a scope, without those of functions and classes inside of it unless `nested`."""
-    waiting = list(ast.iter_child_nodes(scope))
+    waiting = children(scope)
     while waiting:
         node = waiting.pop()
         yield node
         if nested or not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-            waiting.extend(ast.iter_child_nodes(node))
+            waiting += children(node)
 
 
 def bindings(scope: ast.AST) -> Mapping[str, list[ast.AST]]:
@@ -27,7 +29,7 @@ def bindings(scope: ast.AST) -> Mapping[str, list[ast.AST]]:
                 found.setdefault(arg.arg, []).append(arg)
     for node in within(scope, nested=False):
         for target in targets(node):
-            for name in ast.walk(target):
+            for name in descendants(target):
                 if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
                     found.setdefault(name.id, []).append(node)
     return found
@@ -45,13 +47,13 @@ def targets(node: ast.AST) -> list[ast.AST]:
 
 def class_bindings(owner: ast.ClassDef) -> Mapping[str, list[ast.AST]]:
     found: dict[str, list[ast.AST]] = {}
-    for node in ast.walk(owner):
+    for node in descendants(owner):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             first = node.args[0]
             if node.func.attr in ("register_buffer", "register_parameter") and isinstance(first, ast.Constant):
                 found.setdefault(f"self.{first.value!s}", []).append(node)
         for target in targets(node):
-            for name in ast.walk(target):
+            for name in descendants(target):
                 if isinstance(name, ast.Attribute) and isinstance(name.value, ast.Name) and name.value.id == "self":
                     found.setdefault(f"self.{name.attr}", []).append(node)
     return found

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 N = TypeVar("N", bound=ast.AST)
 BOM = b"\xef\xbb\xbf"
-_SKIPPED = frozenset(("ctx", "op", "ops", "type_comment", "kind"))
+# Fields that hold no nodes, or none that say anything, and classes without children.
+_PLAIN = frozenset((
+    "ctx", "op", "ops", "type_comment", "kind", "id", "attr", "arg", "module", "level", "conversion", "is_async", "simple",
+    "type_ignores",
+))  # fmt: skip
+_LEAVES = (ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 
 
@@ -22,6 +29,54 @@ def parse(data: bytes) -> ast.Module:
             return ast.parse(data)
         except (RecursionError, MemoryError) as error:
             raise ValueError(f"too deeply nested: {error}") from None
+
+
+def unparsable(data: bytes) -> SyntaxError | ValueError | None:
+    """Why a file does not parse, asked without making its tree, which is most of the work."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            symtable.symtable(data, "?", "exec")  # type: ignore[arg-type]  # bytes say their encoding themselves
+            return None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            pass  # this asks for more than a tree does
+    try:
+        parse(data)
+    except (SyntaxError, ValueError) as error:
+        return error
+    return None
+
+
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """The fields that may hold children, by class of node."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        self[kind] = () if kind in _LEAVES else tuple(name for name in kind._fields if name not in _PLAIN)
+        return self[kind]
+
+
+_FIELDS = _Fields()
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right under one, without contexts and operators."""
+    found: list[ast.AST] = []
+    for name in _FIELDS[type(node)]:
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def descendants(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all under it: ast.walk, without contexts and operators, and three times as fast."""
+    waiting = [node]
+    for one in waiting:
+        yield one
+        if _FIELDS[type(one)]:
+            waiting += children(one)
 
 
 class Source:
@@ -50,10 +105,9 @@ class Source:
         parents, nodes = self.parents, self.nodes
         order: list[ast.AST] = [self.tree]
         for node in order:
-            nodes[type(node)].append(node)
-            for name in node._fields:
-                if name in _SKIPPED:
-                    continue
+            kind = type(node)
+            nodes[kind].append(node)
+            for name in _FIELDS[kind]:
                 value = getattr(node, name, None)
                 if type(value) is list:
                     for item in value:

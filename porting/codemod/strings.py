@@ -21,6 +21,7 @@ _PLACES = ("torch.device", "torch.Generator", "torch.set_default_device", "torch
            "torch.distributed.init_device_mesh", "torch.distributed.device_mesh.init_device_mesh")  # fmt: skip
 _AUTOCASTS = ("autocast", "GradScaler", "custom_fwd", "custom_bwd", "is_autocast_enabled", "get_autocast_dtype",
               "is_autocast_available")  # fmt: skip
+_SCALERS = ("torch.amp.GradScaler", "torch.amp.grad_scaler.GradScaler")
 _DEFAULTS = ("get", "getattr", "pop", "setdefault", "getenv")
 _TEXTS = ("join", "joinpath", "print", "skip", "warn", "glob", "dist_backend")
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set)
@@ -86,6 +87,8 @@ def _edits(c: Collector, node: Any, put: str) -> list[Edit]:
     if written is None or c.source.inside(node, ast.JoinedStr):
         return []
     quote, text = written["quote"], written["text"]
+    if text == "cuda" and (scaler := _scaler(c, node)):
+        return scaler
     if put == "dist":
         return [c.replace(node, f"{ACCEL}.dist_backend()")]
     if put == "dist name":
@@ -96,6 +99,21 @@ def _edits(c: Collector, node: Any, put: str) -> list[Edit]:
     if _BUILT.fullmatch(text) or rest == ":":
         return [c.replace(node, f"({ACCEL}.{put} + {quote}{rest}{quote})")]
     return [c.replace(node, f"f{quote}{{{ACCEL}.{put}}}{rest}{quote}")]
+
+
+def _scaler(c: Collector, node: Any) -> list[Edit]:
+    """torch.amp.GradScaler('cuda', ...) as accel.GradScaler(...): makers have scalers of their own."""
+    up = c.source.up(node)
+    call = c.source.up(up) if isinstance(up, ast.keyword) else up
+    if not isinstance(call, ast.Call) or c.names.resolve(call.func) not in _SCALERS:
+        return []
+    named = isinstance(up, ast.keyword) and up.arg == "device"
+    if not named and (not call.args or call.args[0] is not node):
+        return []
+    argument = up if named else node
+    start, end = c.source.start(argument), c.source.end(argument)
+    comma = re.compile(rb"\s*,[ \t]*").match(c.source.data, end)
+    return [c.replace(call.func, f"{ACCEL}.GradScaler"), Edit(start, comma.end() if comma else end, "")]
 
 
 def _formatted(c: Collector, node: Any) -> None:

@@ -24,7 +24,9 @@ _INSTALL = re.compile(r"\b(?:pip[\d.]*|uv pip|conda|mamba|poetry|uv)\s+(?:instal
 _INSTALLED = re.compile(r"""(?<![\w./=-])["']?(?P<name>[A-Za-z][\w.-]*)""")
 _HASH_COMMENTS = ("yaml", "toml", "shell", "dockerfile", "requirements", "config")
 _EDITABLE = ("yaml", "json", "toml", "config")
-_WORDS = ("cuda", "nccl", "nvidia", "gpu", "install", "nsys", "ncu", "nvprof", "nvcr")
+_WORDS = ("cuda", "nccl", "nvidia", "gpu", "install", "nsys", "ncu", "nvprof", "nvcr", "cublas", "cudnn", "cupti", "nvml",
+          "+cu", "-cu", "/cu", "[cu")  # fmt: skip
+"""One of these is in every line that has something, but for a package's name in a list of them."""
 
 
 def kind_of(path: str) -> str:
@@ -47,10 +49,10 @@ def find(path: str, kind: str, text: str, named: Sequence[Profile] = ()) -> list
     found = _broken(path, kind, text)
     editable = named if "\ufffd" not in text else ()  # else offsets are not the file's
     start = 0
-    every = kind in ("requirements", "yaml", "toml")
+    lists = kind in ("requirements", "yaml", "toml")
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         lower = line.lower()
-        if every or any(word in lower for word in _WORDS):
+        if any(word in lower for word in _WORDS) or (lists and any(distribution(name) for _, name in _packages(kind, line))):
             said = _without_comment(line.rstrip("\r\n"), kind)
             found += _line(path, kind, number, said, " ".join(line.split())[:160], (text, start), editable)
         start += len(line)

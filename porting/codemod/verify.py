@@ -24,6 +24,8 @@ ON_CPU = 1e-6
 """Relative difference between two runs of the same arithmetic on the CPU."""
 ON_STAND_IN = 1e-3
 """Sums in another order, in float32."""
+NARROW = {"float16": 1e-2, "bfloat16": 5e-2}
+"""Where one of the runs computes in such a dtype, as under autocast, and the other does not."""
 SECONDS = 1800
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -48,6 +50,8 @@ class Run:
     place: str = ""
     output: list[str] = field(default_factory=list)
     events: list[tuple[str, list[float]]] = field(default_factory=list)
+    narrow: list[str] = field(default_factory=list)
+    """Dtypes of less than 32 bits that models computed in."""
     covered: Mapping[str, list[int]] = field(default_factory=dict)
     leftovers: list[dict[str, Any]] = field(default_factory=list)
     accelerator: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +100,7 @@ def verify(original: Path, ported: Path, makers: Sequence[str], program: str, ar
         for maker in makers:
             fresh = _copy(ported, Path(folder) / maker)
             run = _run(fresh, maker, edits, program, arguments)
-            run.differences = compare(runs[1], run, ON_STAND_IN, words=False) if runs[1].status == 0 else []
+            run.differences = compare(runs[1], run, allowed(runs[1], run), words=False) if runs[1].status == 0 else []
             runs.append(run)
             shutil.rmtree(fresh)
     covered = {(path, line) for run in runs for path, lines in run.covered.items() for line in lines}
@@ -176,6 +180,7 @@ def _run(tree: Path, where: str, edits: Sequence[Edit], program: str, arguments:
         found.get("place", ""),
         done.stdout.splitlines(),
         [(kind, numbers) for kind, numbers in found.get("events", ())],
+        found.get("narrow", []),
         {path.removeprefix(root): lines for path, lines in found.get("covered", {}).items()},
         _left(found.get("leftovers", []), edits),
         _relative(accelerator, root),
@@ -219,6 +224,11 @@ def _last_line(text: str) -> str:
 
 
 # ---- comparing
+
+
+def allowed(one: Run, other: Run) -> float:
+    """The relative difference that rounding explains between a run on the CPU and one on a stand-in."""
+    return max([ON_STAND_IN, *(NARROW[dtype] for dtype in {*one.narrow} ^ {*other.narrow})])
 
 
 def compare(one: Run, other: Run, allowed: float, words: bool = True) -> list[str]:

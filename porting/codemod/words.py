@@ -40,6 +40,7 @@ def package_of(module: str) -> str:
     return next((name for count in (2, 1) if (name := ".".join(parts[:count])) in known), "")
 
 
+@functools.cache
 def distribution(name: str) -> str:
     """The package bound to CUDA that a requirement names; empty where it is none."""
     wanted = re.sub(r"[-_.]+", "_", name).lower()
@@ -57,7 +58,8 @@ def _distributions() -> Mapping[str, str]:
     return found
 
 
-def alternatives(package: str) -> dict[str, str]:
+@functools.cache
+def alternatives(package: str) -> Mapping[str, str]:
     """What can stand in for a package: `anywhere`, and by makers' names what they bring."""
     entry = packages()[package]
     by = entry.get("by", {})

@@ -61,7 +61,7 @@ def test_a_scan_tells_and_fails_until_nothing_is_new(porting: Porting, project: 
     (project / "more.py").write_text("import torch\ntorch.cuda.synchronize()\n")
     ended = porting("scan", project, "--baseline", base, "--format", "json")
     assert ended.code == 1
-    assert [e["path"] for e in ended.json() if e["new"]] == ["more.py"]
+    assert [(e["path"], e["effort"]["what"]) for e in ended.json() if e["new"]] == [("more.py", "safe")]
     assert porting("scan", project / "net" / "__init__.py").code == 0
 
 
@@ -72,6 +72,8 @@ def test_sarif_has_rules_places_and_fixes(porting: Porting, project: Path) -> No
     names = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     for result in run["results"]:
         assert names[result["ruleIndex"]] == result["ruleId"]
+    work = run["properties"]["effort"]
+    assert work["hours"] == round(sum(line["count"] * line["hours"] for line in work["lines"]), 2) > 0
     first = next(r for r in run["results"] if r["ruleId"] == "PRT210")
     assert first["locations"][0]["physicalLocation"]["region"] == {"startLine": 4, "startColumn": 10}
     (replacement,) = first["fixes"][0]["artifactChanges"][0]["replacements"]

@@ -137,3 +137,32 @@ def test_edits_of_notebooks_and_settings_are_edits_that_no_run_reaches(setting: 
         (setting / folder / "conf.yaml").write_text(f"steps: 2\ndevice: {word}\n")
         (setting / folder / "a.ipynb").write_text(f'{{"cells": [],\n"{word}": 1}}')
     assert [(e.path, e.first, e.last) for e in changed(setting / "a", setting / "b")] == [("a.ipynb", 2, 2), ("conf.yaml", 2, 2)]
+
+
+SCALED = """import torch
+from torch import nn
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+net = nn.Linear(16, 4).to(device)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+scaler = torch.cuda.amp.GradScaler()
+for step in range(2):
+    with torch.cuda.amp.autocast():
+        loss = net(torch.randn(8, 16).to(device)).float().square().mean()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+"""
+
+
+def test_a_loss_that_a_scaler_has_multiplied_is_told_as_what_it_was(porting: Porting, setting: Path) -> None:
+    original, ported = setting / "original", setting / "ported"
+    original.mkdir()
+    (original / "train.py").write_text(SCALED)
+    shutil.copytree(original, ported)
+    assert porting("rewrite", ported, "--write").code == 0
+    ended = porting("verify", original, ported, "--device", "npu", "--format", "json", "--", "train.py")
+    assert ended.code == 0, ended.out + ended.err
+    _, cpu, ascend = ended.json()[0]["runs"]
+    assert (cpu["narrow"], ascend["narrow"]) == ([], ["float16"])
+    assert (ascend["differences"], ascend["refusals"]) == ([], [])

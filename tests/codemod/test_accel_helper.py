@@ -143,6 +143,11 @@ assert torch.load(sys.argv[1], map_location=accel.map_location, weights_only=Tru
 autocast = accel.amp.autocast(True, torch.bfloat16, False)
 assert (autocast.device, autocast._enabled, autocast.fast_dtype, autocast._cache_enabled) == ("npu", True, torch.bfloat16, False)
 assert accel.amp.autocast().fast_dtype is torch.float16
+assert isinstance(accel.GradScaler(enabled=False), torch.amp.GradScaler)
+npu.amp = types.SimpleNamespace(GradScaler=lambda **given: given)
+assert accel.amp.GradScaler(2.0, 3.0, 0.25, 5, False) == {
+    "init_scale": 2.0, "growth_factor": 3.0, "backoff_factor": 0.25, "growth_interval": 5, "enabled": False
+}
 try:
     accel.get_gencode_flags
 except AttributeError as error:

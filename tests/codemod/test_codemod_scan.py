@@ -53,6 +53,10 @@ KINDS = [
     ("csrc/plain.cpp", "int f() { return 1; } // cuda\n", None, 0),
     ("setup.py", "from torch.utils.cpp_extension import CUDAExtension\next = CUDAExtension('ops', ['a.cu'])\n", "PRT404", 2),
     ("broken.py", "import torch\ndef f(:\n", "PRT900", 2),
+    ("broken.py", "import torch\ntorch.cuda.init()\ndef f(:\n", "PRT900", 3),
+    ("stray.py", "nonlocal x\n", None, 0),
+    ("pyproject.toml", 'url = "https://download.pytorch.org/whl/cu118"\n', "PRT352", 1),
+    ("run.sh", "export CUBLAS_WORKSPACE_CONFIG=:4096:8\n", "PRT351", 1),
     ("none.py", "import torch\nx = torch.ones(1)\n", None, 0),
     ("gpu.py", "import subprocess\nsubprocess.run(['nvidia-smi', '-L'])\n", "PRT270", 2),
     ("dp.py", "import torch.nn as nn\nm = nn.DataParallel(nn.Linear(1, 1))\n", "PRT330", 2),
@@ -291,6 +295,14 @@ def test_the_estimate_is_the_sum_of_what_it_shows(tmp_path: Path) -> None:
     lines = {line.what: line for line in effort.estimate(found(tmp_path, "a.py", text))}
     assert {what: line.count for what, line in lines.items()} == {"safe": 2, "care": 1, "package_unguarded": 1}
     assert lines["safe"].total == 2 * table("effort")["hours"]["safe"]
+
+
+def test_what_each_finding_adds_comes_to_the_estimate_and_a_package_counts_once(tmp_path: Path) -> None:
+    text = "import torch\ntry:\n    import apex\nexcept ImportError:\n    pass\nimport apex.amp\n"
+    text += "torch.backends.cudnn.benchmark = True\n"
+    findings = found(tmp_path, "a.py", text)
+    assert [share.what for share in effort.shares(findings)] == ["", "package_unguarded", ""]
+    assert sum(share.hours for share in effort.shares(findings)) == sum(line.total for line in effort.estimate(findings))
 
 
 def test_every_rule_says_all_that_it_has_to(tmp_path: Path) -> None:

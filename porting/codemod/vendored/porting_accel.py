@@ -166,11 +166,23 @@ def autocast(enabled=True, dtype=None, cache_enabled=True):
     return torch.amp.autocast(_name(), dtype=dtype or torch.float16, enabled=enabled, cache_enabled=cache_enabled)
 
 
-def GradScaler(*args, **more):
-    """torch.cuda.amp.GradScaler."""
+def GradScaler(init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True):
+    """torch.cuda.amp.GradScaler. A maker's own where its plugin has one: cards find an overflow in ways of their own, and
+    divide in float32 where they lack float64. By keywords, since makers' have more of them in between."""
     import torch
 
-    return torch.amp.GradScaler(_name(), *args, **more)
+    given = {
+        "init_scale": init_scale,
+        "growth_factor": growth_factor,
+        "backoff_factor": backoff_factor,
+        "growth_interval": growth_interval,
+        "enabled": enabled,
+    }
+    kind = _find()
+    theirs = getattr(getattr(torch, kind), "amp", None) if kind not in ("cpu", "cuda") else None
+    if hasattr(theirs, "GradScaler"):
+        return theirs.GradScaler(**given)
+    return torch.amp.GradScaler(_name(), **given)
 
 
 def custom_fwd(fwd=None, *, cast_inputs=None):

@@ -5,4 +5,7 @@ with torch.autocast(accel.name, dtype=torch.float16):
     pass
 with torch.amp.autocast(device_type=accel.name, enabled=False):
     pass
-scaler = torch.amp.GradScaler(accel.name)
+scaler = accel.GradScaler()
+later = accel.GradScaler(init_scale=2.0)
+named = accel.GradScaler(enabled=False)
+chosen = torch.amp.GradScaler(kind)
