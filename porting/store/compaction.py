@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, select, text
 
 from porting.store import tables
 from porting.store.records import moment
@@ -46,6 +46,21 @@ def compact(connection: Connection, before: int) -> Compacted:
     connection.execute(delete(tables.environment).where(tables.environment.c.digest.not_in(select(result.environment))))
     kept = connection.scalar(select(func.count()).select_from(tables.result)) or 0
     return Compacted(len(gone), kept, runs, logs)
+
+
+INDEXES = {"cell_by_record": "cell (record)", "plan_by_record": "plan (record)"}
+"""Of what refers to a result: without them the database reads these tables whole for each result that is removed. They are there
+while a store is compacted, and have to be committed before: PostgreSQL may not use those of the same transaction."""
+
+
+def add_indexes(connection: Connection) -> None:
+    for name, what in INDEXES.items():
+        connection.execute(text(f"CREATE INDEX IF NOT EXISTS {name} ON {what}"))
+
+
+def drop_indexes(connection: Connection) -> None:
+    for name in INDEXES:
+        connection.execute(text(f"DROP INDEX IF EXISTS {name}"))
 
 
 def _within(connection: Connection, before: int) -> Iterator[int]:

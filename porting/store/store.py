@@ -17,8 +17,8 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, Table,
 
 from porting._version import VERSION
 from porting.errors import UsageError
-from porting.store import cells, engine, records, tables
-from porting.store.compaction import Compacted, compact
+from porting.store import cells, compaction, engine, records, tables
+from porting.store.compaction import Compacted
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack, text_of
 from porting.store.migrations import prepare
@@ -180,11 +180,16 @@ class Store:
     def compact(self, before: str, trial: bool = False) -> Compacted:
         """Remove old results that say what those around them say, and runs that began before then; see porting.store.compaction.
         before: UTC, ISO 8601. trial: change nothing, say what would go. The space is given back to the file system."""
+        if not trial:
+            with engine.writing(self._database) as connection:
+                compaction.add_indexes(connection)
         with engine.writing(self._database) as connection:
-            found = compact(connection, records.moment(before))
+            found = compaction.compact(connection, records.moment(before))
             if trial:
                 connection.rollback()
         if not trial:
+            with engine.writing(self._database) as connection:
+                compaction.drop_indexes(connection)
             engine.give_back(self._database)
         return found
 

@@ -21,6 +21,7 @@ from cli_kit import Ended  # noqa: E402
 PATHS = (HERE / "brand_adapter", TESTS / "faulty_adapter", TESTS / "cli", TESTS, TESTS.parent)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several workers (`-n 3 --dist loadgroup`) one has the Ray and all its tests: its devices are claimed on this machine."""
     for item in items:
@@ -54,16 +55,22 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory, unseen: Path) -> Iterator[dict[str, str]]:
-    """A Ray of three nodes, started once: the variables that lead to it."""
+def ray_nodes(tmp_path_factory: pytest.TempPathFactory, unseen: Path) -> Iterator[ray_kit.MiniRay]:
+    """A Ray of three nodes, started once."""
     if importlib.util.find_spec("ray") is None:
         pytest.fail("these tests start a Ray: pip install 'porting[ray]'")
     cluster = ray_kit.MiniRay(tmp_path_factory.mktemp("ray"), unseen)
     try:
         cluster.start()
-        yield {"RAY_ADDRESS": cluster.address}
+        yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(ray_nodes: ray_kit.MiniRay) -> dict[str, str]:
+    """The variables that lead to it."""
+    return {"RAY_ADDRESS": ray_nodes.address}
 
 
 @pytest.fixture

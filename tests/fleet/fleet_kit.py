@@ -34,14 +34,14 @@ def apart(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[tupl
     return [(f"{a['model']} {a['target']}", key, a[key], b.get(key)) for a, b in pairs for key in a if a[key] != b.get(key)]
 
 
-def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = (), shared: Path | None = None) -> int:
-    """The process of a job that works a cell, another one than `besides`."""
+def a_job_at_work(tmp_path: Path, besides: tuple[int, ...] = (), shared: Path | None = None, on: str = "") -> int:
+    """The process of a job that works a cell, another one than `besides`. on: the node, where it matters."""
     runs = (shared or tmp_path / "state" / "fleet") / "runs"
     found: list[int] = []
 
     def one() -> bool:
         jobs = [json.loads(path.read_bytes()) for path in runs.glob("*/status/s*.json")]
-        at_work = [job["pid"] for job in jobs if job["begun"] and job["ended"] is None]
+        at_work = [job["pid"] for job in jobs if job["begun"] and job["ended"] is None and job["node"].startswith(on)]
         found[:] = [pid for pid in at_work if pid not in besides and is_running(pid)]
         return bool(found)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from slurm_kit import wait_until
 
 NODES = {"ascend01": {"NPU": 2}, "cambricon01": {"MLU": 2}, "cpu01": {}}
@@ -25,29 +28,39 @@ class MiniRay:
             port = holder.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         self.environment = {**os.environ, "RAY_ADDRESS": self.address, "RAY_USAGE_STATS_ENABLED": "0"}
+        self.environment["RAY_worker_niceness"] = "0"  # 15 without it: on a busy machine nothing would come of them
         self._folder, self._port = folder, port
         empty = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(unseen)]
         self._before = [] if os.getuid() else empty
-        self._nodes: list[subprocess.Popen[bytes]] = []
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        program = [
-            *self._before,
-            str(Path(sys.executable).with_name("ray")),
-            "start",
-            "--block",
+        for name in NODES:
+            self.start_node(name)
+
+    def start_node(self, name: str) -> None:
+        program = [*self._before, str(Path(sys.executable).with_name("ray")), "start", "--block"]
+        program += [
+            f"--node-name={name}",
+            f"--resources={json.dumps(NODES[name])}",
             "--num-cpus=4",
             "--object-store-memory=80000000",
         ]
-        for name, resources in NODES.items():
-            # a temporary folder's name is a part of the names of sockets, which may not be long
-            first = ["--head", f"--port={self._port}", "--include-dashboard=false", f"--temp-dir=/tmp/ray-{os.getpid()}"]
-            place = [f"--address={self.address}"] if self._nodes else first
-            line = [*program, *place, f"--node-name={name}", f"--resources={json.dumps(resources)}"]
-            with open(self._folder / f"{name}.out", "wb") as out:
-                node = subprocess.Popen(line, env=self.environment, stdout=out, stderr=out, start_new_session=True)
-            self._nodes.append(node)
-            wait_until(lambda n=name, p=node: self._is_up(n, p), f"{name} did not start", 240)
+        # a temporary folder's name is a part of the names of sockets, which may not be long
+        first = ["--head", f"--port={self._port}", "--include-dashboard=false", f"--temp-dir=/tmp/ray-{os.getpid()}"]
+        place = [f"--address={self.address}"] if self._nodes else first
+        with open(self._folder / f"{name}.out", "wb") as out:
+            node = subprocess.Popen([*program, *place], env=self.environment, stdout=out, stderr=out, start_new_session=True)
+        self._nodes[name] = node
+        wait_until(lambda: self._is_up(name, node), f"{name} did not start", 240)
+
+    def lose_node(self, name: str) -> None:
+        """Everything on it is gone, without a word."""
+        node = psutil.Process(self._nodes[name].pid)
+        for process in [node, *node.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._nodes[name].wait()
 
     def _is_up(self, name: str, node: subprocess.Popen[bytes]) -> bool:
         said = (self._folder / f"{name}.out").read_text()
@@ -55,11 +68,9 @@ class MiniRay:
         return "Ray runtime started" in said
 
     def stop(self) -> None:
-        import shutil
-
-        for node in reversed(self._nodes):
+        for node in reversed(self._nodes.values()):
             node.send_signal(signal.SIGTERM)
-        for node in self._nodes:
+        for node in self._nodes.values():
             try:
                 node.wait(30)
             except subprocess.TimeoutExpired:

@@ -22,6 +22,6 @@ def test_the_smoke_tier_has_the_same_records_on_all_three_launchers(
         found[launcher] = ended.json()
     tier = {model["id"] for model in command("models", "list", "--tier", "smoke", "--format", "json").json()}
     assert {record["model"] for record in found["local"]} == tier
-    assert {record["outcome"] for record in found["local"]} == {"pass"}
+    assert {record["model"] for record in found["local"] if record["outcome"] == "pass"} == tier
     assert apart(found["slurm"], found["local"]) == []
     assert apart(found["ray"], found["local"]) == []

@@ -50,7 +50,9 @@ def pull_the_plug(slurm: MiniSlurm, job: int) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "word"), [(preempt, "PREEMPTED"), (take_down, "NODE_FAIL"), (pull_the_plug, "NODE_FAIL")], ids=lambda f: str(f)
+    ("fault", "word"),
+    [(preempt, "PREEMPTED"), (take_down, "NODE_FAIL"), (pull_the_plug, "NODE_FAIL")],
+    ids=["preempted", "down", "unplugged"],
 )
 def test_cells_of_a_job_that_is_taken_away_are_worked_again_and_say_so(
     command: Run, start: Start, slurm: MiniSlurm, tmp_path: Path, fault: Callable[..., Callable[[], object]], word: str

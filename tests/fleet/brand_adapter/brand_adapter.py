@@ -62,8 +62,7 @@ class BrandSession:
         self.device = device
 
     def run(self, inputs: Any) -> dict[str, Any]:
-        if self.device == "slow":
-            time.sleep(float(os.environ.get("BRAND_SECONDS", "2")))
+        time.sleep(float(os.environ.get("BRAND_SECONDS", "2" if self.device == "slow" else "0")))
         hoard = []
         while self.device == "hungry":
             hoard.append(bytearray(128 << 20))
