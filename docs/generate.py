@@ -519,8 +519,49 @@ def failures() -> str:
         for f in grouped(_records(), sizes, _owners())
         if registry.adapter(f.target.partition(":")[0]).evidence_of(f.target.split(":")[1]).value not in ("static", "virtual")
     ]
-    rows = [(f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models)) for f in found]
-    return table(("target", "reason", "owner", "models", "which"), rows)
+    cases = {(r["target"], r["model"]): smallest(r) for r in _reduced() if r["case"]}
+    rows = [
+        (
+            f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models),
+            "; ".join(f"`{model}`: {cases[f.target, model]}" for model in f.models if (f.target, model) in cases),
+        )
+        for f in found
+    ]  # fmt: skip
+    return table(("target", "reason", "owner", "models", "which", "smallest case"), rows)
+
+
+def _reduced() -> list[dict[str, Any]]:
+    """What benchmarks/reduced_cases.py found."""
+    import json
+
+    file = ROOT / "models" / "reduced.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def smallest(row: dict[str, Any]) -> str:
+    """Operators and sizes of a reduced case."""
+    case = row["case"]
+    shapes = ", ".join(shape.replace("float32", "") or shape for shape in case["shapes"].values())
+    return f"{' + '.join(case['operators'])} of {shapes}"
+
+
+def reduced() -> str:
+    """The commonest failures on record, and the smallest case of each."""
+    rows = [
+        (
+            row["adapter"], f"`{row['signature']}`", row["models"], row.get("message", "")[:90],
+            *((f"`{row['model']}`", smallest(row), row["case"]["kind"]) if row["case"] else ("", _no_case(row), "")),
+            row["reproduces"],
+        )
+        for row in _reduced()
+    ]  # fmt: skip
+    head = ("adapter", "signature", "models", "the record says", "reduced from", "smallest case", "failure", "reproduces")
+    return table(head, rows)
+
+
+def _no_case(row: dict[str, Any]) -> str:
+    said = row["why"].removeprefix("Error: there is nothing to reduce: ").removeprefix("Error: ")
+    return f"none: {said.partition('. ')[0]}"
 
 
 def _owners() -> Callable[[str, str], str]:
@@ -561,7 +602,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cli": cli, "backends": backends, "keys": keys, "inputs": inputs, "catalog": catalog, "measured": measured,
     "families": families, "known": known, "accelerators": accelerators, "compatibility": compatibility, "rules": rules,
     "situations": situations, "catalog-zh": lambda: catalog(CHINESE), "routes": routes, "rates": rates, "failures": failures,
-    "rooms": rooms,
+    "rooms": rooms, "reduced": reduced,
 }  # fmt: skip
 
 

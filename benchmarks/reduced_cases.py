@@ -1,0 +1,177 @@
+"""The commonest failures on record, each reduced to its smallest case, and the case run where nothing is but the backend.
+
+    python benchmarks/reduced_cases.py FOLDER [--on ADAPTER,...] [--count 10] [--seconds 900]
+
+Failures of models on targets where models run, by the published records, are grouped by adapter and signature, the one of most
+models first. Of each the smallest models are tried, two at most, until `porting reduce` writes a case; then `porting env create`
+makes a new environment for the adapter, in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I),
+with nothing on PATH but the system's. One whose models have nothing that fails by itself is told, and the next takes its place.
+What was done before in FOLDER is not done again. Writes models/reduced.jsonl, which docs/diagnosis.md and docs/pass-rates.md are
+made from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+from porting import registry  # noqa: E402
+from porting.catalog import load  # noqa: E402
+from porting.signature import normalise  # noqa: E402
+
+PLACE = re.compile(r"(?<!\w)/[\w.+-]+(/[\w.+-]+)+")
+"""A path of this machine."""
+TABLE = ROOT / "models" / "reduced.jsonl"
+STAGES = ("convert", "load", "run", "compare")
+OUTCOMES = ("fail", "unsupported", "mismatch")
+LIMITS = ("timeout", "hang", "host_oom", "nothing_executed", "precision")
+"""Causes that say nothing of an operator."""
+MODELS = 2
+HUGE = 500_000
+"""Parameters of a model that is not tried."""
+DEADLINE = 180
+"""Seconds after which a case counts as hanging."""
+
+
+def records() -> list[dict[str, Any]]:
+    """The latest result of every cell of a target on which models run."""
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted((ROOT / "models" / "records").glob("*.jsonl.xz")):
+        with lzma.open(path) as lines:
+            for found in map(json.loads, lines):
+                key = (found["model"], found["target"])
+                if key not in latest or latest[key]["started"] <= found["started"]:
+                    latest[key] = found
+    return [found for found in latest.values() if found.get("evidence") in ("host", "simulator")]
+
+
+def groups(adapters: Sequence[str]) -> list[tuple[str, str, int, list[dict[str, Any]]]]:
+    """Adapter, signature, how many models have it, and the results of those that are not huge, the smallest model first; the
+    group of most models first. adapters: all without any."""
+    sizes = {spec.id: spec.params or HUGE for spec in load()}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in records():
+        fails = result["outcome"] in OUTCOMES and result["stage"] in STAGES and result.get("cause") not in LIMITS
+        adapter = result["target"].partition(":")[0]
+        if fails and not result["target"].endswith(":int8") and (not adapters or adapter in adapters):
+            found.setdefault((adapter, result["signature"]), []).append(result)
+    for results in found.values():
+        results.sort(key=lambda r: (sizes.get(r["model"], HUGE), r["model"], r["target"]))
+    ordered = sorted(found.items(), key=lambda item: (-len({r["model"] for r in item[1]}), item[0]))
+    return [
+        (*key, len({r["model"] for r in results}), [r for r in results if sizes.get(r["model"], HUGE) < HUGE])
+        for key, results in ordered
+    ]
+
+
+def porting(arguments: Sequence[object], seconds: float, **environment: str) -> tuple[int, str, str]:
+    """Run a command of ours. Returns exit status, standard output, and the line that says what is wrong."""
+    line = [sys.executable, "-m", "porting", *map(str, arguments)]
+    given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    try:
+        done = subprocess.run(line, env=given, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return 124, "", f"not done in {seconds:.0f} s"
+    said = [text for text in done.stderr.splitlines() if text.startswith("Error: ")]
+    return done.returncode, done.stdout, PLACE.sub("...", said[-1] if said else done.stderr[-200:])
+
+
+def reduced(folder: Path, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The smallest case of a result, or why there is none; kept in the folder."""
+    place = folder / "cases" / "".join(c if c.isalnum() else "-" for c in f"{result['model']}-{result['target']}")
+    note = place.with_suffix(".json")
+    if not note.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        code, out, error = porting(
+            ["reduce", result["model"], result["target"], "--out", place, "--timeout", 60, "--format", "json"], seconds
+        )
+        found = json.loads(out)[0] if code == 0 else {}
+        keep = ("kind", "signature", "operators", "shapes", "bytes")
+        note.write_text(json.dumps({"case": {k: found[k] for k in keep} if found else None, "error": error if code else ""}))
+    return {"folder": place, **json.loads(note.read_text())}
+
+
+def interpreter(folder: Path, adapter: str) -> Path:
+    """Python of a new environment with what the adapter asks for, and nothing else."""
+    cache = folder / "fresh"
+    python = cache / "environments" / adapter / "bin" / "python"
+    code, _, error = porting(["env", "create", adapter], 3600, PORTING_CACHE=str(cache))
+    if code:
+        raise SystemExit(f"no environment for {adapter}: {error}")
+    return python
+
+
+def shows(python: Path, case: Path, kind: str) -> str:
+    """What becomes of a case where only its backend is: `yes`, or what came instead."""
+    line = [str(python), "-I", str(case / "reproduce.py")]
+    plain = {"PATH": "/usr/bin:/bin", "HOME": str(case), "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(line, cwd=case, env=plain, capture_output=True, text=True, timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        return "yes" if kind == "hang" else f"no: not done in {DEADLINE} s"
+    if done.returncode < 0:
+        return "yes" if kind == "crash" else f"no: ended by signal {-done.returncode}"
+    if done.returncode != 1:
+        return f"no: exit status {done.returncode}"
+    if kind == "exception":
+        told = json.loads((case / "case.json").read_text())["message"]
+        return "yes" if _words(told) in _words(done.stdout) else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
+    return "yes" if "wrong: " in done.stdout else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
+
+
+def _words(message: str) -> str:
+    """The beginning of a message without names and numbers."""
+    return " ".join(normalise(message).split())[:40]
+
+
+def rows(folder: Path, adapters: Sequence[str], count: int, seconds: float) -> Iterator[dict[str, Any]]:
+    for adapter, signature, models, results in groups(adapters):
+        if count == 0:
+            return
+        row: dict[str, Any] = {"adapter": adapter, "signature": signature, "models": models, "message": "", "target": ""}
+        errors = []
+        for result in results[:MODELS]:
+            print(f"{adapter} {signature}: {result['model']} on {result['target']}", file=sys.stderr, flush=True)
+            found = reduced(folder, result, seconds)
+            row |= {"model": result["model"], "target": result["target"], "cause": result["cause"]}
+            row |= {"message": result["message"].splitlines()[0][:160] if result["message"] else ""}
+            if found["case"]:
+                shown = shows(interpreter(folder, adapter), found["folder"], found["case"]["kind"])
+                yield {**row, "case": found["case"], "reproduces": shown}
+                count -= 1
+                break
+            errors.append(found["error"])
+        else:
+            yield {**row, "case": None, "reproduces": "", "why": errors[0] if errors else "its models are large"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="where cases and environments go")
+    parser.add_argument("--on", default="", help="adapters whose failures are taken, with commas; all by default")
+    parser.add_argument("--count", type=int, default=10, help="cases that are wanted")
+    parser.add_argument("--seconds", type=float, default=900.0, help="for each reduction")
+    given = parser.parse_args()
+    adapters = [name for name in given.on.split(",") if name]
+    for adapter in adapters or {adapter for adapter, *_ in groups(())}:
+        registry.adapter(adapter)  # a record of an adapter that is gone says so at once
+    found = []
+    for row in rows(given.folder.absolute(), adapters, given.count, given.seconds):
+        found.append(row)
+        TABLE.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found))
+
+
+if __name__ == "__main__":
+    main()
