@@ -146,6 +146,8 @@ def _connect() -> Any:
             raise EnvironmentMissing(
                 f"there is no Ray cluster to connect to: {' '.join(str(error).split())[:200]}.", hint
             ) from None
+        # Ray (2.60) prints to stdout that a node is gone, where a program reads our JSON, and has no switch for it
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, request_to_end)  # ray.init (2.60) puts a handler of its own there
     return ray

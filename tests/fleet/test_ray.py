@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import slurm_kit
 from fleet_kit import Run, Start, a_job_at_work, apart, records
+from ray_kit import MiniRay
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -68,3 +70,25 @@ def test_an_interrupted_run_ends_its_tasks_and_goes_on(command: Run, start: Star
     slurm_kit.wait_until(lambda: not slurm_kit.is_running(job), "a task was left")
     assert command(*line).code == 0
     assert sorted((r["model"], r["outcome"]) for r in records(command)) == [(model, "pass") for model in sorted(MODELS)]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_cells_of_the_only_node_that_has_their_target_say_that_it_is_gone_and_are_worked_when_it_is_back(
+    command: Run, start: Start, ray_nodes: MiniRay, tmp_path: Path
+) -> None:
+    line = ("check", *MODELS, "--on", "brand:mlu:fp32,brand:npu:fp32", "--job-cells", "1", "--requeue", "1", *RAY)
+    (tmp_path / "work" / "porting.toml").write_text('[nodes.MLU]\nenv = {BRAND_SECONDS = "2"}')
+    process = start(*line, "--format", "json")
+    a_job_at_work(tmp_path, on="cambricon01")
+    ray_nodes.lose_node("cambricon01")
+    try:
+        out, err = process.communicate(timeout=600)
+    finally:
+        ray_nodes.start_node("cambricon01")
+    assert process.returncode == 3, err
+    outcomes = {(r["target"], r["outcome"], r["cause"]) for r in json.loads(out)}
+    assert ("brand:mlu:fp32", "fail", "harness") in outcomes, outcomes
+    assert {o for t, o, _ in outcomes if t == "brand:npu:fp32"} == {"pass"}
+    ended = command(*line, "--format", "json")
+    assert ended.code == 0, ended.err
+    assert {r["outcome"] for r in ended.json()} == {"pass"}
