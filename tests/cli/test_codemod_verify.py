@@ -149,6 +149,7 @@ scaler = torch.cuda.amp.GradScaler()
 for step in range(2):
     with torch.cuda.amp.autocast():
         loss = net(torch.randn(8, 16).to(device)).float().square().mean()
+    optimizer.zero_grad()
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
