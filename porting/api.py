@@ -117,8 +117,8 @@ class Setting:
         place = replace(place, setups=self.project.nodes if self.project else {})
         run, wanted = uuid.uuid4().hex[:12], patterns or (self.project.targets if self.project else ())
 
-        def tell(text: str) -> None:
-            on_event(Event("fleet", text=text))
+        def tell(text: str, kind: str = "fleet") -> None:
+            on_event(Event(kind, text=text))
 
         with (
             start_fleet(place, run, self.workspace, self.environments, store, options, wanted, tell) as fleet,

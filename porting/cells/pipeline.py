@@ -35,8 +35,8 @@ class Event:
     """Progress, for whoever shows it."""
 
     kind: str
-    """`plan`, `bundle` (a model is being built), `cell` (one has its result), `chunk` (several have) or `fleet` (what the nodes
-    are at)."""
+    """`plan`, `bundle` (a model is being built), `cell` (one has its result), `chunk` (several have), `fleet` (what the nodes are
+    at) or `news` (what befell one of them)."""
     model: str = ""
     target: str = ""
     result: Result | None = None

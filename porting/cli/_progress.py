@@ -70,6 +70,8 @@ class _Bar:
             self._bar.update(self._task, now=f"building {event.model}")
         elif event.kind == "fleet":
             self._bar.update(self._task, now=event.text[:160])
+        elif event.kind == "news":
+            self._bar.console.print(event.text)
         elif event.kind == "chunk":
             self._bar.update(self._task, completed=event.done, left=f"{_clock(event.left)} left", now=event.target)
         elif event.result is not None:
@@ -95,6 +97,8 @@ class _Lines:
             self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {line(event)}")
         elif event.kind == "fleet" and event.text != self._fleet and time.monotonic() - self._told > FLEET_SECONDS:
             self._fleet, self._told = event.text, time.monotonic()
+            self._console.print(event.text)
+        elif event.kind == "news":
             self._console.print(event.text)
         elif event.kind == "chunk":
             self._console.print(f"[{event.done}/{event.total}, {_clock(event.left)} left] {event.target}")

@@ -48,7 +48,7 @@ class Fleet:
         adapters: Sequence[str],
         wishes: Wishes,
         setups: Mapping[str, Setup],
-        tell: Callable[[str], None],
+        tell: Callable[..., None],
     ) -> None:
         """shared: a folder that every node sees. store: name of the result store. cluster: makes one for a run's folder and id.
         adapters: those that will be asked about. setups: what is said of nodes, by feature."""

@@ -50,7 +50,7 @@ def start_fleet(
     store: Store,
     options: Options,
     targets: Sequence[str],
-    tell: Callable[[str], None],
+    tell: Callable[..., None],
 ) -> Iterator[Fleet]:
     """A fleet for one run; what earlier coordinators left is recorded first. targets: names or globs that will be asked for."""
     shared = place.shared.absolute() if place.shared else workspace.prepare().state / "fleet"

@@ -52,7 +52,7 @@ class FleetWork:
     """Works the cells of one run."""
 
     def __init__(
-        self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Callable[[str], None], clock: Clock = CLOCK
+        self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Callable[..., None], clock: Clock = CLOCK
     ) -> None:
         self._fleet, self._local, self._run, self._wishes, self._tell = fleet, local, run, wishes, tell
         self._clock = clock
@@ -234,6 +234,7 @@ class FleetWork:
         self._collect()
         device = f"{said['node']} device {said['devices'] or '?'}"
         self._held[part.kind][name] = f"{device} fails the canary: {said['why']}"
+        self._tell(self._held[part.kind][name], "news")
         for number in said["suspects"]:
             self._broke[number] += 1
         breakers = [n for n in said["suspects"] if self._broke[n] >= BREAKS and n in self._left]
