@@ -148,7 +148,7 @@ def work(tmp_path: Path) -> Work:
                 assert cell.spec.id not in found, "a second record"
                 found[cell.spec.id] = result
 
-        FleetWork(fleet, Nothing(), "run", wishes, lambda _: None, clock).work(planned, done)  # type: ignore[arg-type]
+        FleetWork(fleet, Nothing(), "run", wishes, lambda *_: None, clock).work(planned, done)  # type: ignore[arg-type]
         fleet.close()
         return found
 
