@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("report")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--tier", help="Only models of this tier: smoke, ci, nightly, full.")
 @click.option("--on", "on", multiple=True, metavar="TARGET,...", help="Only these targets, or globs.")
 @click.option("--run", help="What one run came to: its id, `last`, or `last~1` for the one before. Missing cells are told.")
 @gate_options
@@ -43,13 +44,18 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path 
 
     patterns = [p for text in on for p in text.split(",") if p]
 
+    setting = Setting.find(store=given["store"])
+    tier = {spec.id for spec in setting.resolve((), given["tier"])} if given["tier"] else None
+
     def wanted(model: str, target: str) -> bool:
         named = any(fnmatch.fnmatchcase(model, m) for m in models) if models else not is_case(model)
-        return named and (not patterns or any(fnmatch.fnmatchcase(target, p) for p in patterns))
+        return (
+            named and (tier is None or model in tier) and (not patterns or any(fnmatch.fnmatchcase(target, p) for p in patterns))
+        )
 
     if given["since"] and not html:
         raise click.UsageError("--since is for the pages: add --html DIR.")
-    setting, gate, story = Setting.find(store=given["store"]), None, None
+    gate, story = None, None
     with setting.open_store() as records:
         results = [r for r in _recorded(records, given["run"]) if wanted(r.model, r.target)]
         if wants_gate(given):

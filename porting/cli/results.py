@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 from porting.cli._shared import store_option
 
 if TYPE_CHECKING:
-    from porting.store import Store
+    from porting.store import Imported, Store
 
 
 @click.group("results")
@@ -89,26 +90,34 @@ def _recorded_targets(records: Store, patterns: str) -> list[str]:
 
 
 @command.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--verify", type=click.Path(path_type=Path), metavar="KEYS", help="Only if signed with one of these public keys.")
 @store_option
-def import_(file: Path, verify: Path | None, store: str | None) -> None:
-    """Read results from FILE, or from standard input. All of them or, when one is not valid, none. What is signed has to be as it
-    was signed; with --verify it has to be signed by a key of that file, one a line: ssh-ed25519 AAAA... NAME."""
+def import_(files: tuple[Path, ...], verify: Path | None, store: str | None) -> None:
+    """Read results from FILE after FILE, or from standard input. All of a file or, when one result is not valid, none; the files
+    before it stay imported. What is signed has to be as it was signed; with --verify it has to be signed by a key of that file,
+    one a line: ssh-ed25519 AAAA... NAME."""
     from porting.api import Setting
-    from porting.store.jsonl import import_file
-    from porting.store.signing import Checked, trusted_keys
+    from porting.store.signing import trusted_keys
 
     trusted = trusted_keys(verify) if verify else None
     with Setting.find(store=store).open_store() as records:
-        if str(file) == "-":
-            lines = Checked(sys.stdin.buffer, "standard input", trusted)
-            found = records.import_jsonl(lines, lines.name)
-            signer = lines.signer
-        else:
-            found, signer = import_file(records, file, trusted)
-    signed = f", signed by {signer}" if signer else ""
-    click.echo(f"{found.new} new results, {found.known} known already{signed}")
+        for file in files or (Path("-"),):
+            found, signer = _imported(records, file, trusted)
+            where = f"{file}: " if len(files) > 1 else ""
+            signed = f", signed by {signer}" if signer else ""
+            click.echo(f"{where}{found.new} new results, {found.known} known already{signed}")
+
+
+def _imported(records: Store, file: Path, trusted: Mapping[str, str] | None) -> tuple[Imported, str]:
+    """What a file, or for "-" standard input, added to the store, and who signed it."""
+    from porting.store.jsonl import import_file
+    from porting.store.signing import Checked
+
+    if str(file) != "-":
+        return import_file(records, file, trusted)
+    lines = Checked(sys.stdin.buffer, "standard input", trusted)
+    return records.import_jsonl(lines, lines.name), lines.signer
 
 
 @command.command("compact")

@@ -210,6 +210,24 @@ def test_results_travel_to_another_store_and_back(porting: Run, setting: Path) -
     assert porting("results", "export", "--store", "other.db").out == (setting / "all.jsonl").read_text()
 
 
+def test_several_files_are_imported_each_whole_or_not(porting: Run, setting: Path) -> None:
+    assert porting("results", "export", "sound.jsonl").code == 0
+    (setting / "damaged.jsonl").write_text((setting / "sound.jsonl").read_text()[:-9])
+    ended = porting("results", "import", "sound.jsonl", "sound.jsonl", "damaged.jsonl", "--store", "several.db")
+    assert ended.code == 2
+    assert "damaged.jsonl" in ended.complaint()
+    assert ended.out.splitlines() == [
+        "sound.jsonl: 3 new results, 0 known already",
+        "sound.jsonl: 0 new results, 3 known already",
+    ]
+
+
+def test_a_report_of_a_tier_has_the_models_of_that_tier_alone(porting: Run) -> None:
+    assert "no results to show" in porting("report", "--tier", "smoke").complaint()
+    assert "unknown tier 'nosuch'" in porting("report", "--tier", "nosuch").complaint()
+    assert len(porting("report", MODEL, "--format", "json").json()) == 3
+
+
 def test_results_go_through_a_pipe(command: Run) -> None:
     line = f"{sys.executable} -m porting results export | {sys.executable} -m porting results import --store piped.db"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60)
