@@ -56,9 +56,10 @@ def keys_here(setting: Setting) -> Keys:
 
 def keys_at(revision: str, folder: Path) -> Keys:
     """Keys as they are at a revision of the git repository that `folder` lies in. Raises UsageError without such a revision."""
-    with _checked_out(revision, folder) as place:
+    with _checked_out(revision, folder) as (top, tree):
+        place = tree / folder.resolve().relative_to(top)
         line = [sys.executable, "-m", "porting", "models", "keys", "--format", "json"]
-        said = subprocess.run(line, cwd=place, env=_environment(place), capture_output=True, text=True, check=False)
+        said = subprocess.run(line, cwd=place, env=_environment(top, tree), capture_output=True, text=True, check=False)
     if said.returncode:
         last = (said.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise UsageError(f"the keys at {revision} cannot be told: {last}", "Check the whole tier instead.")
@@ -81,15 +82,15 @@ def affected(
 
 
 @contextlib.contextmanager
-def _checked_out(revision: str, folder: Path) -> Iterator[Path]:
-    """A folder with the files of a revision, at the place that `folder` has in its repository."""
-    top = Path(_git(folder, "rev-parse", "--show-toplevel"))
+def _checked_out(revision: str, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """The top of the repository that `folder` lies in, and a folder with its files as they are at a revision."""
+    top = Path(_git(folder, "rev-parse", "--show-toplevel")).resolve()
     commit = _git(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", asked=revision)
     with tempfile.TemporaryDirectory(prefix="porting-") as aside:
         tree = Path(aside) / "tree"
         _git(top, "worktree", "add", "--quiet", "--detach", str(tree), commit)
         try:
-            yield tree / folder.resolve().relative_to(top.resolve())
+            yield top, tree
         finally:
             _git(top, "worktree", "remove", "--force", str(tree))
 
@@ -105,10 +106,15 @@ def _git(folder: Path, *words: str, asked: str = "") -> str:
     return said.stdout.strip()
 
 
-def _environment(place: Path) -> dict[str, str]:
-    """In a checkout of the toolkit itself, the code is that of the revision, too."""
-    roots = [str(folder) for folder in (place, *place.parents) if (folder / "porting" / "keys.py").is_file()][:1]
-    path = [*roots, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+def _environment(top: Path, tree: Path) -> dict[str, str]:
+    """Whatever is imported from the repository, a package in `src` for instance or the toolkit itself in its own, comes from the
+    revision, too."""
+    import porting
+
+    places = [Path(entry).resolve() for entry in (*porting.__path__[:1], *filter(None, sys.path))]
+    places[0] = places[0].parent
+    there = [tree / place.relative_to(top) for place in places if place.is_relative_to(top)]
+    path = [*(str(place) for place in there if place.is_dir()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.machinery
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import porting
 from porting.errors import ModelError, PortingError
-from porting.sources import BuiltModel, _files, _inputs, _tables
+from porting.sources import BuiltModel, _code, _files, _inputs, _tables
 from porting.sources._torchvision import make_importable
 from porting.types import ModelSpec
 
@@ -163,56 +161,19 @@ def _article(value: object) -> str:
 
 # ---- what it depends on -------------------------------------------------------------------------------------------
 
-_DATA = frozenset(
-    (".safetensors", ".pt", ".pth", ".bin", ".npz", ".npy", ".ckpt", ".onnx", ".h5", ".json", ".yaml", ".yml", ".txt")
-)
-
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
-    """Digest of the factory's file, of the Python files beside it (its package, if it is in one; of a net of the catalog, its
-    shared blocks, too) and, by size and time, of the data files there; and the version of torch. Nothing is imported."""
-    place = spec.name.rpartition(":")[0]
-    file = _source_file(spec, place)
+    """Digest of the factory's code (_code.files says what that is): the Python files by their content, the data files by size and
+    time; and the versions of torch and of the installed packages that the code imports. Nothing is imported."""
+    root = Path(spec.root or ".").absolute()
+    file = _code.module_file(root, spec.name.rpartition(":")[0])
     found = _files.versions("torch")
     if file is None:
         return {**found, "factory": "not found"}
+    paths, packages = _code.files(file, root)
     total = hashlib.sha256()
-    for path in sorted(_neighbours(file)):
+    for path in sorted(paths):
         total.update(f"{Path(os.path.relpath(path, file.parent)).as_posix()}\0".encode())
         state = path.stat()
         total.update(path.read_bytes() if path.suffix == ".py" else f"{state.st_size} {state.st_mtime_ns}".encode())
-    return {**found, "factory": f"sha256:{total.hexdigest()}"}
-
-
-def _neighbours(file: Path) -> Iterator[Path]:
-    package = (file.parent / "__init__.py").is_file()
-    for path in file.parent.rglob("*") if package else file.parent.glob("*"):
-        if path.suffix in ({".py"} | _DATA) and path.is_file():
-            yield path
-    if file.parent.parent in [Path(folder) / "models" for folder in porting.__path__]:  # the catalog's own nets share blocks
-        yield from file.parent.parent.glob("*.py")
-
-
-def _found_otherwise(name: str) -> importlib.machinery.ModuleSpec | None:
-    """A module at the top that another finder brings, as editable installs do; finding those imports nothing."""
-    try:
-        return importlib.util.find_spec(name) if "." not in name else None
-    except ValueError:  # it is imported, and does not say from where
-        return None
-
-
-def _source_file(spec: ModelSpec, place: str) -> Path | None:
-    """The file that a module name or path means, found without importing its parent packages."""
-    root = Path(spec.root or ".").absolute()
-    if place.endswith(".py"):
-        path = Path(root, Path(place).expanduser())
-        return path if path.is_file() else None
-    search: Sequence[str] | None = [str(root), *sys.path]
-    found = None
-    for end in range(1, place.count(".") + 2):
-        name = ".".join(place.split(".")[:end])
-        found = importlib.machinery.PathFinder.find_spec(name, search) or _found_otherwise(name)
-        if found is None:
-            return None
-        search = list(found.submodule_search_locations or [])
-    return Path(found.origin) if found and found.origin else None
+    return {**_code.versions(packages), **found, "factory": f"sha256:{total.hexdigest()}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -115,3 +116,21 @@ def test_a_folder_outside_any_repository_is_a_clear_error(porting: Run, tmp_path
     ended = porting("check", "sample_models:two_outputs", "--changed", "HEAD")
     assert ended.code == 2
     assert "Error: " in ended.err
+
+
+def test_a_change_of_a_package_that_is_imported_from_elsewhere_in_the_repository_counts(
+    porting: Run, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = repository.parent / "src" / "mine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "build.py").write_text(NET.replace("from sizes import WIDTH", "WIDTH = 3"))
+    catalog = (repository / "porting.toml").read_text()
+    (repository / "porting.toml").write_text(catalog.replace("b/net.py:small", "mine.build:small"))
+    git(repository, "add", "-A", repository.parent)
+    git(repository, "commit", "-qm", "a package in src")
+    monkeypatch.syspath_prepend(package.parent)  # as an editable install has it
+    monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=os.pathsep)
+    assert checked(porting) == []
+    (package / "__init__.py").write_text("second = 2")
+    assert checked(porting) == ["ours/second"]

@@ -153,6 +153,54 @@ def test_the_fingerprint_of_a_factory_follows_its_code_and_the_weights_beside_it
     assert source("factory").fingerprint(spec("factory", "absent:make", nets))["factory"] == "not found"
 
 
+IMPORTS = ["import blocks", "from blocks.layers import first", "import importlib\nimportlib.import_module(f'blocks.{1}')"]
+
+
+@pytest.mark.parametrize("line", IMPORTS)
+@pytest.mark.parametrize("marked", [True, False], ids=["package", "folder"])
+def test_the_fingerprint_follows_what_the_factory_imports_from_elsewhere_in_the_project(
+    tmp_path: Path, line: str, marked: bool
+) -> None:
+    (tmp_path / "blocks" / "deep").mkdir(parents=True)
+    (tmp_path / "blocks" / "__init__.py").write_text("") if marked else None
+    (tmp_path / "blocks" / "layers.py").write_text("import helpers")
+    (tmp_path / "blocks" / "deep" / "more.py").write_text("first = 1")
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").write_text("import numpy, pytest, os, not_here")
+    (tmp_path / "unused").mkdir()
+    (tmp_path / "unused" / "__init__.py").write_text("first = 1")
+    (tmp_path / "build.py").write_text(f"{line}\ndef make(): ...\n")
+
+    def mark() -> dict[str, str]:
+        return dict(source("factory").fingerprint(spec("factory", "build:make", tmp_path)))
+
+    first = mark()
+    assert first["pytest"] == pytest.__version__, "an installed package counts by its version"
+    assert set(first) == {"torch", "factory", "pytest"}
+    (tmp_path / "unused" / "__init__.py").write_text("second = 2")
+    assert mark() == first
+    (tmp_path / "blocks" / "deep" / "more.py").write_text("second = 2")
+    second = mark()
+    assert second != first
+    (tmp_path / "helpers" / "__init__.py").write_text("import numpy, pytest, os\n")
+    assert mark() != second, "what is imported by what is imported"
+
+
+def test_the_fingerprint_of_a_factory_deep_in_a_package_follows_the_whole_package(tmp_path: Path) -> None:
+    inner = tmp_path / "mine" / "inner"
+    inner.mkdir(parents=True)
+    for path in (tmp_path / "mine" / "__init__.py", tmp_path / "mine" / "core.py", inner / "__init__.py"):
+        path.write_text("first = 1")
+    (inner / "build.py").write_text("from ..core import first\ndef make(): ...\n")
+
+    def mark() -> Any:
+        return source("factory").fingerprint(spec("factory", "mine.inner.build:make", tmp_path))
+
+    before = mark()
+    (tmp_path / "mine" / "core.py").write_text("second = 2")
+    assert mark() != before
+
+
 def test_the_code_of_an_editable_install_counts_though_a_finder_of_its_own_brings_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
