@@ -105,7 +105,7 @@ def _lines(profile: Profile, found: dict[str, Any], fallback: bool) -> list[str]
     operators = found["operators"]
     by = {fate: [o for o in operators if o["support"] in fates] for fate, fates in _FATES.items()}
     counts = ", ".join(f"{sum(o['count'] for o in each)} {fate}" for fate, each in by.items())
-    head = f"stand-in for {profile.vendor} ({profile.operators.plugin_version}): {counts} of {len(operators)} operators"
+    head = f"stand-in for {profile.vendor} ({profile.operators.plugin_version}): {len(operators)} operators; calls: {counts}"
     lines = ["", f"{head}. Virtual: nothing ran on {profile.torch.device if profile.torch else 'the card'}."]
     fate = "runs on the CPU instead" if fallback and profile.operators.otherwise == "cpu" else "is refused"
     lines += _some(f"not in the list, {fate}", [f"{o['name']}, {o['count']} calls, at {_first(o)}" for o in by["not listed"]])
