@@ -18,11 +18,13 @@ OPSET = 18
 def mend(model: onnx.ModelProto) -> bool:
     """Rewrite nodes of the main graph in place. Returns whether there was one to rewrite."""
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    if opset < OPSET or not {"Gelu", "TopK", "InstanceNormalization"} & {node.op_type for node in model.graph.node}:
+    if opset < OPSET or not {"Gelu", "TopK", "InstanceNormalization", "Split"} & {node.op_type for node in model.graph.node}:
         return False
     values = _values(model)
     nodes: List[Any] = []
     topks = 0
+    constants = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    constants |= {weight.name for weight in model.graph.initializer}
     for node in model.graph.node:
         dtype, rank = values.get(node.input[0], (None, 0)) if node.input else (None, 0)
         if dtype is not None and node.op_type == "Gelu" and _attribute(node, "approximate", b"none") == b"tanh":
@@ -32,6 +34,8 @@ def mend(model: onnx.ModelProto) -> bool:
         elif dtype is not None and node.op_type == "TopK":
             nodes += _topk(node, dtype, topks)
             topks += 1
+        elif node.op_type == "Split" and len(node.input) > 1 and node.input[1] not in constants:
+            nodes += _split(node)
         else:
             nodes.append(node)
     changed = len(nodes) > len(model.graph.node)
@@ -108,15 +112,38 @@ def _topk(node: onnx.NodeProto, dtype: Any, number: int) -> Iterator[onnx.NodePr
     yield longer
 
 
+def _split(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A Split by computed sizes, its parts gathered by position. A slice of a slice is taken to be as long as the whole."""
+    from onnx import helper
+
+    x, sizes = node.input
+    constants: Dict[str, Tuple[Any, Any]] = {"start": (0, "int64"), "step": (1, "int64")}
+    steps: List[Step] = []
+    start = "start"
+    for number, output in enumerate(node.output):
+        constants[f"number {number}"] = (number, "int64")
+        steps.append(("Gather", (sizes, f"number {number}"), f"size {number}"))
+        steps.append(("Add", (start, f"size {number}"), f"stop {number}"))
+        if output:
+            steps.append(("Range", (start, f"stop {number}", "step"), f"part {number}"))
+            steps.append(("Gather", (x, f"part {number}"), output))
+        start = f"stop {number}"
+    axis = _attribute(node, "axis", 0)
+    for written in _written_out(node, constants, steps):
+        if written.op_type == "Gather" and written.input[0] == x:
+            written.attribute.append(helper.make_attribute("axis", axis))
+        yield written
+
+
 def _written_out(
     node: onnx.NodeProto, constants: Mapping[str, Tuple[Any, Any]], steps: Sequence[Step]
 ) -> Iterator[onnx.NodeProto]:
     """Nodes in the place of one. constants: value and dtype by name. Names that the steps introduce are made unique; what is an
-    input of `node`, or an output of the last step, keeps its own."""
+    input or output of `node`, or an output of the last step, keeps its own."""
     import numpy as np
     from onnx import helper, numpy_helper
 
-    kept = {*node.input, steps[-1][2]}
+    kept = {*node.input, *node.output, steps[-1][2]}
 
     def unique(name: str) -> str:
         return name if name in kept else f"{node.output[0]}/{name}"

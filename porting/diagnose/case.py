@@ -33,6 +33,8 @@ class Case:
     """The model it came from, for opsets and functions."""
     free: Mapping[str, Dims] = field(default_factory=dict)
     """Shapes of feeds with axes of any size, by name; others are declared as they are."""
+    leaving: Mapping[str, Dims] = field(default_factory=dict)
+    """The same of outputs: that an output has the size of an input can be what a compiler gets wrong."""
 
     clean_words: ClassVar[str] = "onnxruntime's CPU provider gives without optimisations"
     """Whose answer is the right one, for a person."""
@@ -47,7 +49,8 @@ class Case:
         feeds = {names.get(name, name): np.array(array) for name, array in piece.feeds.items()}
         weights = {names.get(name, name): np.array(array) for name, array in piece.weights.items()}
         free = {names.get(name, name): dims for name, dims in piece.axes.items()}
-        return cls(nodes, feeds, weights, tuple(names.get(name, name) for name in piece.outputs), piece.like, free)
+        leaving = {names.get(name, name): dims for name, (_, dims) in piece.dtypes.items()} if free else {}
+        return cls(nodes, feeds, weights, tuple(names.get(name, name) for name in piece.outputs), piece.like, free, leaving)
 
     def piece(self, right: Mapping[str, Array] | None = None) -> Piece:
         """As something to be run. right: outputs, where they are known."""
@@ -77,12 +80,11 @@ class Case:
 
     def dims(self, feed: str) -> Dims:
         """The shape that a feed is declared with."""
-        shape = self.feeds[feed].shape
-        free = self.free.get(feed, shape)
-        return tuple(dim if isinstance(dim, str) else size for dim, size in zip(free, shape, strict=True))
+        return _declared(self.free.get(feed, ()), self.feeds[feed].shape)
 
     def _of_output(self, name: str, array: Array) -> Dims:
-        return tuple(f"{name}_{axis}" for axis in range(array.ndim)) if self.free else array.shape
+        unknown = tuple(f"{name}_{axis}" for axis in range(array.ndim)) if self.free else ()
+        return _declared(self.leaving.get(name, unknown), array.shape)
 
     @property
     def digest(self) -> str:
@@ -90,7 +92,7 @@ class Case:
         for kind in (self.feeds, self.weights):
             for name, array in sorted(kind.items()):
                 digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
-        digest.update(repr((self.outputs, sorted(self.free.items()))).encode())
+        digest.update(repr((self.outputs, sorted(self.free.items()), sorted(self.leaving.items()))).encode())
         return digest.hexdigest()[:32]
 
     @property
@@ -165,6 +167,13 @@ class Case:
         del node.attribute[:]
         node.attribute.extend([*kept, value] if value is not None else kept)
         return replace(self, nodes=(*self.nodes[:place], node, *self.nodes[place + 1 :]))
+
+
+def _declared(dims: Dims, shape: tuple[int, ...]) -> Dims:
+    """A shape with the names that it is declared with."""
+    if len(dims) != len(shape):
+        return shape
+    return tuple(dim if isinstance(dim, str) else size for dim, size in zip(dims, shape, strict=True))
 
 
 def resized(arrays: Mapping[str, Array], sizes: Mapping[int, int]) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from porting.diagnose.locate import Located, Locator
 from porting.diagnose.measure import EPSILON, FACTOR
 from porting.diagnose.probe import own_errors
 from porting.diagnose.shrink import NUMERIC, SECONDS, Court, Wanted, shrink
+from porting.diagnose.trial import MISMATCH, STRUCTURE
 from porting.errors import PortingError
 from porting.signature import signature
 from porting.types import Cause, Precision, Stage
@@ -48,7 +49,6 @@ class Reducer:
     def __init__(self, locator: Locator, located: Located, tell: Callable[[str], None]) -> None:
         self._locator, self._located, self._tell = locator, located, tell
         self._subject, self._jobs = locator.subject, locator.pipeline.jobs
-        self._court: Court | None = None
 
     def run(self, folder: Path) -> Reduced:
         """Write the smallest case into a folder. Raises PortingError where nothing fails by itself."""
@@ -61,15 +61,28 @@ class Reducer:
         piece = cutter.alone(nodes) if len(nodes) == 1 else cutter.together(nodes)
         case, precision = kinds.case_of(piece), locator.bench.precision
         before = case.bytes
-        scratch = self._jobs.cells / "reduce"
-        court = Court(locator.lab, locator.clean, self._jobs, wanted, precision, locator.journal, scratch)
-        if court.first_alike([case]) is None:
+        court = self._court_of(case, self._kinds(wanted), precision)
+        if court is None:
             raise PortingError(
                 f"the failure of {self._located.model} does not show in a case of its own, or the clean runtime fails, too.",
                 "porting locate tells what was seen.",
             )
         case = shrink(case, court, self._tell)
-        return self._write(folder, case, court, nodes, wanted, message, before, start)
+        return self._write(folder, case, court, nodes, court.wanted, message, before, start)
+
+    def _kinds(self, wanted: Wanted) -> list[Wanted]:
+        """What a case may show, the likeliest first. Of wrong numbers behind a group a wrong shape inside it can be the cause."""
+        alone = bool(self._locator.isolated.wrong)
+        return [wanted] if alone or wanted.kind != MISMATCH else [wanted, Wanted(STRUCTURE, STRUCTURE)]
+
+    def _court_of(self, case: Case, wanted: list[Wanted], precision: Precision) -> Court | None:
+        """A court for the first kind of failure that a case shows; none where it shows none."""
+        locator, scratch = self._locator, self._jobs.cells / "reduce"
+        for each in wanted:
+            court = Court(locator.lab, locator.clean, self._jobs, each, precision, locator.journal, scratch)
+            if court.first_alike([case]) is not None:
+                return court
+        return None
 
     def _seed(self) -> tuple[list[int], Wanted, str]:
         """The nodes to begin with, what they have to show, and in which words the target said so."""

@@ -42,7 +42,7 @@ class Court:
         self, lab: Lab, clean: Lab, jobs: Jobs, wanted: Wanted, precision: Precision, journal: Journal, work: Path
     ) -> None:
         self._lab, self._clean, self._jobs, self._journal = lab, clean, jobs, journal
-        self._wanted, self._precision, self._work = wanted, precision, work
+        self.wanted, self._precision, self._work = wanted, precision, work
         self.tried = 0
 
     def first_alike(self, cases: Sequence[Case]) -> Case | None:
@@ -55,7 +55,7 @@ class Court:
         return None
 
     def _key(self, case: Case) -> str:
-        return f"case {case.digest} {self._wanted.kind} {self._wanted.sign}"
+        return f"case {case.digest} {self.wanted.kind} {self.wanted.sign}"
 
     def _known(self, case: Case) -> bool | None:
         found: bool | None = self._journal.get(self._key(case))
@@ -88,8 +88,8 @@ class Court:
         return found
 
     def _alike(self, case: Case, right: Mapping[str, Array], ending: Ending) -> bool:
-        if self._wanted.kind not in NUMERIC:
-            return ending.sign == self._wanted.sign
+        if self.wanted.kind not in NUMERIC:
+            return ending.sign == self.wanted.sign
         got = ending.read()
         if not ending.ok or got is None:
             return False
@@ -97,11 +97,11 @@ class Court:
 
     def _wrong(self, case: Case, name: str, actual: Array | None, right: Array) -> bool:
         if actual is None or actual.shape != right.shape:
-            return self._wanted.kind == STRUCTURE
+            return self.wanted.kind == STRUCTURE
         far = distance(actual, right)
         if not math.isfinite(far) and is_nonfinite(actual, right):
-            return self._wanted.kind == NONFINITE
-        if self._wanted.kind != MISMATCH or far <= FACTOR * EPSILON[self._precision]:
+            return self.wanted.kind == NONFINITE
+        if self.wanted.kind != MISMATCH or far <= FACTOR * EPSILON[self._precision]:
             return False
         (own,) = own_errors(self._jobs, [case.piece()], self._precision, self._work, SECONDS)
         return not far <= FACTOR * (own.get(name) or 0.0)

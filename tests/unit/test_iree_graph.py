@@ -55,6 +55,18 @@ def instance_normalization(shape: list[Any]) -> Any:
     return model([node], shape, {"y": TensorProto.FLOAT}, weights)
 
 
+def split(axis: int) -> Any:
+    """How long the parts are is worked out from how long the whole is; the second is empty."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["length"], start=axis, end=axis + 1),
+        helper.make_node("Sub", ["length", "first"], ["rest"]),
+        helper.make_node("Concat", ["first", "none", "rest"], ["sizes"], axis=0),
+        helper.make_node("Split", ["x", "sizes"], ["y1", "y2", "y3"], axis=axis),
+    ]
+    weights = {"first": np.array([2]), "none": np.array([0])}
+    return model(nodes, ["n", "length"], dict.fromkeys(("y1", "y2", "y3"), TensorProto.FLOAT), weights)
+
+
 @pytest.mark.parametrize(
     ("before", "shape", "gone"),
     [
@@ -64,8 +76,10 @@ def instance_normalization(shape: list[Any]) -> Any:
         (two_topks(1, 1, np.int32), (5, 6), ""),
         (instance_normalization(["n", 3, "length"]), (2, 3, 7), "InstanceNormalization"),
         (instance_normalization(["n", 3, "height", 5]), (2, 3, 4, 5), "InstanceNormalization"),
+        (split(0), (5, 6), "Split"),
+        (split(1), (5, 6), "Split"),
     ],
-    ids=["gelu", "topk", "topk-smallest", "topk-int32", "instance-1d", "instance-2d"],
+    ids=["gelu", "topk", "topk-smallest", "topk-int32", "instance-1d", "instance-2d", "split-0", "split-1"],
 )
 def test_a_mended_graph_means_the_same(before: Any, shape: tuple[int, ...], gone: str) -> None:
     after = onnx.ModelProto()
@@ -97,8 +111,9 @@ def test_the_second_topk_works_on_longer_rows() -> None:
         model([helper.make_node("TopK", ["x", "k"], ["v", "i"])], ["n", 6], {"v": 1, "i": 7}, {"k": np.array([2])}),
         model([helper.make_node("Relu", ["x"], ["y"])], ["n", 6], {"y": 1}),
         model([helper.make_node("InstanceNormalization", ["x", "s", "s"], ["y"])], ["n", 3, 4], {"y": 1}, {"s": np.ones(3)}, 17),
+        model([helper.make_node("Split", ["x", "s"], ["a", "b"], axis=1)], ["n", 6], {"a": 1, "b": 1}, {"s": np.array([2, 4])}),
     ],
-    ids=["gelu-by-erf", "gelu-none", "one-topk", "relu", "old-opset"],
+    ids=["gelu-by-erf", "gelu-none", "one-topk", "relu", "old-opset", "split-by-constants"],
 )
 def test_what_is_right_stays_as_it_is(untouched: Any) -> None:
     before = untouched.SerializeToString()
