@@ -82,7 +82,7 @@ class PointNetPlusPlus(nn.Module):
 
 class DGCNN(nn.Module):
     """Wang et al. 2018, "Dynamic Graph CNN for Learning on Point Clouds", arXiv:1801.07829: edges to the nearest points, found
-    anew among the features of each layer. Which of two points at the same distance counts is left to topk."""
+    anew among the features of each layer. Of two at the same distance the first is nearer: topk may take either."""
 
     def __init__(self, width: int = 16, near: int = 5, classes: int = 6) -> None:
         super().__init__()
@@ -98,6 +98,7 @@ class DGCNN(nn.Module):
         for edge in self.edges:
             square = x.square().sum(-1)
             apart = square.unsqueeze(2) - 2 * x @ x.transpose(1, 2) + square.unsqueeze(1)
+            apart = apart + 1e-4 * torch.arange(x.shape[1], device=x.device)
             neighbours = at(x, apart.topk(self.near, dim=-1, largest=False).indices)
             own = x.unsqueeze(2).expand_as(neighbours)
             x = edge(torch.cat([own, neighbours - own], dim=-1)).amax(2)
