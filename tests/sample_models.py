@@ -44,6 +44,25 @@ def outlier() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return Outlier().eval(), {"x": torch.randn(2, 16)}
 
 
+class Mapped(nn.Module):
+    """A lookup written for one place at a time, mapped over all: captured with calls that are no operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+
+        with TransformGetItemToIndex():
+            late = torch.vmap(lambda place: x.detach()[0][place] > 0)(torch.arange(8))
+        return self.line(x) * late
+
+
+def mapped() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return Mapped().eval(), {"x": torch.randn(2, 8)}
+
+
 def raises() -> nn.Module:
     raise ValueError("no such checkpoint")
 

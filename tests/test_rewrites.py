@@ -93,6 +93,16 @@ def confirms(model: Any, x: Any) -> Any:
     return x * torch.ops.aten._is_all_true(x < 1e9)
 
 
+def wraps(model: Any, x: Any) -> Any:
+    return nn.functional.pad(x, (1, 2), mode="circular"), nn.functional.pad(x[:, None], (0, 3, 2, 0), mode="circular")
+
+
+def resizes(model: Any, x: Any) -> Any:
+    image, size = x[:, None], (3, 5)
+    ways: list[dict[str, Any]] = [{"size": size}, {"size": (x.shape[1] * 2, 11)}, {"scale_factor": (0.7, 0.5)}]
+    return [nn.functional.interpolate(image, mode=mode, antialias=True, **w) for mode in ("bilinear", "bicubic") for w in ways]
+
+
 def contracts(model: Any, x: Any) -> Any:
     return torch.einsum("bij,bkj->kbi", x, x * 2), torch.einsum("bij,jk->bik", x, model.line.weight)
 
@@ -142,6 +152,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "int64=int32": (lambda: Model(counts), "aten.cumsum.default int64"),
     "view=reshape": (lambda: Model(views), "aten.view.default"),
     "is_all_true=all": (lambda: Model(confirms), "aten._is_all_true.default"),
+    "pad=joined": (lambda: Model(wraps), "aten.pad.default"),
+    "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
@@ -303,6 +315,29 @@ def test_what_is_read_out_of_tensors_is_answered_as_on_the_example(tmp_path: Pat
         assert not same(answers(tmp_path, record, other), flat(other)), "which is why every case has to bear it out"
     with pytest.raises(NothingToChange):
         export(tmp_path, flat_of(Model(normal)), "pt2", "data=replayed")
+
+
+def test_a_running_sum_of_bools_is_one_of_integers(tmp_path: Path) -> None:
+    flat = flat_of(Model(lambda _, x: (x > 0).cumsum(1) * x))
+    usual = export(tmp_path, flat, "onnx", "capture=torchscript")
+    with pytest.raises(Exception, match="CumSum"):
+        answers(tmp_path, usual, draw())
+    record = export(tmp_path, flat, "onnx", "capture=torchscript", "cumsum=integers")
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+def test_what_the_exporter_takes_for_zero_is_there_without_its_optimisations(tmp_path: Path) -> None:
+    flat = flat_of(Model(lambda _, x: x / (x.square().sum(-1, keepdim=True) + 1e-8).sqrt()))
+    flat.model.line.weight.data *= 1e-5
+    flat.model.line.bias.data *= 0
+    with torch.no_grad():
+        wanted = flat(draw())
+    usual = export(tmp_path, flat, "onnx")
+    assert not same(answers(tmp_path, usual, draw()), wanted), "the exporter has been mended: `optimize=off` is no longer needed"
+    record = export(tmp_path, flat, "onnx", "optimize=off")
+    assert same(answers(tmp_path, record, draw()), wanted)
+    assert record.route[-1] == "optimize=off"
 
 
 @pytest.mark.parametrize(

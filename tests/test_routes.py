@@ -91,6 +91,16 @@ def test_a_pinned_route_is_the_only_one(home: Path, capfd: pytest.CaptureFixture
     assert "no change 'nonsense'" in capfd.readouterr().err
 
 
+def test_a_program_that_has_no_form_is_captured_along_another_route(home: Path) -> None:
+    from porting.api import check
+
+    (result,) = check("sample_models:mapped", targets=["torch:cpu:fp32"])
+    assert result.outcome is Outcome.PASS, result.message
+    assert result.attempts[0].startswith("pt2-fp32-dynamic: fail (exception) at export: SerializeError")
+    assert any(line.startswith("aten-fp32-dynamic: fail (exception) at export: NotPlain") for line in result.attempts)
+    assert result.passes_with == ("capture=strict",)
+
+
 def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path) -> None:
     from porting.api import check
 
@@ -186,7 +196,7 @@ def test_limits_and_empty_runs_are_no_matter_of_the_route(outcome: Outcome, caus
 
 def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
-    assert found == ["dynamic+capture=torchscript", "dynamic+attention=eager"]
+    assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager"]
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 

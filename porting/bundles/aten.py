@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting.errors import ModelError
-
 if TYPE_CHECKING:
     import torch
 
@@ -27,8 +25,9 @@ CHECKS = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten._assert_a
 _MODULES: Mapping[Any, str] = {operator: "operator", math: "math"}
 
 
-class NotPlain(ModelError):
-    """A program with something in it that this form has no word for."""
+class NotPlain(Exception):
+    """A program with something in it that this form has no word for. A failure of this form, not of what was handed in: there may
+    be a word for all that another route captures."""
 
 
 def save(program: torch.export.ExportedProgram, path: Path) -> None:

@@ -262,6 +262,7 @@ class Exporter:
             dynamo=True,
             verbose=False,
             opset_version=opset and max(opset, OPSET),
+            optimize="optimize=off" not in self.words,
             input_names=[spec.name for spec in self.inputs],
             output_names=[spec.name for spec in self.outputs],
         )
@@ -335,7 +336,7 @@ def _routes(key: FormKey) -> Sequence[Route]:
         return PT2_ROUTES
     if "capture=torchscript" in key.route:
         return [route for route in ONNX_ROUTES if route.exporter == "torchscript"]
-    if "capture=strict" in key.route or any(routes.level_of(word) is Level.PROGRAM for word in key.route):
+    if {"capture=strict", "optimize=off"} & {*key.route} or any(routes.level_of(word) is Level.PROGRAM for word in key.route):
         return [route for route in ONNX_ROUTES if route.exporter == "dynamo"]
     return ONNX_ROUTES if key.opset is None or key.opset >= OPSET else OLD_ONNX_ROUTES
 

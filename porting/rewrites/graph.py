@@ -126,6 +126,22 @@ def _isnan(model: onnx_ir.Model) -> int:
     return len(found)
 
 
+def _cumsum(model: onnx_ir.Model) -> int:
+    import onnx_ir
+    from onnx_ir.passes.common import ShapeInferencePass
+
+    kinds = onnx_ir.DataType
+    if any(node.inputs[0].dtype is None for _, node in _nodes(model, "CumSum")):
+        ShapeInferencePass(check_type=False, strict_mode=False)(model)
+    found = [(graph, node) for graph, node in _nodes(model, "CumSum") if node.inputs[0].dtype is kinds.BOOL]
+    for graph, node in found:
+        make, (x, axis) = _Maker(graph, node), node.inputs
+        counted = make.node("Cast", x, like=x, dtype=kinds.INT64, to=kinds.INT64.value)
+        kept = {name: attribute.value for name, attribute in node.attributes.items()}
+        make.replace(make.node("CumSum", counted, axis, like=node.outputs[0], dtype=kinds.INT64, **kept))
+    return len(found)
+
+
 def _where(model: onnx_ir.Model) -> int:
     import onnx_ir
 
@@ -203,6 +219,7 @@ def _into_convolution(make: _Maker, x: Any, factor: Any, offset: Any) -> bool:
 
 GRAPH: dict[str, Callable[[Any], int]] = {
     "where=selected": _where,
+    "cumsum=integers": _cumsum,
     "isnan=compared": _isnan,
     "batch_norm=folded": _batch_norm,
 }

@@ -127,6 +127,26 @@ def _view() -> dict[Any, Callable[..., Any]]:
     return {aten.view.default: torch.reshape, aten._unsafe_view.default: torch.reshape}
 
 
+def _antialias() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.resize import ways
+
+    return ways()
+
+
+def _pad() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def joined(tensor: Any, pad: Sequence[Any], mode: str = "constant", **_: Any) -> Any:
+        if mode != "circular" or any(isinstance(amount, int) and amount < 0 for amount in pad):
+            return NotImplemented
+        for number, (left, right) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
+            axis, size = -1 - number, tensor.shape[-1 - number]
+            tensor = torch.cat([tensor.narrow(axis, size - left, left), tensor, tensor.narrow(axis, 0, right)], axis)
+        return tensor
+
+    return {torch.ops.aten.pad.default: joined}
+
+
 def _einsum() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -215,6 +235,8 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "float64=float32": _float64,
     "view=reshape": _view,
     "is_all_true=all": _is_all_true,
+    "antialias=products": _antialias,
+    "pad=joined": _pad,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
 }

@@ -129,6 +129,16 @@ CHANGES: tuple[Change, ...] = (
         (When(message="_is_all_true"),),
     ),
     Change(
+        "pad=joined", Level.PROGRAM, _ALL,
+        "circular padding joins the ends of a tensor to it",
+        (When(message=r"padding mode: \[?wrap|[Pp]ad\b.*(wrap|circular)"),),
+    ),
+    Change(
+        "antialias=products", Level.PROGRAM, _ALL,
+        "an image is resized with antialiasing by products with two matrices",
+        (When(message=r"_upsample_bi\w+2d_aa|[Aa]ntialias"),),
+    ),
+    Change(
         "einsum=products", Level.PROGRAM, _ALL,
         "an Einsum is written as transpositions and matrix products",
         (When(blocker=r"operator: (Einsum|aten::einsum)$"),),
@@ -142,6 +152,11 @@ CHANGES: tuple[Change, ...] = (
         "where=selected", Level.GRAPH, ("onnx",),
         "Where is taken apart for dtypes that it has no kernel for: by logic for bool, by float32 for the other floats",
         (When(blocker=r"(operator|dtype): (of )?Where$"), When(message=r"implementation for Where\(")),
+    ),
+    Change(
+        "cumsum=integers", Level.GRAPH, ("onnx",),
+        "a CumSum of bools, which the standard does not have and an exporter writes, is one of integers",
+        (When(message=r"bool.*\(CumSum\)"), When(blocker="operator: CumSum$")),
     ),
     Change(
         "isnan=compared", Level.GRAPH, ("onnx",),
@@ -162,6 +177,11 @@ CHANGES: tuple[Change, ...] = (
         "capture=torchscript", Level.EXPORT, ("onnx",),
         "exported by the TorchScript exporter",
         (When(outcomes=_FAULTS, precisions=_FLOATS),),
+    ),
+    Change(
+        "optimize=off", Level.EXPORT, ("onnx",),
+        "exported without the exporter's own optimisations, which take x + 1e-8 for x",
+        (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
     ),
     Change(
         "capture=strict", Level.EXPORT, _ALL,
