@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--for", "makers", multiple=True, metavar="MAKER", help="Tell dtypes and operators that a maker lacks: ascend, mlu. Repeat."
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave paths out: 'tests/*'. Repeat.")
-@click.option("--rules", metavar="RULE,...", help="These rules alone.")
+@click.option("--rules", metavar="RULE,...", help="These rules alone, in the shares and the estimate, too.")
 @click.option("--baseline", type=click.Path(path_type=Path, dir_okay=False), help="Count as new only what this file lacks.")
 @click.option(
     "--write-baseline", type=click.Path(path_type=Path, dir_okay=False), help="Write what is found here, and end with 0."
@@ -72,7 +72,9 @@ def command(
         if not profile.listed:
             click.echo(f"{profile.vendor} has no published list of operators: dtypes alone are held against it", err=True)
     scanned = scan(path, targets, exclude, _progress())
-    found = [f for f in scanned.findings if not chosen or f.rule in chosen]
+    if chosen:
+        scanned = scanned.only(chosen)
+    found = scanned.findings
     counted = [f for f in found if f.safety is not Safety.KEEP]
     if write_baseline:
         count = baselines.write(write_baseline, counted)
@@ -91,7 +93,8 @@ def command(
         click.echo(json.dumps(log, ensure_ascii=False, indent=1))
     else:
         shown = new if known is not None else found
-        _table(scanned, shown, efforts.estimate(found, hours), None if known is None else baselines.gone(counted, known))
+        gone = None if known is None else baselines.gone(counted, known)
+        _table(scanned, shown, efforts.estimate(found, hours), gone, bool(chosen))
     return 1 if new else 0
 
 
@@ -162,7 +165,14 @@ def _json(finding: Finding, new: bool, work: Share) -> dict[str, Any]:
     }
 
 
-def _table(scanned: Scanned, shown: Sequence[Finding], work: Sequence[Any], gone: int | None) -> None:
+def _alternatives(findings: Sequence[Finding]) -> list[str]:
+    """What can stand in for each package that is bound to CUDA, anywhere and by brand."""
+    known = {f.details["package"]: f.details["alternatives"] for f in findings if f.details and "package" in f.details}
+    said = {name: [f"{brand}: {what}" for brand, what in found.items() if brand != "anywhere"] for name, found in known.items()}
+    return ["; ".join([f"{name}: {known[name]['anywhere']}", *said[name]]) for name in sorted(known)]
+
+
+def _table(scanned: Scanned, shown: Sequence[Finding], work: Sequence[Any], gone: int | None, chosen: bool) -> None:
     from porting.codemod.finding import Safety, rules
     from porting.codemod.words import remedy
 
@@ -173,8 +183,10 @@ def _table(scanned: Scanned, shown: Sequence[Finding], work: Sequence[Any], gone
         )
         click.echo()
         for rule in sorted({f.rule for f in shown}):
-            about, count = rules()[rule], sum(1 for f in shown if f.rule == rule)
-            click.echo(f"{rule}  {count} x {about.what}\n    why: {about.reason}\n    do:  {remedy(rule)}")
+            about, of_it = rules()[rule], [f for f in shown if f.rule == rule]
+            click.echo(f"{rule}  {len(of_it)} x {about.what}\n    why: {about.reason}\n    do:  {remedy(rule)}")
+            for line in _alternatives(of_it):
+                click.echo(f"         {line}")
         click.echo()
     counts = ", ".join(f"{n} {s.value}" for s in Safety if (n := sum(1 for f in shown if f.safety is s)))
     click.echo(f"{scanned.files} files, {scanned.python_lines} lines of Python: {counts or 'nothing found'}")
@@ -186,7 +198,8 @@ def _table(scanned: Scanned, shown: Sequence[Finding], work: Sequence[Any], gone
         click.echo(f"only what the baseline lacks is shown; {gone} of its findings are gone")
     safe, both = scanned.share(Safety.SAFE), scanned.share(Safety.SAFE, Safety.CARE)
     if safe is not None and both is not None:
-        click.echo(f"of what is found in code {safe:.0%} can be rewritten safely, {both:.0%} with care")
+        what = "of what these rules find" if chosen else "of what is found"
+        click.echo(f"{what} in code {safe:.0%} can be rewritten safely, {both:.0%} with care")
     if work:
         click.echo("effort, by assumed hours (--effort changes them):")
         for line in work:

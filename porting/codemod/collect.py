@@ -16,6 +16,8 @@ from porting.codemod.source import Source
 
 # Words that say a branch is for another brand. `mps` is not among them: a laptop's branch is beside CUDA's everywhere.
 BRANDS = re.compile(r"npu|mlu|musa|xpu|hpu|gcu|sdaa|txda|xla|rocm|hip\b|ascend|neuron|mtia|habana", re.IGNORECASE)
+# Words of a test that asks for CUDA.
+_CUDA = re.compile(r"cuda|(?:^|[^a-z])gpus?(?![a-z])", re.IGNORECASE)
 _DEVICE = re.compile(r"device|(?:^|_)dev$", re.IGNORECASE)
 
 
@@ -89,9 +91,8 @@ class Collector:
             if isinstance(parent, (ast.If, ast.IfExp)):
                 tests = [self.source.text(test) for test in self._ladder(parent)]
                 # The test that guards this branch is CUDA's; another one in the ladder is somebody else's.
-                if any("cuda" in test.lower() for test in tests) and any(
-                    BRANDS.search(test) and "cuda" not in test.lower() for test in tests
-                ):
+                mine = [bool(_CUDA.search(test)) for test in tests]
+                if any(mine) and any(BRANDS.search(test) and not own for test, own in zip(tests, mine, strict=True)):
                     return True
             if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and child is not parent:
                 return False

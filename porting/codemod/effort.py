@@ -34,13 +34,13 @@ class Share:
 
 
 def shares(findings: Sequence[Finding], hours: Mapping[str, float] | None = None) -> list[Share]:
-    """What each finding adds to the work, in their order. A package counts once in a tree: where it is unguarded, if it is so
-    anywhere."""
+    """What each finding adds to the work, in their order. A package that is imported counts once in a tree: where it is
+    unguarded, if it is so anywhere; where it is only asked to be installed each line counts."""
     known = table("effort")["hours"] if hours is None else hours
     packages = _packages(findings)
     found = []
     for number, finding in enumerate(findings):
-        if finding.rule == "PRT403":
+        if "guarded" in (finding.details or {}) and finding.rule == "PRT403":
             what = packages.get(number, "")
         else:
             what = "" if finding.safety is Safety.KEEP else _sort(finding)
@@ -53,7 +53,7 @@ def _packages(findings: Sequence[Finding]) -> Mapping[int, str]:
     first: dict[str, tuple[bool, int]] = {}
     for number, finding in enumerate(findings):
         details = finding.details or {}
-        if "package" in details:
+        if "package" in details and "guarded" in details:
             here = bool(details["guarded"]), number
             first[details["package"]] = min(first.get(details["package"], here), here)
     return {number: "package_guarded" if guarded else "package_unguarded" for guarded, number in first.values()}
@@ -71,6 +71,8 @@ def _sort(finding: Finding) -> str:
     if kind == "kernel" and finding.rule != "PRT405":
         effort = (finding.details or {}).get("effort")
         return f"kernel_{effort}" if effort else "kernel_build"
+    if finding.rule == "PRT403":
+        return "config"  # a line that asks for it; its import is counted where it is
     return finding.safety.value if kind in ("code", "kernel") else kind
 
 

@@ -19,8 +19,8 @@ _ASKS = ("available", "find_spec", "has_", "version", "TYPE_CHECKING", "is_", "u
 
 def find(c: Collector) -> None:
     """Put down what a file needs of CUDA's world."""
-    for node in (*c.source.all(ast.Import), *c.source.all(ast.ImportFrom)):
-        _import(c, node)
+    for statement in (*c.source.all(ast.Import), *c.source.all(ast.ImportFrom)):
+        _import(c, statement)
     for function in c.source.all(ast.FunctionDef):
         _triton(c, function)
     called = c.project.called.setdefault(c.source.path, [])
@@ -28,6 +28,9 @@ def find(c: Collector) -> None:
         _build(c, call)
         _launch(c, call)
         called.append((called_name(call), call.lineno))
+    if b"CUDAExtension" in c.source.data:
+        for node in (*c.source.all(ast.Name), *c.source.all(ast.Attribute)):
+            _handed_on(c, node)
     for constant in c.source.all(ast.Constant):
         _word(c, constant)
 
@@ -96,12 +99,29 @@ def _build(c: Collector, call: ast.Call) -> None:
     dotted = c.names.resolve(call.func)
     if dotted not in _BUILDS:
         return
-    text = c.source.text(call)
+    text, why = c.source.text(call), ""
     if dotted.endswith(".load") and ".cu" not in text and "cuda" not in text.lower():
-        return
+        if not _unseen(call):
+            return
+        why = "which sources it builds is not seen"
     functions = [k.value for k in call.keywords if k.arg in ("functions", "name")]
     named = [n.value for f in functions for n in ast.walk(f) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    c.add("PRT404", call, details={"names": named, "guarded": is_guarded(c, call)})
+    c.add("PRT404", call, why=why, details={"names": named, "guarded": is_guarded(c, call)})
+
+
+def _unseen(call: ast.Call) -> bool:
+    """Whether the sources that torch.utils.cpp_extension.load is given are not written there."""
+    given = [*call.args[1:2], *(k.value for k in call.keywords if k.arg in ("sources", None))]
+    return any(not isinstance(n, (ast.Constant, ast.List, ast.Tuple, ast.Load)) for one in given for n in ast.walk(one))
+
+
+def _handed_on(c: Collector, node: Any) -> None:
+    """CUDAExtension under another name: extension = CUDAExtension."""
+    up = c.source.up(node)
+    if isinstance(up, (ast.Attribute, ast.Import, ast.ImportFrom)) or (isinstance(up, ast.Call) and up.func is node):
+        return
+    if c.names.resolve(node) == _BUILDS[0]:
+        c.add("PRT404", node, details={"names": [], "guarded": is_guarded(c, node)})
 
 
 def _inline(c: Collector, node: Any) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from porting.codemod.finding import Finding, Safety
+from porting.codemod.finding import Finding, Safety, rules
 
 _MARK = re.compile(r"(?:#|//)\s*porting:\s*ignore\[(?P<rules>[\w\s,]*)\][ \t]*(?P<reason>[^\n]*)")
 _STRING = re.compile(r"""(["'])(?:\\.|(?!\1).)*\1""")
@@ -27,6 +27,11 @@ class _Mark:
     line: int
     used: bool = False
 
+    @property
+    def stale(self) -> bool:
+        """Whether it sets nothing aside. One about what a maker lacks waits for the scan that names the maker."""
+        return not self.used and not any(name in rules() and rules()[name].kind == "target" for name in self.rules)
+
 
 def apply(path: str, text: str, findings: Iterable[Finding]) -> tuple[list[Finding], list[Ignored]]:
     """Findings that stand, and those that are set aside. A mark without a reason sets nothing aside, and is a finding itself, as
@@ -45,7 +50,7 @@ def apply(path: str, text: str, findings: Iterable[Finding]) -> tuple[list[Findi
         else:
             stand.append(finding)
     for mark in {id(m): m for line in marks.values() for m in line}.values():
-        if not mark.used or not mark.reason:
+        if mark.stale or not mark.reason:
             why = "it has no reason" if not mark.reason else "it ignores nothing"
             stand.append(Finding("PRT901", path, mark.line, 1, ", ".join(sorted(mark.rules)), Safety.REPORT, why))
     return sorted(stand, key=lambda f: (f.cell, f.line, f.column, f.rule)), ignored
@@ -59,7 +64,7 @@ def _marks(text: str) -> dict[int, list[_Mark]]:
             continue
         match = _MARK.search(_STRING.sub(lambda m: " " * len(m[0]), line))
         if match:
-            rules = frozenset(r.strip() for r in match["rules"].split(",") if r.strip())
+            named = frozenset(r.strip() for r in match["rules"].split(",") if r.strip())
             alone = not line[: match.start()].strip()
-            found.setdefault(number + 1 if alone else number, []).append(_Mark(rules, match["reason"].strip(), number))
+            found.setdefault(number + 1 if alone else number, []).append(_Mark(named, match["reason"].strip(), number))
     return found

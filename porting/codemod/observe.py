@@ -36,8 +36,8 @@ class Observer:
         self.leftovers: Counter[tuple[str, str]] = Counter()
         self.narrow: set[str] = set()
         """Dtypes of less than 32 bits that models computed in."""
-        self._scales: dict[int, tuple[Any, float]] = {}
-        """Losses that a GradScaler has multiplied, by their ids, and by what."""
+        self._scales: dict[Any, float] = {}
+        """What a GradScaler has multiplied losses by, by the nodes of the graph that did it."""
         self._real: dict[str, str] = {}
         self._depth = 0
 
@@ -54,27 +54,41 @@ class Observer:
         from torch.nn.modules import module as modules
         from torch.optim import optimizer
 
-        backward, cuda, scale = torch.Tensor.backward, torch.Tensor.cuda, torch.amp.GradScaler.scale
+        backward, cuda, scale = torch.autograd.backward, torch.Tensor.cuda, torch.amp.GradScaler.scale
 
-        def noted_backward(tensor: Any, *args: Any, **more: Any) -> Any:
-            self.note("loss", tensor.detach() / self._scales.pop(id(tensor), (None, 1.0))[1])
-            return backward(tensor, *args, **more)
+        def noted_backward(tensors: Any, *args: Any, **more: Any) -> Any:
+            for tensor in _tensors(tensors):
+                self.note("loss", tensor.detach() / self._scale(tensor))
+            return backward(tensors, *args, **more)
 
         def noted_scale(scaler: Any, outputs: Any) -> Any:
             scaled = scale(scaler, outputs)
             if scaler.is_enabled():  # a loss is told as what it was: the scaler does nothing on the CPU
-                self._scales.update({id(t): (t, scaler.get_scale()) for t in _tensors(scaled)})
+                self._scales.update({t.grad_fn: scaler.get_scale() for t in _tensors(scaled)})
             return scaled
 
         def noted_cuda(tensor: Any, *args: Any, **more: Any) -> Any:
             self._left("Tensor.cuda", sys._getframe(1))
             return cuda(tensor, *args, **more)
 
-        torch.Tensor.backward, torch.Tensor.cuda = noted_backward, noted_cuda
+        torch.autograd.backward, torch.Tensor.cuda = noted_backward, noted_cuda
         torch.amp.GradScaler.scale = noted_scale
         modules.register_module_forward_pre_hook(self._enter)
         modules.register_module_forward_hook(self._leave, always_call=True)
         optimizer.register_optimizer_step_post_hook(self._stepped)
+
+    def _scale(self, loss: Any) -> float:
+        """What a loss, or what it is the sum of, was multiplied by. Where scalers differ, nothing is taken back."""
+        found, seen = set[float](), set[Any]()
+        waiting = [loss.grad_fn] if self._scales else []
+        while waiting:
+            node = waiting.pop()
+            if node in self._scales:
+                found.add(self._scales[node])
+            elif node is not None and node not in seen:
+                seen.add(node)
+                waiting += [parent for parent, _ in node.next_functions]
+        return found.pop() if len(found) == 1 else 1.0
 
     def _stepped(self, optimizer: Any, *_: Any) -> None:
         self._scales.clear()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Scanned:
         """Findings by class; kind: of rules of one kind alone."""
         chosen = [f for f in self.findings if not kind or rules()[f.rule].kind == kind]
         return {safety: sum(1 for f in chosen if f.safety is safety) for safety in Safety}
+
+    def only(self, chosen: Collection[str]) -> Scanned:
+        """The same tree as some rules alone see it."""
+        findings = [f for f in self.findings if f.rule in chosen]
+        return replace(self, findings=findings, ignored=[i for i in self.ignored if i.finding.rule in chosen])
 
     def share(self, *safeties: Safety) -> float | None:
         """Of the findings in code that are to be rewritten by somebody, the share that has one of some classes."""

@@ -19,7 +19,8 @@ _VALUE = re.compile(r"""(?:[:=\[,{]|^|(?<=\s)-(?=\s))\s*""" + _WORD + r"""(?=\s*
 _OPTION = re.compile(r"""--?[A-Za-z][\w.-]*(?:=|\s+)""" + _WORD + r"""(?![\w./:-])""")
 _REQUIREMENT = re.compile(r"\s*(?:-\s*)?[\"']?(?P<name>[A-Za-z][\w.-]*)")
 _QUOTED = re.compile(r"""["'](?P<name>[A-Za-z][\w.-]*)(?:\[[^\]"']*\])?\s*(?:[=<>~!;@][^"']*)?["']""")
-_KEY = re.compile(r"\s*[\"']?(?P<name>[A-Za-z][\w.-]*)[\"']?\s*=")
+_KEY = re.compile(r"\s*[\"']?(?P<name>[A-Za-z][\w.-]*)[\"']?\s*=\s*[\"'{]")
+"""A package with its version, and no list of what else belongs to a name."""
 _INSTALL = re.compile(r"\b(?:pip[\d.]*|uv pip|conda|mamba|poetry|uv)\s+(?:install|add)\b(?P<rest>[^&|;]*)")
 _INSTALLED = re.compile(r"""(?<![\w./=-])["']?(?P<name>[A-Za-z][\w.-]*)""")
 _HASH_COMMENTS = ("yaml", "toml", "shell", "dockerfile", "requirements", "config")
@@ -82,6 +83,8 @@ def _line(
             continue
         taken.append((start, end))
         new = _for_maker(kind, rule, word, named)
+        package = distribution(word) if rule == "PRT403" else ""
+        details = {"package": package, "alternatives": alternatives(package)} if package else None
         if new:
             text, before = at
             first = len(text[: before + start].encode())
@@ -89,7 +92,7 @@ def _line(
             why = f"the file is then for {named[0].vendor} alone"
             yield Finding(rule, path, number, start + 1, shown, Safety.CARE, why, (edit,), imports_itself=True)
         else:
-            yield Finding(rule, path, number, start + 1, shown, Safety.REPORT, why)
+            yield Finding(rule, path, number, start + 1, shown, Safety.REPORT, why, details=details)
 
 
 def _matches(kind: str, said: str) -> Iterator[tuple[str, int, int, str, str]]:

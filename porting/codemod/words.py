@@ -22,6 +22,7 @@ TUNING = re.compile(
 IMAGE = re.compile(
     r"nvidia/cuda\S*|nvcr\.io/\S+|pytorch/pytorch:\S*cuda\S*|download\.pytorch\.org/whl/cu\d+|\+cu\d{2,3}\b"
     r"|\b(?:cudatoolkit|pytorch-cuda|cudnn|cupti|nccl)\s*=+\s*[\d.]+|\bnvidia-(?:cuda|cudnn|cublas|nccl)[\w-]*"
+    r"|^\s*-\s+nvidia\s*$|(?:-c|--channel)[ =]nvidia\b"
     r"|--gpus[ =]\S+|\bruntime:\s*nvidia\b|\bnvidia\.com/gpu\b"
     r"|\b(?:onnxruntime|faiss|tensorflow|paddlepaddle|dgl|mxnet|jax|lightgbm)[-\[](?:gpu|cuda?\d*\w*)\b"
 )
@@ -50,7 +51,7 @@ def distribution(name: str) -> str:
 @functools.lru_cache(maxsize=1)
 def _distributions() -> Mapping[str, str]:
     """Import names by the names that packages are installed by."""
-    found = {known.lower(): known for known in packages()}
+    found = {known.lower(): known for known in packages() if known != "nvidia"}  # a name space, and a channel of conda's
     for known, entry in packages().items():
         others = entry.get("installed_as", ())
         assert isinstance(others, list | tuple)

@@ -65,6 +65,16 @@ def test_a_scan_tells_and_fails_until_nothing_is_new(porting: Porting, project: 
     assert porting("scan", project / "net" / "__init__.py").code == 0
 
 
+def test_named_rules_are_all_that_is_told_of(porting: Porting, project: Path) -> None:
+    (project / "more.py").write_text("import flash_attn\n")
+    ended = porting("scan", project, "--rules", "PRT110,PRT210")
+    assert "of what these rules find in code 100% can be rewritten safely" in ended.out
+    assert "report" not in ended.out
+    ended = porting("scan", project, "--rules", "PRT403")
+    assert "can be rewritten" not in ended.out
+    assert "Huawei Ascend: torch_npu.npu_fusion_attention" in ended.out
+
+
 def test_sarif_has_rules_places_and_fixes(porting: Porting, project: Path) -> None:
     log = json.loads(porting("scan", project, "--format", "sarif").out)
     (run,) = log["runs"]

@@ -146,17 +146,22 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 net = nn.Linear(16, 4).to(device)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
 scaler = torch.cuda.amp.GradScaler()
-for step in range(2):
+for step in range(3):
     with torch.cuda.amp.autocast():
         loss = net(torch.randn(8, 16).to(device)).float().square().mean()
     optimizer.zero_grad()
-    scaler.scale(loss).backward()
+    if step == 0:
+        scaler.scale(loss).backward()
+    elif step == 1:
+        (scaler.scale(loss) + 0.5 * scaler.scale(loss.sqrt())).backward()
+    else:
+        torch.autograd.backward(scaler.scale([loss, loss.sqrt()]))
     scaler.step(optimizer)
     scaler.update()
 """
 
 
-def test_a_loss_that_a_scaler_has_multiplied_is_told_as_what_it_was(porting: Porting, setting: Path) -> None:
+def test_losses_that_a_scaler_has_multiplied_are_told_as_what_they_were(porting: Porting, setting: Path) -> None:
     original, ported = setting / "original", setting / "ported"
     original.mkdir()
     (original / "train.py").write_text(SCALED)
@@ -165,5 +170,6 @@ def test_a_loss_that_a_scaler_has_multiplied_is_told_as_what_it_was(porting: Por
     ended = porting("verify", original, ported, "--device", "npu", "--format", "json", "--", "train.py")
     assert ended.code == 0, ended.out + ended.err
     _, cpu, ascend = ended.json()[0]["runs"]
+    assert cpu["noted"] == 10  # four losses, three outputs, three steps
     assert (cpu["narrow"], ascend["narrow"]) == ([], ["float16"])
     assert (ascend["differences"], ascend["refusals"]) == ([], [])

@@ -48,10 +48,16 @@ KINDS = [
     ("requirements.txt", "numpy\nnvidia-dali-cuda120\n", "PRT403", 2),
     ("requirements-gpu.txt", "torch==2.4.0+cu121\n", "PRT352", 1),
     ("environment.yml", "dependencies:\n  - pytorch-cuda=12.1\n", "PRT352", 2),
+    ("environment.yml", "channels:\n  - pytorch\n  - nvidia\n", "PRT352", 3),
+    ("pyproject.toml", '[project.optional-dependencies]\nvllm = [\n "numpy",\n]\n', None, 0),
+    ("pyproject.toml", '[tool.poetry.dependencies]\nvllm = "^0.10"\n', "PRT403", 2),
     ("csrc/ops.cu", "// x\n__global__ void add(float* a, int n) { a[0] = n; }\nvoid f() { add<<<1, 2>>>(p, 1); }\n", "PRT401", 2),
     ("csrc/ops.cpp", 'int f() { asm volatile("mov.u32 %0, %%laneid;" : "=r"(x)); }\n', "PRT406", 1),
     ("csrc/plain.cpp", "int f() { return 1; } // cuda\n", None, 0),
     ("setup.py", "from torch.utils.cpp_extension import CUDAExtension\next = CUDAExtension('ops', ['a.cu'])\n", "PRT404", 2),
+    ("setup.py", "from torch.utils.cpp_extension import CUDAExtension\nkind = CUDAExtension\n", "PRT404", 2),
+    ("jit.py", "from torch.utils.cpp_extension import load\nops = load('ops', sources)\n", "PRT404", 2),
+    ("jit.py", "from torch.utils.cpp_extension import load\nops = load('ops', ['a.cpp'])\n", None, 0),
     ("broken.py", "import torch\ndef f(:\n", "PRT900", 2),
     ("broken.py", "import torch\ntorch.cuda.init()\ndef f(:\n", "PRT900", 3),
     ("stray.py", "nonlocal x\n", None, 0),
@@ -303,6 +309,21 @@ def test_what_each_finding_adds_comes_to_the_estimate_and_a_package_counts_once(
     findings = found(tmp_path, "a.py", text)
     assert [share.what for share in effort.shares(findings)] == ["", "package_unguarded", ""]
     assert sum(share.hours for share in effort.shares(findings)) == sum(line.total for line in effort.estimate(findings))
+
+
+def test_a_package_that_is_to_be_installed_counts_as_the_line_that_asks_for_it(tmp_path: Path) -> None:
+    (asked,) = found(tmp_path, "requirements.txt", "flash-attn>=2.5\n")
+    assert asked.details is not None
+    assert asked.details["package"] == "flash_attn"
+    assert {"anywhere", "Huawei Ascend"} <= asked.details["alternatives"].keys()
+    assert [share.what for share in effort.shares([asked])] == ["config"]
+
+
+def test_a_mark_about_a_target_waits_for_the_scan_that_names_it(tmp_path: Path) -> None:
+    text = "import torch\nx = y.double()  # porting: ignore[PRT410] on the host\n"
+    assert found(tmp_path, "a.py", text) == []
+    with_maker = scanned(tmp_path, {"a.py": text}, targets=[load()["ascend"]])
+    assert (with_maker.findings, len(with_maker.ignored)) == ([], 1)
 
 
 def test_every_rule_says_all_that_it_has_to(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+import enum
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+
+METHODS = ["to", "cuda", "npu"]
+Activity = Literal["cpu", "cuda", "hpu"]
+supported_devices = ("cuda", "npu", "sdaa", "cpu")
+BACKENDS = {"collectives": ["nccl", "hccl", "gloo"]}
+
+
+class Kind(enum.Enum):
+    CPU = "cpu"
+    CUDA = "cuda"
+    NPU = "npu"
+
+
+class Place(enum.Enum):
+    HOST = "host"
+    CARD = "cuda"
+
+
+def backend(kind):
+    if kind == Kind.NPU:
+        return "hccl", torch.npu.device_count()
+    elif kind == Kind.CUDA:
+        return "nccl", torch.cuda.device_count()
+    return "gloo", 1
+
+
+def states(kind):
+    if kind == "MULTI_GPU":
+        return torch.cuda.get_rng_state()
+    elif kind == "MULTI_XPU":
+        return torch.xpu.get_rng_state()
