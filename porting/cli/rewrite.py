@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porting.cli._shared import format_option
-from porting.cli.scan import chosen_rules, existing, profiles
+from porting.cli.scan import chosen_rules, existing, many, profiles
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
     from porting.codemod.rewrite import Rewriting
+
+_LEFT = {"care": "whose proof has a gap (--with-care)", "report": "for a person to decide (porting scan)"}
 
 
 @click.command("rewrite")
@@ -101,7 +103,12 @@ def _show(rewriting: Rewriting, form: str, written: bool) -> None:
     counts = Counter(f.rule for c in rewriting.changes for f in c.findings)
     edits = ", ".join(f"{n} {rule}" for rule, n in sorted(counts.items())) or "nothing to do"
     verb = "changed" if written else "would change"
-    click.echo(f"{verb} {len(rewriting.changes)} files, {len(rewriting.helpers)} copies of the helper: {edits}", err=True)
+    helpers = len(rewriting.helpers)
+    copies = f", {helpers} {'copy' if helpers == 1 else 'copies'} of the helper" if helpers else ""
+    click.echo(f"{verb} {many(len(rewriting.changes), 'file')}{copies}: {edits}", err=True)
+    if rewriting.left:
+        said = [f"{n} {_LEFT[safety]}" for safety, n in sorted(rewriting.left.items(), key=lambda item: item[0].rank)]
+        click.echo(f"not edited: {', '.join(said)}", err=True)
     for finding in rewriting.refused:
         click.echo(f"left out, since the file would not parse, or the edits overlap: {finding.place} {finding.rule}", err=True)
 
@@ -132,9 +139,10 @@ def _commits(root: Path, chosen: Collection[str], planned: Callable[[Collection[
         record.apply(rewriting)
         _git(root, "add", "--", *(c.path for c in rewriting.changes), *rewriting.helpers)
         places = sum(len(c.findings) for c in rewriting.changes)
-        message = f"{rule}: {every()[rule].what}\n\n{every()[rule].reason}.\n{places} places in {len(rewriting.changes)} files."
+        done = f"{many(places, 'place')} in {many(len(rewriting.changes), 'file')}"
+        message = f"{rule}: {every()[rule].what}\n\n{every()[rule].reason}.\n{done}."
         _git(root, "commit", "--quiet", "-m", message)
-        click.echo(f"committed {rule}: {places} places in {len(rewriting.changes)} files")
+        click.echo(f"committed {rule}: {done}")
     return 1 if refused else 0
 
 

@@ -115,6 +115,11 @@ def chosen_rules(words: str | None) -> Collection[str]:
     return named
 
 
+def many(count: int, word: str) -> str:
+    """A count and what is counted."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def profiles(makers: Sequence[str]) -> list[Any]:
     """The makers that a person names. Raises UsageError for one that there is none of."""
     from porting.accelerators.profile import find, load
@@ -189,13 +194,16 @@ def _table(scanned: Scanned, shown: Sequence[Finding], work: Sequence[Any], gone
                 click.echo(f"         {line}")
         click.echo()
     counts = ", ".join(f"{n} {s.value}" for s in Safety if (n := sum(1 for f in shown if f.safety is s)))
-    click.echo(f"{scanned.files} files, {scanned.python_lines} lines of Python: {counts or 'nothing found'}")
+    nothing = "nothing found" if gone is None else "nothing new"
+    click.echo(f"{many(scanned.files, 'file')}, {many(scanned.python_lines, 'line')} of Python: {counts or nothing}")
     if scanned.ignored:
         click.echo(f"{len(scanned.ignored)} set aside by comments:")
         for item in scanned.ignored:
             click.echo(f"    {item.finding.place} {item.finding.rule}: {item.reason}")
     if gone is not None:
-        click.echo(f"only what the baseline lacks is shown; {gone} of its findings are gone")
+        click.echo(
+            f"only what the baseline lacks is shown, {gone} of its findings are gone; what follows is of all that is found"
+        )
     safe, both = scanned.share(Safety.SAFE), scanned.share(Safety.SAFE, Safety.CARE)
     if safe is not None and both is not None:
         what = "of what these rules find" if chosen else "of what is found"

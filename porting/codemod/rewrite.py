@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ class Rewriting:
     """Copies of the helper that have to be made, by path."""
     refused: list[Finding] = field(default_factory=list)
     """Findings whose edits would have overlapped others, or not have parsed."""
+    left: Counter[Safety] = field(default_factory=Counter)
+    """Findings that nobody asked to be edited, or that cannot be: those with a gap in the proof, and those for a person."""
 
 
 def wanted(findings: Iterable[Finding], rules: Collection[str] = (), care: bool = False) -> list[Finding]:
@@ -56,6 +59,9 @@ def plan(scanned: Scanned, rules: Collection[str] = (), care: bool = False, modu
     by_path: dict[str, list[Finding]] = {}
     for finding in wanted(scanned.findings, rules, care):
         by_path.setdefault(finding.path, []).append(finding)
+    asked = {id(f) for findings in by_path.values() for f in findings}
+    left = [f for f in scanned.findings if id(f) not in asked and (not rules or f.rule in rules)]
+    rewriting.left.update(f.safety for f in left if f.safety in (Safety.CARE, Safety.REPORT))
     text = helper.text().encode()
     for path, findings in by_path.items():
         data = (scanned.root / path).read_bytes()

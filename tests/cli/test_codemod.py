@@ -121,6 +121,7 @@ def test_a_rewrite_is_shown_first_then_written_then_undone(porting: Porting, pro
     assert shown.code == 0
     assert contents(project) == before
     assert "+device = accel.type if accel.is_available()" in shown.out
+    assert "not edited: 2 for a person to decide" in shown.err  # the graph, and the device in conf.yaml
     assert porting("rewrite", project, "--write").code == 0
     assert contents(project).keys() - before.keys() == {"porting_accel.py", "net/porting_accel.py", ".porting-rewrite.json"}
     assert "nothing to do" in porting("rewrite", project).err
