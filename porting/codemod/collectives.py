@@ -7,7 +7,22 @@ from typing import Any
 
 from porting.codemod.collect import Collector
 from porting.codemod.devices import DEFAULTS, UNPROVEN, Place, enumerates, last_name, parameter
-from porting.codemod.finding import Safety
+from porting.codemod.finding import ACCEL, Safety
+
+_ASKS = ("torch.distributed.is_nccl_available", "torch.distributed.distributed_c10d.is_nccl_available")
+
+
+def find(c: Collector) -> None:
+    """Put down where a file asks for NCCL. The question is edited where all that follows from it is the backend's name."""
+    if b"is_nccl_available" not in c.source.data:
+        return
+    for call in c.source.all(ast.Call):
+        if c.names.resolve(call.func) not in _ASKS:
+            continue
+        up = c.source.up(call)
+        named = isinstance(up, ast.IfExp) and up.test is call and isinstance(up.body, ast.Constant) and up.body.value == "nccl"
+        edits = [c.replace(call.func, f"{ACCEL}.is_dist_backend_available")] if named else []
+        c.add("PRT220", call, edits, why="" if named else "what follows from the answer is not seen")
 
 
 def place_of(c: Collector, node: Any) -> Place:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from porting.accelerators.profile import Profile
-from porting.codemod import cuda_api, extensions, guards, placing, strings, targets
+from porting.codemod import collectives, cuda_api, extensions, guards, placing, profiling, strings, targets
 from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
 from porting.codemod.names import Names
@@ -42,6 +42,8 @@ def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()
     cuda_api.find(c)
     placing.find(c)
     strings.find(c)
+    collectives.find(c)
+    profiling.find(c)
     extensions.find(c)
     if named:
         targets.find(c, named)

@@ -36,6 +36,13 @@ def find(c: Collector) -> None:
             _put(c, node, devices.place_of(c, node))
         elif _BUILT.fullmatch(value):
             _put(c, node, Place("PRT212", "type", Safety.SAFE))
+        elif "cuda:nccl" in value.split(","):
+            c.add(
+                "PRT220",
+                node,
+                safety=Safety.REPORT,
+                why="a backend for each device: without an accelerator the host would have two",
+            )
         elif value.startswith("torch.cuda."):
             c.add("PRT302" if value.endswith(("Tensor", "Storage")) else "PRT320", node)
     for formatted in c.source.all(ast.JoinedStr):

@@ -69,6 +69,8 @@ def test_without_an_accelerator_comparisons_stay_false_and_things_are_placed_on_
     assert not accel.is_on(torch.ones(1))
     assert accel.get_device_capability() == (0, 0)
     assert accel.visible_devices == "CUDA_VISIBLE_DEVICES"
+    assert accel.is_dist_backend_available() is torch.distributed.is_nccl_available()
+    assert accel.profiler_activity is torch.profiler.ProfilerActivity.CUDA
     assert not hasattr(accel, "no_such_name")
 
 
@@ -137,6 +139,8 @@ assert accel.at(1) == accel.at("cuda:1") == torch.device("npu:1")
 assert not accel.is_on(torch.ones(1))
 assert accel.dist_backend() == "hccl" and accel.visible_devices in ("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 assert accel.get_device_capability() == (0, 0)
+assert accel.is_dist_backend_available()
+assert accel.profiler_activity is torch.profiler.ProfilerActivity.PrivateUse1
 accel.empty_cache(); accel.reset_max_memory_allocated()
 assert accel.memory_allocated() == 0
 assert torch.load(sys.argv[1], map_location=accel.map_location, weights_only=True)["w"].device.type == "cpu"

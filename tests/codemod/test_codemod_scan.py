@@ -67,6 +67,8 @@ KINDS = [
     ("gpu.py", "import subprocess\nsubprocess.run(['nvidia-smi', '-L'])\n", "PRT270", 2),
     ("dp.py", "import torch.nn as nn\nm = nn.DataParallel(nn.Linear(1, 1))\n", "PRT330", 2),
     ("impl.py", "def f(x, impl='cuda'):\n    return x\n", "PRT405", 1),
+    ("dist.py", "import torch.distributed as dist\nassert dist.is_nccl_available()\n", "PRT220", 2),
+    ("dist.py", "import torch.distributed as dist\ndist.init_process_group('cuda:nccl,cpu:gloo')\n", "PRT220", 2),
     ("star.py", "from torch.cuda import *\n", "PRT116", 1),
 ]  # fmt: skip
 

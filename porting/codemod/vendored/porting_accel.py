@@ -68,6 +68,8 @@ def __getattr__(name):
         return _name()
     if name == "visible_devices":
         return _visible_devices()
+    if name == "profiler_activity":
+        return _profiler_activity()
     if name.startswith("__"):
         raise AttributeError(name)
     import torch
@@ -115,6 +117,14 @@ def map_location(storage, location):
     return storage if str(location).startswith("cuda") and not torch.cuda.is_available() else None
 
 
+def _profiler_activity():
+    """What the profiler is to watch besides the host: ProfilerActivity.CUDA on CUDA, and where there is no accelerator."""
+    from torch.profiler import ProfilerActivity
+
+    kind = _name()
+    return getattr(ProfilerActivity, kind.upper(), ProfilerActivity.PrivateUse1)
+
+
 def dist_backend(without="gloo"):
     """The collective backend: nccl on CUDA, the maker's elsewhere. without: the answer where there is no accelerator."""
     kind = _find()
@@ -126,6 +136,13 @@ def dist_backend(without="gloo"):
     import torch.distributed
 
     return torch.distributed.get_default_backend_for_device(kind)
+
+
+def is_dist_backend_available():
+    """Whether dist_backend() is there: torch.distributed.is_nccl_available() on CUDA and without an accelerator."""
+    import torch.distributed
+
+    return _name() != "cuda" or torch.distributed.is_nccl_available()
 
 
 def is_available():

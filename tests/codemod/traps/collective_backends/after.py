@@ -11,3 +11,8 @@ def start(backend, rank):
         return "either"
     logger = {"nccl": 1}
     return logger
+
+
+def ask(version):
+    dist.init_process_group(accel.dist_backend() if accel.is_dist_backend_available() else "gloo")
+    return dist.is_nccl_available() and version() >= (2, 10)

@@ -1,0 +1,15 @@
+import torch
+from torch.profiler import ProfilerActivity, profile
+import porting_accel as accel
+
+
+class Color:
+    CUDA = "green"
+
+
+def run(model, x):
+    activities = [ProfilerActivity.CPU, accel.profiler_activity]
+    with profile(activities=activities) as prof:
+        model(x)
+    print(prof.key_averages().table(sort_by="self_device_time_total"))
+    return sum(event.device_time_total for event in prof.key_averages()), Color.CUDA
