@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from porting import registry
 from porting.api import Setting
 from porting.cells.pipeline import Pipeline
 from porting.diagnose import window
+from porting.diagnose.case import Case
+from porting.diagnose.cut import Piece
 from porting.diagnose.locate import Located, Locator, Settings
 from porting.diagnose.reduce import Reduced, Reducer
 from porting.diagnose.subject import open_subject
@@ -252,6 +256,26 @@ def test_a_case_is_small_and_shows_the_failure_with_the_backend_alone(
     readme = (tmp_path / "case" / "README.md").read_text()
     assert found.signature in readme
     assert "planted_models.py:" in readme
+
+
+def test_a_case_declares_its_axes_as_the_cut_does_that_it_came_from() -> None:
+    piece = Piece(
+        nodes=[onnx.helper.make_node("Neg", ["given/long"], ["made/long"])],
+        feeds={"given/long": np.zeros((3, 4), np.float32)},
+        weights={},
+        outputs={"made/long": "made/long"},
+        like=onnx.helper.make_model(onnx.helper.make_graph([], "", [], [])),
+        dtypes={"made/long": ("float32", ("batch", 4))},
+        axes={"given/long": ("batch", 4)},
+    )
+    case = Case.of(piece).at_size(4, 2)
+    (output,) = case.outputs
+    graph = case.piece({output: np.zeros((3, 2), np.float32)}).alone().graph
+    assert [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.output)] == [
+        ["batch", 2],
+        ["batch", 2],
+    ]
+    assert case.digest != replace(case, leaving={}).digest
 
 
 def test_a_case_does_not_show_where_the_backend_is_right(reduce: Reduce, tmp_path: Path) -> None:
