@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from porting.cli._shared import format_option, print_json, store_option
 
 if TYPE_CHECKING:
-    from porting.records.history import Interval
     from porting.store import Store
 
 
@@ -41,15 +39,6 @@ def _known(target: str) -> bool:
     return True
 
 
-def _since(line: Sequence[Interval]) -> dict[str, Any] | None:
-    """Since when the cell is as it is, what it was before, and what moved when that changed."""
-    if not line:
-        return None
-    now, before = line[-1], line[-2] if len(line) > 1 else None
-    moved = {"moved": dict(now.moved), "because": list(now.because)}
-    return {"from": now.first.started, "results": len(now.rows), "before": before.says if before else "", **moved}
-
-
 @click.command("explain")
 @click.argument("model")
 @click.argument("target")
@@ -61,10 +50,11 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
     from porting.api import Setting
     from porting.diagnose.notes import recall
     from porting.errors import UsageError
-    from porting.records.history import intervals
+    from porting.records.history import intervals, turn
     from porting.report.explain import text_of
     from porting.report.json_ import record
     from porting.report.words import printable_lines
+    from porting.types import to_json
 
     setting = Setting.find(store=store)
     with setting.open_store() as records:
@@ -73,13 +63,13 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
         if not found:
             raise UsageError(f"no result for {model} on {target}.", _advice(records, model, target))
         history = records.history(model, target)
-        line = intervals(history[::-1], records)
+        since = turn(intervals(history[::-1], records))
         whole = records.log_text(found[0].log) if log and found[0].log else None
     located = recall(setting.workspace, found[0].key)
     if form == "json":
-        print_json([{**record(found[0]), "located": located, "since": _since(line)}])
+        print_json([{**record(found[0]), "located": located, "since": to_json(since)}])
     elif log:
         click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
     else:
-        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located, _since(line))))
+        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located, since)))
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from porting.report.numerics import worst
 from porting.store.records import moment, utc_now
-from porting.types import INFRASTRUCTURE, Outcome
+from porting.types import INFRASTRUCTURE, Outcome, Result
 
 if TYPE_CHECKING:
     from porting.store import Row, Store
@@ -73,6 +73,39 @@ class Hit:
     """When what it tells of began; UTC, ISO 8601."""
     moved: Mapping[str, tuple[str, str]]
     because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Since when a cell is as it is."""
+
+    start: str
+    """UTC, ISO 8601."""
+    results: int | None = None
+    """That say so, where they were counted."""
+    before: str = ""
+    """What it was before, in words; empty where it was nothing else."""
+    moved: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Versions that were others before, by name."""
+    because: tuple[str, ...] = ()
+    """What else was other before, in words."""
+
+
+def turn(line: Sequence[Interval]) -> Turn:
+    """The turn to the last of a cell's intervals, of which there is one at least."""
+    now, before = line[-1], line[-2].says if len(line) > 1 else ""
+    return Turn(now.first.started, len(now.rows), before, dict(now.moved), now.because)
+
+
+def turns(store: Store, results: Mapping[tuple[str, str], Result]) -> dict[tuple[str, str], Turn]:
+    """Turns of the cells that these are the latest results of. What a cell was before is told where it had another outcome."""
+    found = {}
+    for row in store.matrix():
+        result = results.get((row.model, row.target))
+        if result and result.started == row.started:
+            past = store.history(row.model, row.target)[::-1] if row.previous else ()
+            found[row.model, row.target] = turn(intervals(past, store)) if past else Turn(row.since)
+    return found
 
 
 def intervals(rows: Sequence[Row], store: Store) -> list[Interval]:

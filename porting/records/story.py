@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
 from porting.diagnose.unlock import Remedy, blocked_cells, remedies, weights
 from porting.records.diff import Change, diff
+from porting.records.history import Turn, turns
 from porting.report.counts import Tally
 from porting.store.records import moment
 from porting.types import Evidence, Outcome, Result
@@ -59,6 +60,8 @@ class Story:
     remedies: tuple[Remedy, ...] = ()
     alone: frozenset[str] = frozenset()
     """Runs that were worked on one machine: what they measured may be compared."""
+    turns: Mapping[Key, Turn] = field(default_factory=dict)
+    """Since when cells are as they are."""
 
 
 def tell(store: Store, results: Sequence[Result], sizes: Mapping[str, int], since: str | None = None) -> Story:
@@ -72,7 +75,7 @@ def tell(store: Store, results: Sequence[Result], sizes: Mapping[str, int], sinc
     old, days = walk((v for v in store.verdicts() if v.moment <= until and (v.model, v.target) in now), begun)
     changes, new, moved = _changes(store, old, now)
     told = remedies(blocked_cells(results, sizes), weights(results))[:REMEDIES]
-    return Story(_text(begun), len(old), changes, new, moved, thinned(days), tuple(told), _alone(store))
+    return Story(_text(begun), len(old), changes, new, moved, thinned(days), tuple(told), _alone(store), turns(store, now))
 
 
 def _changes(

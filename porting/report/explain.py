@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from porting.report.counts import FAULTS
 from porting.report.numerics import worst
 from porting.report.words import causes, generation, version
 from porting.types import Json, Outcome, Result, Stage
 
+if TYPE_CHECKING:
+    from porting.records.history import Turn
+
 OPERATORS = 8
 """Located operators that are named."""
 
 
-def text_of(result: Result, records: int, known: bool = False, located: Json = None, since: Json = None) -> str:
+def text_of(result: Result, records: int, known: bool = False, located: Json = None, since: Turn | None = None) -> str:
     """Tell about a result. records: how many results the cell has. known: whether its target's adapter is here, so that
     operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON).
     since: when the cell came to be as it is, what it was before, and what moved then."""
@@ -55,17 +59,17 @@ def _operators(located: Json) -> Iterator[str]:
         yield f"              and {len(seen) - OPERATORS} more: porting locate"
 
 
-def _since(since: Json) -> Iterator[str]:
+def _since(since: Turn | None) -> Iterator[str]:
     """A line, and one for each version that moved."""
     if not since:
         return
-    before = f"; before: {since['before']}" if since["before"] else ", from the first result on"
-    yield from _field("since", f"{since['from'][:10]}{before}")
-    for text in causes(since["moved"], since["because"]):
+    before = f"; before: {since.before}" if since.before else ", from the first result on"
+    yield from _field("since", f"{since.start[:10]}{before}")
+    for text in causes(since.moved, since.because):
         yield f"              moved: {text}"
 
 
-def _lines(result: Result, records: int, known: bool, located: Json, since: Json) -> Iterator[str]:
+def _lines(result: Result, records: int, known: bool, located: Json, since: Turn | None) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"

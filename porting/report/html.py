@@ -14,12 +14,16 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from porting.errors import DiskError
 from porting.report.matrix import Matrix
 from porting.report.site_index import index
 from porting.report.static_table import render as render_table
 from porting.types import Json, Outcome, Result, to_json
+
+if TYPE_CHECKING:
+    from porting.records.story import Story
 
 PAGE = Path(__file__).with_name("html")
 
@@ -59,7 +63,7 @@ def _write(matrix: Matrix, folder: Path) -> Path:
 def _fill(matrix: Matrix, aside: Path) -> list[str]:
     """Write every file. Returns their names in the order in which they may be moved: what is pointed to first."""
     (aside / "d").mkdir()
-    details = [_write_details(matrix.row(row.id), aside) for row in matrix.models]
+    details = [_write_details(matrix.row(row.id), matrix.story, aside) for row in matrix.models]
     page = sorted(path.name for path in PAGE.iterdir() if path.is_file() and path.name != "index.html")
     for name in [*page, "index.html"]:
         shutil.copyfile(PAGE / name, aside / name)
@@ -96,15 +100,20 @@ def _drop_stale(folder: Path, names: set[str]) -> None:
 # ---- details ------------------------------------------------------------------------------------------------------
 
 
-def _write_details(results: list[Result], aside: Path) -> str:
+def _write_details(results: list[Result], story: Story | None, aside: Path) -> str:
     """Write the records of one model; returns the name, which is made of their content."""
-    records = [None if r.outcome is Outcome.MISSING else to_json(r) for r in results]
+    records = [None if r.outcome is Outcome.MISSING else _record(r, story) for r in results]
     data = json.dumps(records, separators=(",", ":")).encode()
     digest = hashlib.sha256(data).hexdigest()[:16]
     # mtime=0: the same records make the same bytes.
     packed = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
     (aside / "d" / f"{digest}.js").write_text(f'Details.add("{digest}", "{packed}");\n', encoding="utf-8", newline="\n")
     return digest
+
+
+def _record(result: Result, story: Story | None) -> Json:
+    turn = story.turns.get((result.model, result.target)) if story else None
+    return {**to_json(result), "turn": to_json(turn)}
 
 
 def _script(before: str, value: Json, after: str) -> str:

@@ -34,6 +34,20 @@ def test_the_page_of_changes_tells_what_a_cell_was_and_is(open_report: Any) -> N
     assert "torch 2.12.1 → 2.13.0" in page.locator(".versions").inner_text()
 
 
+def test_a_cell_tells_since_when_it_is_so_and_what_moved_then(open_report: Any) -> None:
+    page = open_report("plausible", "cell", "transformers/whisper", "inductor:cpu:fp32")
+    section = page.locator("section", has_text="How it came to be so").last.inner_text()
+    assert "Until 24 November 2026" in section
+    assert "pass on host evidence" in section
+    assert "torch 2.12.1 → 2.13.0" in section
+    assert f"factory sha256:{'a' * 12}… → sha256:{'b' * 12}…" in section
+    assert "the bundle" in section
+    assert '"turn"' not in page.locator("#record").text_content()
+    page = open_report("plausible", "cell", "transformers/bert", "onnxruntime:cpu:fp32")
+    assert "20 November 2026" in page.locator(".verdict dl").inner_text()
+    assert page.locator("text=How it came to be so").count() == 0
+
+
 def test_a_first_report_says_that_there_is_nothing_to_compare_with(browser: Any, tmp_path: Path) -> None:
     matrix = sample.plausible()
     assert matrix.story is not None

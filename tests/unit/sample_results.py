@@ -8,6 +8,7 @@ from typing import Any
 
 from porting.diagnose.unlock import blocked_cells, remedies, weights
 from porting.records.diff import Change, Kind, diff
+from porting.records.history import Turn
 from porting.records.story import Story, walk
 from porting.report import Matrix, ModelRow, TargetColumn
 from porting.store.records import Verdict, moment
@@ -179,6 +180,7 @@ def hostile() -> Matrix:
             (Change(Kind.BROKEN, HOSTILE_MODEL, target, "<detail>", passed, broken),),
             moved={"<package>": ("<old>", "<new>")},
             remedies=tuple(remedies(blocked_cells([broken], {}), weights([broken]))),
+            turns={(HOSTILE_MODEL, target): Turn(GENERATED, 1, "<before>", {"<name>": ("<from>", "<to>")}, ("<because>",))},
         ),
     )
 
@@ -303,7 +305,11 @@ def _story(results: list[Result]) -> Story:
     old, days = walk(verdicts, moment(GENERATED))
     found = diff(before, results)
     told = tuple(remedies(blocked_cells(results, {}), weights(results)))
-    return Story(GENERATED, len(old), found.changes, 0, found.moved, tuple(days), told, frozenset({"20261124-0930"}))
+    turns = {(r.model, r.target): Turn("2026-11-20T09:30:00Z") for r in results}
+    moved = {"torch": ("2.12.1", "2.13.0"), "factory": ("sha256:" + "a" * 64, "sha256:" + "b" * 64)}
+    turns["transformers/whisper", "inductor:cpu:fp32"] = Turn(GENERATED, 1, "pass on host evidence", moved, ("the bundle",))
+    alone = frozenset({"20261124-0930"})
+    return Story(GENERATED, len(old), found.changes, 0, found.moved, tuple(days), told, alone, turns)
 
 
 def _plausible_cell(model: ModelRow, target: TargetColumn) -> Result:

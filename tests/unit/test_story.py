@@ -54,6 +54,18 @@ def test_the_present_is_held_against_what_was_known_before_the_last_run(store: S
     assert (story.known, story.new) == (3, 1)
 
 
+def test_cells_tell_since_when_they_are_so_and_what_they_were_before(store: Store) -> None:
+    found = told(store).turns
+    assert {model: (turn.start[:10], turn.before) for (model, _), turn in found.items()} == {
+        "a": ("2026-11-03", "pass on host evidence"),
+        "b": ("2026-11-03", "fail at convert (unsupported_op)"),
+        "c": ("2026-11-03", ""),
+        "d": ("2026-11-03", ""),
+    }
+    earlier = tell(store, [result("a", "2026-11-01T10:00:00Z", "one")], {})
+    assert earlier.turns == {}, "of what is not the latest nothing is told"
+
+
 def test_it_can_be_held_against_an_earlier_day(store: Store) -> None:
     story = told(store, "2026-11-02")
     assert {(change.kind, change.model) for change in story.changes} == {(Kind.BROKEN, "a"), (Kind.MENDED, "b")}

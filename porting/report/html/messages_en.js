@@ -38,6 +38,10 @@ const MESSAGES_EN = {
   "seconds.cpu": "cpu {n}",
   "memory": "peak memory",
   "started": "started",
+  "since": "so since",
+  "turn.title": "How it came to be so",
+  "turn.before": "Until {when}: {before}.",
+  "turn.absent": "none",
   "perf.median": "latency",
   "perf.value": "{median} median, {best} best of {runs} (case {case})",
 

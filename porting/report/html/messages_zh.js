@@ -38,6 +38,10 @@ const MESSAGES_ZH = {
   "seconds.cpu": "CPU {n}",
   "memory": "峰值内存",
   "started": "开始于",
+  "since": "此结果始于",
+  "turn.title": "结果由来",
+  "turn.before": "{when} 之前：{before}。",
+  "turn.absent": "无",
   "perf.median": "延迟",
   "perf.value": "中位 {median}，{runs} 次中最快 {best}（用例 {case}）",
 

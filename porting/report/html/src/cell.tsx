@@ -5,8 +5,8 @@ import { Picture, Table, binding, entries, shareWord, worst } from "./numbers";
 import { Bar, type Fact, Facts, Mark, ModelLink, TargetLink, VERDICTS, glyph, look, spoken } from "./parts";
 import { cellHref, filterHref, matrixHref } from "./place";
 import { term } from "./query";
-import { bytes, counted, integer, known, scientific, seconds, t, when } from "./text";
-import type { Placement, Prompt, Result, StageTime } from "./types";
+import { bytes, counted, integer, known, scientific, seconds, t, version, when } from "./text";
+import type { Placement, Prompt, Result, StageTime, Turn } from "./types";
 
 /** record: null where there is none, undefined where its file is not there. */
 export function CellPage({ cell, record }: { cell: Cell; record: Result | null | undefined }) {
@@ -18,12 +18,14 @@ export function CellPage({ cell, record }: { cell: Cell; record: Result | null |
     <Siblings cell={cell} />
     {record === undefined ? <p class="notice">{t("details.absent")}</p> : null}
     <Reason cell={cell} record={record} />
+    {record?.turn?.before ? <Turned turn={record.turn} /> : null}
     <Reproduce command={record ? record.reproduce : command(cell)} />
     {record ? <Record record={record} /> : null}
   </>;
 }
 
 function Record({ record }: { record: Result }) {
+  const { turn: _, ...raw } = record;
   return <>
     <NumbersSection record={record} />
     <Generation prompts={record.generation ?? []} />
@@ -31,13 +33,24 @@ function Record({ record }: { record: Result }) {
     <div class="columns"><PlacementSection record={record} /><Axes axes={record.axes} /><Notes notes={record.notes} /><Environment environment={record.environment} /></div>
     {record.log_tail ? <section><h2>{t("log")}</h2><pre class="log" tabIndex={0}>{record.log_tail}</pre></section> : null}
     <details class="raw"><summary>{t("record")}</summary>
-      <pre tabIndex={0}><code id="record">{JSON.stringify(record, null, 1)}</code></pre>
+      <pre tabIndex={0}><code id="record">{JSON.stringify(raw, null, 1)}</code></pre>
       <button type="button" data-action="copy" data-from="record">{t("copy")}</button></details>
   </>;
 }
 
 /** What makes a record where there is none. */
 const command = ({ model, target }: Cell): string => (/^[\w@%+=:,./-]+$/.test(model.id) ? `porting check ${model.id} --on ${target.id}` : "");
+
+/** What the cell was before, and what was other then. */
+function Turned({ turn: { start, before, moved, because } }: { turn: Turn }) {
+  return (
+    <section><h2>{t("turn.title")}</h2><p>{t("turn.before", { when: when(start), before })}</p>
+      <ul class="versions">
+        {Object.entries(moved).map(([name, [from, to]]) => <li><span class="id">{name}</span> {version(from) || t("turn.absent")} → <b>{version(to) || t("turn.absent")}</b></li>)}
+        {because.map((text) => <li>{text}</li>)}
+      </ul></section>
+  );
+}
 
 /* ---- verdict ---- */
 
@@ -56,6 +69,7 @@ function Verdict({ cell, record }: { cell: Cell; record: Result | null | undefin
           [t("memory"), record?.peak_rss_bytes ? bytes(record.peak_rss_bytes) : null],
           [t("perf.median"), record ? latency(record) : null],
           [t("started"), record?.started ? when(record.started) : null],
+          [t("since"), record?.turn ? when(record.turn.start.slice(0, 10)) : null],
         ]} />
         <Steps cell={cell} timed={record?.stages ?? []} />
       </div>

@@ -2,7 +2,7 @@
 import { Folded, Mark, NotFound, spoken } from "./parts";
 import { cellHref, filterHref } from "./place";
 import { type Change, changes, kinds, told } from "./story";
-import { bytes, counted, integer, percent, seconds, t, when } from "./text";
+import { bytes, counted, integer, percent, seconds, t, version, when } from "./text";
 
 const SHOWN = 40; // of a kind, before the rest is folded
 const MISSING = { outcome: "missing", evidence: null };
@@ -15,7 +15,7 @@ export function ChangesPage() {
     <Lead />
     {moved.length ? (
       <section><h2>{t("changes.moved")}</h2><ul class="versions">{moved.map(([name, [from, to]]) => (
-        <li><span class="id">{name}</span> {from} → <b>{to}</b></li>
+        <li><span class="id">{name}</span> {version(from)} → <b>{version(to)}</b></li>
       ))}</ul></section>
     ) : null}
     {kinds.map((one) => <Kind {...one} />)}

@@ -99,6 +99,9 @@ export function percent(share: number): string {
   return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
 
+/** A version as it is read: of a digest its beginning. */
+export const version = (text: string): string => text.replace(/^(sha256:[0-9a-f]{12})[0-9a-f]+$/, "$1…");
+
 /** A day (2026-11-24) or a moment (2026-11-24T09:30:00Z) as the reader's language writes it; UTC, as it was recorded. */
 export function when(text: string): string {
   const moment = new Date(text);

@@ -68,6 +68,16 @@ export interface Result {
   started: string;
   seconds: number;
   peak_rss_bytes: number;
+  turn: Turn | null; // beside the record, of the cell's history
+}
+
+/** Since when a cell is as it is (porting/records/history.py: Turn); what moved is old and new by name. */
+export interface Turn {
+  start: string;
+  results: number | null;
+  before: string;
+  moved: Record<string, [string, string]>;
+  because: string[];
 }
 
 export type Metric = "rel_norm" | "row" | "peak" | "flips";
