@@ -258,10 +258,14 @@ def _outcomes(folder: Path, files: list[str], path: str) -> dict[str, str]:
     environment = {"PYTHONPATH": os.pathsep.join([str(folder / path), str(HERE.parent), str(HERE)]), "CUDA_VISIBLE_DEVICES": ""}
     used = cost(words, environment, str(folder))
     found = re.findall(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+)", used.output, re.MULTILINE)
-    skipped = re.findall(r"^SKIPPED \[(\d+)\] (\S+)", used.output, re.MULTILINE)
+    skipped = re.findall(r"^SKIPPED \[(\d+)\] (\S+?):\d+: (.*)", used.output, re.MULTILINE)
     if not any(outcome == "PASSED" for outcome, _ in found):
         raise SystemExit(f"{folder.name}: {used.output[-600:]}")
-    return {**{test: outcome.lower() for outcome, test in found}, **{f"{place} x {n}": "skipped" for n, place in skipped}}
+    why_not = Counter[str]()
+    for count, file, why in skipped:  # by reason: a port moves lines
+        why_not[f"{file}: {why}"] += int(count)
+    one_by_one = [f"{why} ({number})" for why, count in why_not.items() for number in range(count)]
+    return {**{test: outcome.lower() for outcome, test in found}, **dict.fromkeys(one_by_one, "skipped")}
 
 
 # ---- all of it

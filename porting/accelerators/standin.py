@@ -16,7 +16,7 @@ from porting.accelerators import autocast, programs, whole
 from porting.accelerators.kernels import host_kernel, only_a_backend_has
 from porting.accelerators.ledger import Ledger, NoValue, Refusal, Refused
 from porting.accelerators.operators import OperatorList, Support, read_list
-from porting.accelerators.places import calling_place
+from porting.accelerators.places import OBSERVER, calling_place
 from porting.accelerators.profile import Profile, ProfileError
 from porting.accelerators.tensor import tensor_class
 
@@ -179,7 +179,7 @@ class StandIn:
         run = torch.autograd.graph._engine_run_backward
 
         def run_backward(*args: Any, **kwargs: Any) -> Any:
-            outer, self._backward_from = self._backward_from, self._backward_from or calling_place()
+            outer, self._backward_from = self._backward_from, self._backward_from or calling_place(OBSERVER)
             try:
                 result = run(*args, **kwargs)
             finally:

@@ -102,7 +102,8 @@ class Observer:
         if self._depth == 0:
             tensors = _tensors(output)
             self.narrow |= _narrow(tensors)
-            self.note(f"output of {type(module).__name__}", *tensors)
+            if tensors:  # none where it raised
+                self.note(f"output of {type(module).__name__}", *tensors)
 
     # ---- lines
 

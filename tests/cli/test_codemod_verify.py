@@ -75,6 +75,8 @@ if torch.cuda.is_available():
     x = x.cuda()
 print(torch.histogram(x, bins=2).hist.sum().item())
 y = x + torch.ones(3)
+w = x.clone().requires_grad_()
+(w * torch.ones(3)).sum().backward()
 """
 
 
@@ -88,6 +90,8 @@ def test_what_a_card_would_refuse_is_told_with_its_lines(porting: Porting, trees
     (found,) = ended.json()
     _, _, musa = found["runs"]
     refused = [(refusal["kind"], refusal["operator"], refusal["place"]) for refusal in musa["refusals"]]
+    assert refused.pop() == ("device", "aten::mul.Tensor", "more.py:10 (backward)")
+    assert refused.pop() == ("device", "aten::mul.Tensor", "more.py:10")
     assert refused == [("operator", "aten::histogram.bin_ct", "more.py:7"), ("device", "aten::add.Tensor", "more.py:8")]
     assert [wait["place"] for wait in musa["waits"]] == ["more.py:7"]
 
