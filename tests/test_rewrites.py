@@ -154,6 +154,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "is_all_true=all": (lambda: Model(confirms), "aten._is_all_true.default"),
     "pad=joined": (lambda: Model(wraps), "aten.pad.default"),
     "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
+    "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
@@ -294,6 +295,46 @@ def test_what_follows_from_constants_is_computed_while_the_model_is_captured(tmp
     record = export(tmp_path, flat, "pt2", "constants=folded")
     with torch.no_grad():
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+class Experts(nn.Module):  # type: ignore[misc]
+    """Each token goes to two of four experts, some of which nobody may ask for."""
+
+    def __init__(self, row: Any, spare: int) -> None:
+        super().__init__()
+        self.router, self.experts = nn.Linear(WIDTH, 4), nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.row, self.classes = row, 4 + spare
+        self.router.bias.data[0] -= 100
+
+    def forward(self, x: Any) -> Any:
+        tokens = x.reshape(-1, WIDTH)
+        weights, chosen = self.router(tokens).softmax(-1).topk(2, -1)
+        total, mask = torch.zeros_like(tokens), nn.functional.one_hot(chosen, self.classes).permute(2, 1, 0)
+        for expert in (mask.sum(dim=(-1, -2)) > 0).nonzero():
+            rank, token = torch.where(mask[self.row(expert)].reshape(2, -1))
+            if token.numel() == 0:
+                continue
+            self.router = self.router.to(x.dtype)
+            total.index_add_(0, token, self.experts[int(expert[0])](tokens[token]) * weights[token, rank, None])
+        return total.reshape(x.shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "spare"),
+    [("onnx", lambda row: row, 0), ("pt2", lambda row: row[0], 1), ("pt2", lambda row: int(row.item()), 0)],
+)
+def test_experts_that_are_hit_or_not_are_all_run(tmp_path: Path, kind: str, row: Any, spare: int) -> None:
+    flat = flat_of(Model(lambda model, x: model.experts(x), experts=Experts(row, spare)))
+    with pytest.raises(Exception, match=r"data-dependent|swap"):
+        export(tmp_path, flat, "pt2")
+    record = export(tmp_path, flat, kind, "experts=all", "module=kept")
+    assert record.route[-2:] == ("experts=all", "module=kept")
+    assert not {"NonZero", "aten.nonzero.default", "aten.nonzero_numpy.default"} & words_in(tmp_path, record).keys()
+    for x in (draw(), draw(3, 7)):
+        with torch.no_grad():
+            assert same(answers(tmp_path, record, x), flat(x))
+    with pytest.raises(NothingToChange):
+        export(tmp_path, flat_of(Model(normal)), kind, "experts=all")
 
 
 def reads(_: Any, x: Any) -> Any:

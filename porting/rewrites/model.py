@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from porting.rewrites.experts import experts_all
 from porting.rewrites.replay import data_replayed
 
 if TYPE_CHECKING:
@@ -112,9 +113,36 @@ def _attention_eager(module: nn.Module, example: Sequence[torch.Tensor]) -> Iter
                 part.fused_attn = True
 
 
+@contextlib.contextmanager
+def _module_kept(module: nn.Module, example: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
+    """A module that asks one of its own to move to a dtype gets it back as it is, where that is its dtype already."""
+    import torch
+
+    moves, kept = torch.nn.Module.to, 0
+
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal kept
+        wanted = [value for value in (*args, *kwargs.values()) if value is not None]
+        there = {tensor.dtype for tensor in (*self.parameters(), *self.buffers()) if tensor.is_floating_point()}
+        if len(wanted) != 1 or not there <= {wanted[0]}:
+            return moves(self, *args, **kwargs)
+        kept += 1
+        return self
+
+    torch.nn.Module.to = to
+    try:
+        with torch.no_grad():
+            module(*example)
+        yield module if kept else None
+    finally:
+        torch.nn.Module.to = moves
+
+
 MODEL: dict[str, Way] = {
     "constants=folded": _constants_folded,
     "experts=batched_mm": _set("_experts_implementation", "batched_mm"),
+    "experts=all": experts_all,
+    "module=kept": _module_kept,
     "attention=eager": _attention_eager,
     "data=replayed": data_replayed,
 }

@@ -147,6 +147,16 @@ def _pad() -> dict[Any, Callable[..., Any]]:
     return {torch.ops.aten.pad.default: joined}
 
 
+def _squeeze() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def checked(tensor: Any, axis: int) -> Any:
+        size = tensor.shape[axis]
+        return tensor if isinstance(size, int) and size != 1 else NotImplemented
+
+    return {torch.ops.aten.squeeze.dim: checked}
+
+
 def _einsum() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -234,6 +244,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "masked_scatter=gathered": _masked_scatter,
     "float64=float32": _float64,
     "view=reshape": _view,
+    "squeeze=checked": _squeeze,
     "is_all_true=all": _is_all_true,
     "antialias=products": _antialias,
     "pad=joined": _pad,

@@ -91,6 +91,16 @@ CHANGES: tuple[Change, ...] = (
         (When(message=r"grouped_mm|nonzero|GuardOnDataDependent"),),
     ),
     Change(
+        "experts=all", Level.MODEL, _ALL,
+        "experts that are looped over as data wants it are run all on all tokens, and what was not asked for counts nothing",
+        (When(message=r"nonzero|NonZero|GuardOnDataDependent|specialized integer"),),
+    ),
+    Change(
+        "module=kept", Level.MODEL, _ALL,
+        "a module that is moved to the dtype it has stays as it is",
+        (When(message=r"Could ?n.t swap|Cannot swap"),),
+    ),
+    Change(
         "attention=composed", Level.PROGRAM, _ALL,
         "attention is written as products and a softmax that needs no test for infinity",
         (When(blocker=r"operator: aten::(isneginf|_safe_softmax|scaled_dot_product_attention|_scaled_dot_product\w*)$"),),
@@ -122,6 +132,11 @@ CHANGES: tuple[Change, ...] = (
         "view=reshape", Level.PROGRAM, _ALL,
         "views are reshapes, which also take a tensor whose memory is not in order",
         (When(message=r"view size is not compatible|aten\.view\.default"),),
+    ),
+    Change(
+        "squeeze=checked", Level.PROGRAM, _ALL,
+        "an axis that is to go where it has one place, and has more, stays without asking at run time",
+        (When(message=r"Squeeze\b.*must be 1"),),
     ),
     Change(
         "is_all_true=all", Level.PROGRAM, _ALL,
