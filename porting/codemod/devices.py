@@ -38,13 +38,15 @@ def place_of(c: Collector, node: Any) -> Place:
     child: ast.AST = node
     parent = c.source.up(node)
     while isinstance(parent, (ast.IfExp, ast.BoolOp)):
+        if isinstance(parent, ast.IfExp) and parent.body is child and _for_the_cpu(parent.test):
+            return Place("PRT211", "name", Safety.SAFE)
         if isinstance(parent, ast.IfExp) and parent.test is not child and _chosen(c, parent, child):
             return Place("PRT210", "type", Safety.SAFE)
         if isinstance(parent, ast.BoolOp) and device_like(*(v for v in parent.values if v is not child)):
             return Place("PRT210", "type", Safety.SAFE)
         child, parent = parent, c.source.up(parent)
     if isinstance(parent, ast.Compare):
-        return _compared(parent, child)
+        return _of_nvidia(c, parent) or _compared(parent, child)
     if isinstance(parent, COLLECTIONS):
         return _in_collection(c, parent, child)
     if isinstance(parent, ast.keyword):
@@ -66,6 +68,24 @@ def _chosen(c: Collector, choice: ast.IfExp, child: ast.AST) -> bool:
     if isinstance(other, ast.Constant) and isinstance(other.value, str) and _DEVICES.fullmatch(other.value):
         return True
     return any(c.names.resolve(n) == "torch.cuda.is_available" for n in ast.walk(choice.test) if isinstance(n, ast.Attribute))
+
+
+def _for_the_cpu(test: ast.AST) -> bool:
+    """Whether a condition asks for the CPU's name, which the word then stands for: 'cuda' if device == 'cpu' else device."""
+    sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) else []
+    return any(isinstance(side, ast.Constant) and side.value == "cpu" for side in sides)
+
+
+def _of_nvidia(c: Collector, compared: ast.AST) -> Place | None:
+    """A comparison whose answer has NVIDIA in its name: it asks for the maker, and is right as it stands."""
+    for parent in c.source.ancestors(compared):
+        if isinstance(parent, ast.Assign) and any("nvidia" in _word(t).lower() for t in parent.targets):
+            return Place("PRT211", "", Safety.KEEP, "asks for NVIDIA by name")
+        if isinstance(parent, ast.FunctionDef) and "nvidia" in parent.name.lower():
+            return Place("PRT211", "", Safety.KEEP, "asks for NVIDIA by name")
+        if isinstance(parent, ast.stmt) and not isinstance(parent, ast.Return):
+            return None
+    return None
 
 
 def _compared(parent: ast.Compare, child: ast.AST) -> Place:

@@ -67,7 +67,8 @@ def _means_something_else(c: Collector, node: ast.AST) -> bool:
 def _put(c: Collector, node: Any, place: Place) -> None:
     edits = _edits(c, node, place.put) if place.put else []
     why = place.why
-    if place.rule == "PRT320" and (c.brand_branch(node) or _beside_brands(c, node)):
+    listed = place.rule == "PRT320" or (place.safety is Safety.CARE and isinstance(c.source.up(node), ast.Dict))
+    if listed and (c.brand_branch(node) or _beside_brands(c, node)):
         c.add(place.rule, node, safety=Safety.KEEP, why="stands beside those for other brands")
         return
     if place.put and not edits:

@@ -9,3 +9,7 @@ if device.startswith(accel.name) or torch.device(device).type != accel.name:
     pass
 if device in (accel.name, 'cpu'):
     pass
+
+
+def never_the_cpu(device):
+    return accel.name if device == "cpu" else device

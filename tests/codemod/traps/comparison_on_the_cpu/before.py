@@ -8,3 +8,7 @@ if device.startswith('cuda') or torch.device(device).type != "cuda":
     pass
 if device in ('cuda', 'cpu'):
     pass
+
+
+def never_the_cpu(device):
+    return "cuda" if device == "cpu" else device

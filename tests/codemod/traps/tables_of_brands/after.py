@@ -35,3 +35,9 @@ def states(kind):
         return torch.cuda.get_rng_state()
     elif kind == "MULTI_XPU":
         return torch.xpu.get_rng_state()
+
+
+def named(device, platform):
+    is_nvidia = device == "cuda"
+    lib = {"cuda": "cuda", "hip": "cuda", "xpu": "xpu"}.get(platform, platform)
+    return is_nvidia, lib
