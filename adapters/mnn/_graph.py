@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     import onnx
@@ -18,13 +18,56 @@ def respell(model: Path) -> None:
 
     whole = onnx.load(str(model), load_external_data=False)
     opset = max((entry.version for entry in whole.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    flat = _flat(whole) if opset >= UNSQUEEZE else set()
     nodes: Nodes = []
     for node in whole.graph.node:
+        if node.op_type == "BatchNormalization" and node.input[0] in flat and len(node.output) == 1:
+            nodes += _batch_normalization(node)
+            continue
         meant = node.op_type in WORDS and not node.domain and opset >= SINCE.get(node.op_type, 0)
         nodes += WORDS[node.op_type](node) if meant else [node]
     del whole.graph.node[:]
     whole.graph.node.extend(nodes)
     onnx.save(whole, str(model))
+
+
+UNSQUEEZE = 13
+"""The opset from which on Unsqueeze takes its axes as an input."""
+
+
+def _flat(whole: onnx.ModelProto) -> Set[str]:
+    """Values of three dimensions that are normalised."""
+    from onnx import shape_inference
+
+    taken = {node.input[0] for node in whole.graph.node if node.op_type == "BatchNormalization"}
+    if not taken:
+        return taken
+    graph = shape_inference.infer_shapes(whole).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.input, *graph.value_info, *graph.output)}
+    ranks.update({weight.name: len(weight.dims) for weight in graph.initializer})
+    return {name for name in taken if ranks.get(name) == 3}
+
+
+def _batch_normalization(node: onnx.NodeProto) -> Nodes:
+    """Of three dimensions, as it is defined: what reads MNN's own as a row of numbers finds them in another order."""
+    from onnx import TensorProto, helper
+
+    x, scale, bias, mean, variance = node.input
+    epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
+    axis = f"{node.output[0]}:axis"
+    steps: List[Step] = [
+        ("Add", (variance, float(epsilon))),
+        ("Sqrt", (0,)),
+        ("Div", (scale, 1)),
+        ("Mul", (mean, 2)),
+        ("Sub", (bias, 3)),
+        ("Unsqueeze", (2, axis)),
+        ("Unsqueeze", (4, axis)),
+        ("Mul", (x, 5)),
+        ("Add", (7, 6)),
+    ]
+    one = helper.make_node("Constant", [], [axis], value=helper.make_tensor(axis, TensorProto.INT64, [1], [1]))
+    return [one, *_chain(node, steps)]
 
 
 def _is_nan(node: onnx.NodeProto) -> Nodes:

@@ -142,6 +142,24 @@ def test_a_convolution_along_one_axis_is_one_along_two(tmp_path: Path, attribute
     np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, values)[0], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_a_batch_normalization_of_three_dimensions_is_written_out_and_no_other(tmp_path: Path, rank: int) -> None:
+    sides = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)] for name in "xy"]
+    values = {"s": [1.0, 2.0], "b": [0.5, -1.0], "m": [0.25, 3.0], "v": [4.0, 0.5]}
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [2], numbers) for name, numbers in values.items()]
+    node = helper.make_node("BatchNormalization", ["x", *values], ["y"], epsilon=1e-3)
+    path = tmp_path / "m.onnx"
+    onnx.save(
+        helper.make_model(helper.make_graph([node], "g", *sides, weights), opset_imports=[helper.make_opsetid("", 20)]), path
+    )
+    x = np.linspace(-3, 3, 5 * 2 * 4 ** (rank - 2), dtype=np.float32).reshape(5, 2, *[4] * (rank - 2))
+    (expected,) = ReferenceEvaluator(str(path)).run(None, {"x": x})
+    respell(path)
+    onnx.checker.check_model(str(path))
+    assert ("BatchNormalization" in {node.op_type for node in onnx.load(str(path)).graph.node}) == (rank != 3)
+    np.testing.assert_allclose(ReferenceEvaluator(str(path)).run(None, {"x": x})[0], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_less_is_greater_the_other_way_round(tmp_path: Path) -> None:
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in "xy"]
     found = [helper.make_tensor_value_info("z", TensorProto.BOOL, [None])]
