@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from porting.codemod.source import Source
 BRANDS = re.compile(r"npu|mlu|musa|xpu|hpu|gcu|sdaa|txda|xla|rocm|hip\b|ascend|neuron|mtia|habana", re.IGNORECASE)
 # Words of a test that asks for CUDA.
 _CUDA = re.compile(r"cuda|(?:^|[^a-z])gpus?(?![a-z])", re.IGNORECASE)
+_NO_DEVICE = re.compile(rb"ascend|maca|metax|camb(?:ricon)?|hygon|dcu|kunlun\w*|iluvatar|rocm|hip")
 _DEVICE = re.compile(r"device|(?:^|_)dev$", re.IGNORECASE)
 
 
@@ -115,6 +117,19 @@ class Collector:
     def _is_else(self, parent: Any, child: ast.AST) -> bool:
         return child is parent.orelse if isinstance(parent, ast.IfExp) else parent.orelse == [child]
 
+    @functools.cached_property
+    def own_words(self) -> frozenset[str]:
+        """Names that the file compares with a brand's name that is no device of PyTorch's: their words are not PyTorch's."""
+        found: set[str] = set()
+        for compared in self.source.all(ast.Compare) if _NO_DEVICE.search(self.source.data) else ():
+            sides = [compared.left, *compared.comparators]
+            words = {
+                n.value for side in sides for n in ast.walk(side) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+            }
+            if any(_NO_DEVICE.fullmatch(word.encode()) for word in words):
+                found.update(filter(None, map(word_of, sides)))
+        return frozenset(found)
+
     # ---- edits
 
     def replace(self, node: Any, text: str) -> Edit:
@@ -128,6 +143,11 @@ class Collector:
         word = re.compile(rb"[\w]")
         first = text[0] == ACCEL or text[0].isalnum()
         return Edit(start, end, f"{' ' if first and word.match(before) else ''}{text}{' ' if word.match(after) else ''}")
+
+
+def word_of(node: ast.AST) -> str:
+    """The last part of a name; empty for other expressions."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def device_like(*nodes: ast.AST | None) -> bool:

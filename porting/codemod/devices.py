@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from porting.codemod.collect import Collector, device_like, named_device
+from porting.codemod.collect import Collector, device_like, named_device, word_of
 from porting.codemod.finding import Safety
 
 _DEVICES = re.compile(r"(?:cpu|mps|xpu|meta|npu|hpu|mlu|xla|musa|gcu|sdaa|txda|mtia|cuda|auto)(?::\d+)?")
@@ -45,6 +45,8 @@ def place_of(c: Collector, node: Any) -> Place:
         if isinstance(parent, ast.BoolOp) and device_like(*(v for v in parent.values if v is not child)):
             return Place("PRT210", "type", Safety.SAFE)
         child, parent = parent, c.source.up(parent)
+    if _own_word(c, parent):
+        return Place("PRT211", "", Safety.KEEP, "a word beside those for other brands that are no devices of PyTorch's")
     if isinstance(parent, ast.Compare):
         return _of_nvidia(c, parent) or _compared(parent, child)
     if isinstance(parent, COLLECTIONS):
@@ -70,6 +72,16 @@ def _chosen(c: Collector, choice: ast.IfExp, child: ast.AST) -> bool:
     return any(c.names.resolve(n) == "torch.cuda.is_available" for n in ast.walk(choice.test) if isinstance(n, ast.Attribute))
 
 
+def _own_word(c: Collector, parent: ast.AST) -> bool:
+    """Whether a word is compared with, or given to, a name whose words are not PyTorch's."""
+    if isinstance(parent, COLLECTIONS):
+        parent = c.source.up(parent)
+    if isinstance(parent, ast.Compare):
+        return any(word_of(side) in c.own_words for side in (parent.left, *parent.comparators))
+    targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target] if isinstance(parent, ast.AnnAssign) else []
+    return any(word_of(target) in c.own_words for target in targets)
+
+
 def _for_the_cpu(test: ast.AST) -> bool:
     """Whether a condition asks for the CPU's name, which the word then stands for: 'cuda' if device == 'cpu' else device."""
     sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) else []
@@ -79,7 +91,7 @@ def _for_the_cpu(test: ast.AST) -> bool:
 def _of_nvidia(c: Collector, compared: ast.AST) -> Place | None:
     """A comparison whose answer has NVIDIA in its name: it asks for the maker, and is right as it stands."""
     for parent in c.source.ancestors(compared):
-        if isinstance(parent, ast.Assign) and any("nvidia" in _word(t).lower() for t in parent.targets):
+        if isinstance(parent, ast.Assign) and any("nvidia" in word_of(t).lower() for t in parent.targets):
             return Place("PRT211", "", Safety.KEEP, "asks for NVIDIA by name")
         if isinstance(parent, ast.FunctionDef) and "nvidia" in parent.name.lower():
             return Place("PRT211", "", Safety.KEEP, "asks for NVIDIA by name")
@@ -92,14 +104,10 @@ def _compared(parent: ast.Compare, child: ast.AST) -> Place:
     others = [side for side in (parent.left, *parent.comparators) if side is not child]
     if device_like(*others):
         return Place("PRT211", "name", Safety.SAFE)
-    word = next((_word(side) for side in others if _IMPLEMENTATION.search(_word(side))), "")
+    word = next((word_of(side) for side in others if _IMPLEMENTATION.search(word_of(side))), "")
     if word:
         return _other(word)
     return Place("PRT211", "name", Safety.CARE, f"what it is compared with is {UNPROVEN}")
-
-
-def _word(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _in_collection(c: Collector, parent: Any, child: Any) -> Place:

@@ -41,3 +41,11 @@ def named(device, platform):
     is_nvidia = device == "cuda"
     lib = {"cuda": "cuda", "hip": "cuda", "xpu": "xpu"}.get(platform, platform)
     return is_nvidia, lib
+
+
+def serve(device_type):
+    if device_type == "":
+        device_type = "cuda"
+    elif device_type not in ["cuda", "ascend", "maca", "camb"]:
+        raise ValueError(device_type)
+    return device_type
