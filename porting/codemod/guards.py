@@ -32,7 +32,7 @@ def hold_back(c: Collector) -> None:
     places = list(zip(c.findings, c.places, strict=True))
     for number, (finding, node) in enumerate(places):
         if finding.rule in _CONDITIONS and finding.edits and (kernel := _kernel(c, node)):
-            c.findings[number] = replace(finding, safety=Safety.KEEP, edits=(), why=f"guards a kernel of CUDA's, {kernel}")
+            c.findings[number] = replace(finding, safety=Safety.KEEP, edits=(), why=f"guards what is CUDA's own, {kernel}")
     places = list(zip(c.findings, c.places, strict=True))
     weak = [(f, n) for f, n in places if f.rule in _FAIL and f.safety in (Safety.CARE, Safety.REPORT)]
     if not weak:
@@ -47,6 +47,10 @@ def hold_back(c: Collector) -> None:
 def _kernel(c: Collector, node: Any) -> str:
     """What is of CUDA's own under a condition: the call of a function that has CUDA in its name, or of a kernel by its grid, the
     import of such a thing or of a package bound to CUDA, or what a build of CUDA sources is made of."""
+    asserted = c.source.inside(node, ast.stmt)
+    if isinstance(asserted, ast.Assert) and asserted.msg is not None:
+        said = re.findall(r"\w+", c.source.text(asserted.msg).lower())
+        return next((f"line {asserted.lineno}: {word}" for word in said if package_of(word)), "")
     compared = c.source.up(node)
     if isinstance(compared, ast.Compare) and any(isinstance(op, (ast.NotEq, ast.NotIn, ast.IsNot)) for op in compared.ops):
         return ""

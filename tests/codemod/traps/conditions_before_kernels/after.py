@@ -14,3 +14,9 @@ def median(x, width, impl='cuda'):
     if x.device.type != accel.name:
         return x.sort().values
     return x.median()
+
+
+def optimizer(name):
+    if name == "bnb":
+        assert torch.cuda.is_available(), "CUDA required for bitsandbytes optimizers"
+    assert accel.is_available(), "CUDA required"

@@ -13,3 +13,9 @@ def median(x, width, impl='cuda'):
     if x.device.type != 'cuda':
         return x.sort().values
     return x.median()
+
+
+def optimizer(name):
+    if name == "bnb":
+        assert torch.cuda.is_available(), "CUDA required for bitsandbytes optimizers"
+    assert torch.cuda.is_available(), "CUDA required"
