@@ -22,7 +22,7 @@ from porting.bundles.export import Exporter, NothingToChange
 from porting.rewrites.fourier import ways as fourier
 from porting.rewrites.graph import rewrite
 from porting.rewrites.pairs import Pair
-from porting.rewrites.program import attention
+from porting.rewrites.program import attention, operators
 from porting.routes.table import EXPANDABLE, Level
 from porting.types import Precision, TensorSpec
 
@@ -97,6 +97,18 @@ def wraps(model: Any, x: Any) -> Any:
     return nn.functional.pad(x, (1, 2), mode="circular"), nn.functional.pad(x[:, None], (0, 3, 2, 0), mode="circular")
 
 
+def softens(model: Any, x: Any) -> Any:
+    return nn.functional.softplus(x * 10), nn.functional.softplus(x, beta=2.5)
+
+
+def joins(model: Any, x: Any) -> Any:
+    """Puts two parts into one tensor, of which the second has no width here."""
+    kept, turned = x.split([WIDTH, 0], -1)
+    both = torch.zeros_like(x) + kept
+    both[..., WIDTH:] = turned
+    return both
+
+
 def resizes(model: Any, x: Any) -> Any:
     image, size = x[:, None], (3, 5)
     ways: list[dict[str, Any]] = [{"size": size}, {"size": (x.shape[1] * 2, 11)}, {"scale_factor": (0.7, 0.5)}]
@@ -155,6 +167,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "pad=joined": (lambda: Model(wraps), "aten.pad.default"),
     "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
+    "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
+    "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
@@ -356,6 +370,13 @@ def test_what_is_read_out_of_tensors_is_answered_as_on_the_example(tmp_path: Pat
         assert not same(answers(tmp_path, record, other), flat(other)), "which is why every case has to bear it out"
     with pytest.raises(NothingToChange):
         export(tmp_path, flat_of(Model(normal)), "pt2", "data=replayed")
+
+
+def test_softplus_keeps_the_digits_of_small_answers() -> None:
+    (way,) = operators(["softplus=series"]).values()
+    x = torch.linspace(-60, 60, 997)
+    wanted = nn.functional.softplus(x.double())
+    assert ((way[1](x) - wanted).abs() / wanted).max() < 5e-7
 
 
 def test_a_running_sum_of_bools_is_one_of_integers(tmp_path: Path) -> None:

@@ -178,15 +178,23 @@ def test_what_a_placement_leaves_to_others_is_rewritten_and_nothing_else_is_trie
 def test_a_rewritten_model_is_tried_with_all_axes_first_though_they_were_given_up_before() -> None:
     whole = tried(USUAL, Outcome.FAIL, Cause.DYNAMIC_SHAPE, "GuardOnDataDependentSymNode", Stage.RUN)
     fixed = tried(replace(USUAL, axes="static"), Outcome.FAIL, Cause.SHAPE_INFERENCE, "no such thing", Stage.LOAD)
-    rewritten = "constants=folded+experts=batched_mm"
+    rewritten = "constants=folded+experts=batched_mm+experts=all"
     assert following(whole, fixed)[:2] == [f"dynamic+{rewritten}", f"static+{rewritten}"]
 
 
 def test_a_rewrite_that_fails_itself_is_left_out_of_what_follows() -> None:
     lacks = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "GuardOnDataDependentSymNode", Stage.EXPORT)
     found = following(lacks)
-    assert found[:3] == ["dynamic+constants=folded+experts=batched_mm", "dynamic+constants=folded", "dynamic+experts=batched_mm"]
+    words = ["constants=folded", "experts=batched_mm", "experts=all"]
+    assert found[:4] == ["dynamic+" + "+".join(words), *(f"dynamic+{word}" for word in words)]
     assert "dynamic+capture=torchscript" in found
+
+
+def test_changes_that_find_nothing_together_are_not_tried_alone() -> None:
+    lacks = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "GuardOnDataDependentSymNode", Stage.EXPORT)
+    words = ("constants=folded", "experts=batched_mm", "experts=all")
+    nothing = tried(replace(USUAL, route=words), Outcome.FAIL, Cause.EXCEPTION, "NothingToChange: there is nothing", Stage.EXPORT)
+    assert following(lacks, nothing)[0] == "dynamic+capture=torchscript"
 
 
 @pytest.mark.parametrize(("outcome", "cause"), [(Outcome.FAIL, Cause.TIMEOUT), (Outcome.FAIL, Cause.NOTHING_EXECUTED)])
@@ -196,7 +204,7 @@ def test_limits_and_empty_runs_are_no_matter_of_the_route(outcome: Outcome, caus
 
 def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
-    assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager"]
+    assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager", "dynamic+softplus=series"]
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 

@@ -157,6 +157,32 @@ def _squeeze() -> dict[Any, Callable[..., Any]]:
     return {torch.ops.aten.squeeze.dim: checked}
 
 
+def _empty() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def skipped(target: Any, *_: Any) -> Any:
+        return target if any(isinstance(size, int) and size == 0 for size in target.shape) else NotImplemented
+
+    return {torch.ops.aten.copy_.default: skipped}
+
+
+def _softplus() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def series(x: Any, beta: float = 1.0, _threshold: float = 20.0) -> Any:
+        """The larger of x and 0, and log(1 + u) for u = exp(-|x|): twice the inverse hyperbolic tangent of u / (2 + u), at most a
+        third, whose series is exact to float32 after eight terms."""
+        scaled = x * beta
+        small = torch.exp(-scaled.abs())
+        part = small / (2 + small)
+        square, total = part * part, torch.zeros_like(part)
+        for odd in range(15, 0, -2):
+            total = total * square + 1 / odd
+        return (torch.relu(scaled) + 2 * part * total) / beta
+
+    return {torch.ops.aten.softplus.default: series}
+
+
 def _einsum() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -245,9 +271,11 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "float64=float32": _float64,
     "view=reshape": _view,
     "squeeze=checked": _squeeze,
+    "empty=skipped": _empty,
     "is_all_true=all": _is_all_true,
     "antialias=products": _antialias,
     "pad=joined": _pad,
+    "softplus=series": _softplus,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
 }

@@ -27,6 +27,8 @@ USUAL = "usual"
 """The route without any change, by name."""
 MOST = 8
 """Routes that one cell tries along one kind of form."""
+NOTHING = "NothingToChange"
+"""In the message of a form that is not there because none of its changes found anything."""
 _NOT_OURS = frozenset(
     (
         Cause.TIMEOUT, Cause.HANG, Cause.HOST_OOM, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,
@@ -67,8 +69,10 @@ def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: 
     fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
     specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
     sets = [specific]
-    if any(each.key.route == specific and _failed_itself(each) for each in tried):
-        sets = [*((word,) for word in specific), ()]
+    failed = [each for each in tried if each.key.route == specific and _failed_itself(each)]
+    if failed:  # where none of them found anything, none does alone
+        alone = [] if NOTHING in failed[0].finding.message else [(word,) for word in specific]
+        sets = [*alone, ()]
     axes = _axes_tried(tried)
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
