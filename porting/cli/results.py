@@ -25,7 +25,7 @@ def command() -> None:
 @click.option("--on", "targets", metavar="TARGET,...", help="Only results of these targets or globs.")
 @click.option("--latest", is_flag=True, help="Of every cell the latest result alone.")
 @click.option("--logs/--no-logs", default=True, help="With the logs.")
-@click.option("--redact", is_flag=True, help="Without the logs and this machine's paths, to be published.")
+@click.option("--redact", is_flag=True, help="Without the logs and a machine's paths, to be published.")
 @click.option("--hide", multiple=True, metavar="WORD", help="Leave this out, too, a host or a serial number; may be repeated.")
 @click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign with this private Ed25519 key.")
 @store_option
@@ -43,6 +43,7 @@ def export(
     compressed. A key for --sign is one that `ssh-keygen -t ed25519` makes."""
     from porting.api import Setting
     from porting.store.jsonl import opened
+    from porting.store.redaction import redaction
     from porting.store.signing import Hashed, private_key
     from porting.workspace import disk_errors
 
@@ -53,7 +54,7 @@ def export(
 
     def write(stream: IO[bytes]) -> int:
         hashed = Hashed(stream)
-        count = records.export_jsonl(hashed, logs=logs, targets=chosen, latest=latest, words=words)
+        count = records.export_jsonl(hashed, logs=logs, targets=chosen, latest=latest, change=redaction(words, elsewhere=redact))
         if key:
             hashed.sign(key)
         return count

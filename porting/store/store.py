@@ -330,12 +330,12 @@ class Store:
         targets: Iterable[str] | None = None,
         since: str | None = None,
         latest: bool = False,
-        words: Mapping[str, str] | None = None,
+        change: Callable[[bytes], bytes] | None = None,
     ) -> int:
         """Write results as JSON Lines, oldest first, then their logs. Returns the number of results.
 
         models, targets: only these; since: only results that started then or later (UTC, ISO 8601); latest: of every cell the
-        latest alone; words: what to write instead of some strings, such as this machine's paths. A result that is changed so is
+        latest alone; change: makes another line of a result's, such as one that names no path. A result that is changed so is
         another one to whoever imports it.
         """
         chosen = _only(tables.result, models, targets)
@@ -345,7 +345,7 @@ class Store:
             chosen.append(tables.result.c.moment >= records.moment(since))
         count = 0
         for line, is_record in self._lines(chosen, logs):
-            stream.write(_replaced(line, words or {}) if is_record else line)
+            stream.write(change(line) if change and is_record else line)
             count += is_record
         return count
 
@@ -390,14 +390,6 @@ def _add(connection: Connection, made: Sequence[tuple[Record, Log | None]]) -> N
             add_log(connection, log)
     for chunk in _chunks(record for record, _ in made):  # a database takes only so many values in one statement
         add_records(connection, chunk)
-
-
-def _replaced(line: bytes, words: Mapping[str, str]) -> bytes:
-    """A record with other words in its texts. The longest first: a folder may lie in another."""
-    for place in sorted(words, key=len, reverse=True):
-        quoted = json.dumps(place)[1:-1].encode()
-        line = line.replace(quoted, words[place].encode())
-    return line
 
 
 def _chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -20,8 +21,6 @@ def three_results(porting: Run, setting: Path) -> None:
 
 
 def targets_in(exported: str) -> list[str]:
-    import json
-
     return [line["target"] for line in map(json.loads, exported.splitlines()) if "target" in line]
 
 
@@ -82,3 +81,21 @@ def test_what_is_published_names_no_folder_of_this_machine(porting: Run, setting
         porting("results", "export", name, "--redact")
     said = [porting("results", "import", name, "--store", "other.db").out for name in ("published.jsonl.xz", "again.jsonl.xz")]
     assert said == ["4 new results, 0 known already\n", "0 new results, 4 known already\n"]
+
+
+@pytest.mark.parametrize(
+    ("told", "published"),
+    [
+        ("File /home/ada/port/porting/bundles/build.py, line 7", "File PORTING/porting/bundles/build.py, line 7"),
+        ("/srv/x-1/adapters/iree/graph.py:3", "PORTING/adapters/iree/graph.py:3"),
+        ("at /opt/py/lib/python3.12/site-packages/torch/nn.py", "at PACKAGES/torch/nn.py"),
+        ("node /model.0/porting/MatMul of /layers/adapters.1/Add", "node /model.0/porting/MatMul of /layers/adapters.1/Add"),
+    ],
+)
+def test_nor_of_another_whose_results_were_imported(porting: Run, setting: Path, told: str, published: str) -> None:
+    assert porting("results", "export", "here.jsonl", "--no-logs").code == 0
+    first, *_ = (setting / "here.jsonl").read_text().splitlines()
+    (setting / "there.jsonl").write_text(json.dumps({**json.loads(first), "message": told}) + "\n")
+    assert porting("results", "import", "there.jsonl", "--store", "there.db").code == 0
+    out = porting("results", "export", "--redact", "--store", "there.db").out
+    assert json.loads(out)["message"] == published
