@@ -37,8 +37,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     python = venv / "bin" / "python"
-    code = "import site; print(site.getsitepackages()[0])"
-    site = Path(run([str(python), "-c", code], venv).stdout.strip())
+    (site,) = venv.glob("lib/python*/site-packages")
     before = set(os.listdir(site))
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, timeout=120)

@@ -72,7 +72,9 @@ def test_paper_has_every_row(open_report: Any) -> None:
 def test_a_phone_scrolls_through_rows_of_several_lines(open_report: Any) -> None:
     page = flat(open_report, width=390, height=844, has_touch=True, is_mobile=True)
     page.locator("#grid").evaluate("grid => { grid.scrollTop = 20_000; }")
-    page.wait_for_function("Number(document.querySelector('#grid tr.model')?.dataset.index) > 100")
+    first = "Number(document.querySelector('#grid tr.model')?.dataset.index) > 100"
+    while not page.evaluate(first):  # not wait_for_function: the page allows no eval, by which that one asks again
+        page.wait_for_timeout(50)
     edges = "rows => rows.map(row => row.getBoundingClientRect()).map(box => [box.top, box.bottom])"
     seen = page.locator("#grid tr.model").evaluate_all(edges)
     assert len(seen) > 5
