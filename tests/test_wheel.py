@@ -40,7 +40,8 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site,) = venv.glob("lib/python*/site-packages")
     before = set(os.listdir(site))
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
-    subprocess.run(install, check=True, timeout=120)
+    done = run(install, venv)
+    assert done.returncode == 0, done.stderr
     added = sorted(set(os.listdir(site)) - before)
     assert added == ["porting", next(name for name in added if name.endswith(".dist-info"))]
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
