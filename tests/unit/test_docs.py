@@ -20,6 +20,7 @@ else:
 
 sys.path.insert(0, str(ROOT / "docs"))
 import generate
+from parts import command_line, models
 
 EVERY = [*PAGES, *EXAMPLES]
 each_page = pytest.mark.parametrize("page", EVERY, ids=[str(page.relative_to(ROOT)) for page in EVERY])
@@ -57,7 +58,7 @@ def test_every_part_is_on_a_page() -> None:
 
 def test_the_command_line_page_has_every_command() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    paths = [path for path, _, _ in generate.commands()]
+    paths = [path for path, _, _ in command_line.commands()]
     assert len(paths) > 10
     assert [path for path in paths if not re.search(rf"^#+ {path}$", text, re.MULTILINE)] == []
 
@@ -249,7 +250,7 @@ def test_the_catalog_page_explains_every_key_of_porting_toml() -> None:
 def test_the_kinds_of_input_are_all_explained() -> None:
     from porting.bundles.cases import KINDS
 
-    assert [kind for kind in KINDS if f"`{kind}`" not in generate.inputs()] == []
+    assert [kind for kind in KINDS if f"`{kind}`" not in models.inputs()] == []
 
 
 def test_the_adapter_page_explains_every_declaration() -> None:
