@@ -21,3 +21,9 @@ class Launcher(Protocol):
 
     def work(self, cells: Sequence[Cell], done: Done) -> None:
         """Work every cell to its result. Where it gives up on one, that cell is left out, and so reported as missing."""
+
+
+class Tell(Protocol):
+    """Told in words what the nodes are at (`fleet`), or what befell one of them (`news`)."""
+
+    def __call__(self, text: str, kind: str = "fleet") -> None: ...

@@ -17,6 +17,7 @@ import filelock
 from porting.adapter import Probe
 from porting.cells.jobs import Cell, Options
 from porting.errors import PortingError
+from porting.launch import Tell
 from porting.launch import depot as depots
 from porting.launch.cluster import TOLD_TO_END, Cluster, Kind, Setup, State, setup_of
 from porting.launch.facts import Facts, nowhere
@@ -48,7 +49,7 @@ class Fleet:
         adapters: Sequence[str],
         wishes: Wishes,
         setups: Mapping[str, Setup],
-        tell: Callable[..., None],
+        tell: Tell,
     ) -> None:
         """shared: a folder that every node sees. store: name of the result store. cluster: makes one for a run's folder and id.
         adapters: those that will be asked about. setups: what is said of nodes, by feature."""

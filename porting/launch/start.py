@@ -6,7 +6,7 @@ import contextlib
 import fnmatch
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from porting import registry
 from porting.cells.jobs import Options
 from porting.errors import UsageError
+from porting.launch import Tell
 from porting.launch.cluster import Cluster, Door, Setup
 from porting.launch.fleet import Fleet
 from porting.launch.work import Wishes
@@ -50,7 +51,7 @@ def start_fleet(
     store: Store,
     options: Options,
     targets: Sequence[str],
-    tell: Callable[..., None],
+    tell: Tell,
 ) -> Iterator[Fleet]:
     """A fleet for one run; what earlier coordinators left is recorded first. targets: names or globs that will be asked for."""
     shared = place.shared.absolute() if place.shared else workspace.prepare().state / "fleet"

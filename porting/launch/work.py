@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porting.cells.jobs import Cell, utc_now
 from porting.errors import PortingError
-from porting.launch import Done, slices
+from porting.launch import Done, Tell, slices
 from porting.launch import depot as depots
 from porting.launch.cluster import RUNNING, WAITING, Kind, State
 from porting.launch.interrupt import asking
@@ -51,9 +51,7 @@ class Wishes:
 class FleetWork:
     """Works the cells of one run."""
 
-    def __init__(
-        self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Callable[..., None], clock: Clock = CLOCK
-    ) -> None:
+    def __init__(self, fleet: Fleet, local: Local, run: str, wishes: Wishes, tell: Tell, clock: Clock = CLOCK) -> None:
         self._fleet, self._local, self._run, self._wishes, self._tell = fleet, local, run, wishes, tell
         self._clock = clock
         self._cells: Sequence[Cell] = ()
