@@ -27,6 +27,7 @@ LARGEST = 16 << 20
 _SECTIONS = ("supported", "aten", "autograd", "quant", "custom", "vision", "audio")
 _YAML_IN_WHEEL = re.compile(r"native_functions\w*\.ya?ml$|_functions\.ya?ml$")
 _VERSION = re.compile(r"^Version: (?P<version>\S+)$", re.MULTILINE)
+_SCHEMA = re.compile(r"\(.*\)\s*->.+")
 _NAME = re.compile(r"^(?P<name>[A-Za-z_]\w*(::\w+)?(\.\w+)?)")
 
 
@@ -139,8 +140,7 @@ def _wheel(path: Path) -> tuple[set[str], str]:
 def _names_in(text: str, label: str) -> Iterator[str]:
     """Operators in YAML or in a plain list, in whichever of the makers' ways they are written."""
     if not label.endswith((".yaml", ".yml")):
-        lines = (line.strip() for line in text.splitlines())
-        yield from (name for line in lines if line and not line.startswith("#") and (name := _name(line)))
+        yield from _listed(text, label)
         return
     data = _yaml(text, label)
     entries = [entry for key in _SECTIONS for entry in data.get(key) or ()] if isinstance(data, Mapping) else data or ()
@@ -149,6 +149,22 @@ def _names_in(text: str, label: str) -> Iterator[str]:
         name = _name(str(said))
         if name:
             yield name
+
+
+def _listed(text: str, label: str) -> Iterator[str]:
+    """Operators one a line, by name or with their schema. Raises UsageError for a line that is neither: a file of another kind has
+    words at the beginnings of its lines, too."""
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if not line or line.startswith("#"):
+            continue
+        name = _name(line)
+        rest = line.removeprefix("aten::")[len(name) :]
+        if not name or (rest and not _SCHEMA.fullmatch(rest)):
+            raise UsageError(
+                f"{label}:{number} names no operator: {line[:60]!r}.",
+                "A list has one operator a line, add.Tensor or add.Tensor(Tensor self, ...) -> Tensor.",
+            )
+        yield name
 
 
 def _name(text: str) -> str:

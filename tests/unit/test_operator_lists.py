@@ -140,6 +140,14 @@ def test_a_file_that_is_no_list_is_refused_by_name(tmp_path: Path, name: str) ->
         lists.shipped([file])
 
 
+@pytest.mark.parametrize("line", ["import torch", "print(x)", "else:", "# fine\nadd.Tensor and more", "[operators]"])
+def test_a_file_of_another_kind_is_no_list_though_its_lines_begin_with_words(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "train.py"
+    file.write_text(f"add.Tensor\naten::mul.Tensor(Tensor self, Tensor other) -> Tensor\n{line}\n")
+    with pytest.raises(UsageError, match=r"train\.py:[34] names no operator: "):
+        lists.shipped([file])
+
+
 def test_a_stack_without_pytorch_has_no_such_list(tmp_path: Path) -> None:
     base = find("rockchip")
     assert base is not None
