@@ -152,8 +152,8 @@ def _names_in(text: str, label: str) -> Iterator[str]:
 
 
 def _listed(text: str, label: str) -> Iterator[str]:
-    """Operators one a line, by name or with their schema. Raises UsageError for a line that is neither: a file of another kind has
-    words at the beginnings of its lines, too."""
+    """Operators one a line, by name or with their schema. Raises UsageError for a line that is neither: other files have
+    words at the beginnings of their lines, too."""
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if not line or line.startswith("#"):
             continue
