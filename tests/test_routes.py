@@ -101,9 +101,10 @@ def test_a_program_that_has_no_form_is_captured_along_another_route(home: Path) 
     assert result.passes_with == ("capture=strict",)
 
 
-def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path) -> None:
+def test_what_is_known_to_be_good_is_tried_first_and_said(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from porting.api import check
 
+    monkeypatch.setenv("PORTING_HOME", str(tmp_path))  # what is recorded here would be the first route of `results`
     first = {routes.place(MODEL, "picky:no_gelu:fp32"): "onnx-fp32-dynamic+expand=Gelu"}
     (result,) = check(MODEL, targets=["picky:no_gelu:fp32"], options=Options(rerun=True, first=first))
     assert (result.outcome, result.attempts) == (Outcome.PASS, ())
