@@ -48,7 +48,7 @@ def _known(target: str) -> bool:
 def command(model: str, target: str, log: bool, store: str | None, form: str) -> int:
     """Tell what happened to MODEL on TARGET: stages, numbers, placement, log and the command that does it again."""
     from porting.api import Setting
-    from porting.diagnose.notes import recall
+    from porting.diagnose.notes import LOCATED, recall, smallest
     from porting.errors import UsageError
     from porting.records.history import intervals, turn
     from porting.report.explain import text_of
@@ -65,11 +65,12 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
         history = records.history(model, target)
         since = turn(intervals(history[::-1], records))
         whole = records.log_text(found[0].log) if log and found[0].log else None
-    located = recall(setting.workspace, found[0].key)
+    located = recall(setting.workspace, LOCATED, found[0].key)
+    case = smallest(setting.workspace, found).get((found[0].model, found[0].target))
     if form == "json":
-        print_json([{**record(found[0]), "located": located, "since": to_json(since)}])
+        print_json([{**record(found[0]), "located": located, "reduced": to_json(case), "since": to_json(since)}])
     elif log:
         click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
     else:
-        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located, since)))
+        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located, since, str(case or ""))))
     return 0

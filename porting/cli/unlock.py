@@ -47,7 +47,7 @@ def _print(found: Sequence[Remedy], total: int, plans: Sequence[Plan]) -> None:
         (
             f"{each.weight:.1f}", str(each.turns), str(each.blocks), str(each.models), str(each.targets), str(each.families),
             each.kind, printable(each.name)[:NAME], each.where, ", ".join(each.evidence), ", ".join(each.known),
-            f"{each.model} {each.target}",
+            f"{each.model} {each.target}", str(each.case or ""),
         )
         for each in found
     ]  # fmt: skip
@@ -63,6 +63,7 @@ def _print(found: Sequence[Remedy], total: int, plans: Sequence[Plan]) -> None:
         "of",
         "evidence",
         "known",
+        "look first at",
         "smallest case",
     )
     print_table(head, rows)

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from porting.diagnose.blockers import Blocker, blockers
+from porting.diagnose.blockers import OPERATOR, Blocker, blockers
+from porting.diagnose.notes import Smallest
 from porting.routes import answers_to
 from porting.types import Evidence, Outcome, Result
 
@@ -29,6 +30,8 @@ class Blocked:
     blockers: frozenset[Blocker]
     size: int
     """Parameters of the model; 0 where nobody knows."""
+    case: Smallest | None = None
+    """What it was reduced to."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,14 @@ class Remedy:
     evidence: Mapping[str, int]
     """Cells by what their record rests on."""
     model: str
-    """The smallest case: a cell with the fewest other reasons, of the smallest model."""
+    """Where to look first: a cell with the fewest other reasons, of the smallest model."""
     target: str
     others: int
     """Reasons that this cell has besides."""
     known: tuple[str, ...] = ()
     """Changes of a route that answer it (`porting routes`); records from before they were known show it all the same."""
+    case: Smallest | None = None
+    """The smallest that any of the cells was reduced to (`porting reduce`)."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,20 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def blocked_cells(results: Iterable[Result], sizes: Mapping[str, int]) -> list[Blocked]:
-    """The cells that do not pass for a reason of the target or the export. sizes: parameters by model."""
+def blocked_cells(
+    results: Iterable[Result], sizes: Mapping[str, int], cases: Mapping[tuple[str, str], Smallest] | None = None
+) -> list[Blocked]:
+    """The cells that do not pass for a reason of the target or the export. sizes: parameters by model; cases: what cells were
+    reduced to, by model and target."""
     found = []
     for result in results:
         reasons = blockers(result)
         if reasons:
             size = sizes.get(result.model, 0)
-            cell = Blocked(result.model, result.target, result.family, result.evidence, result.outcome, reasons, size)
-            found.append(cell)
+            case = (cases or {}).get((result.model, result.target))
+            found.append(
+                Blocked(result.model, result.target, result.family, result.evidence, result.outcome, reasons, size, case)
+            )
     return found
 
 
@@ -126,7 +136,16 @@ def _remedy(blocker: Blocker, cells: Sequence[Blocked], weight: Mapping[str, flo
         least.target,
         len(least.blockers) - 1,
         tuple(answers_to(f"{blocker.kind}: {blocker.name}")),
+        min((cell.case for cell in cells if cell.case and _shows(cell, blocker)), key=lambda case: case.bytes, default=None),
     )
+
+
+def _shows(cell: Blocked, blocker: Blocker) -> bool:
+    """Whether what a cell was reduced to is of this reason: it has the operator, or the cell has no other reason."""
+    assert cell.case
+    if blocker.kind == OPERATOR:
+        return blocker.name.rpartition("::")[2] in (name.rpartition("::")[2] for name in cell.case.operators)
+    return len(cell.blockers) == 1
 
 
 def plan(target: str, results: Sequence[Result], cells: Sequence[Blocked], weight: Mapping[str, float], steps: int) -> Plan:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from porting import registry
 from porting.api import Setting
-from porting.diagnose.notes import keep
+from porting.diagnose.notes import LOCATED, REDUCED, Smallest, keep, smallest
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,13 +55,15 @@ def reduce(
 
     with _locator(model, target, settings, trust, on_progress) as locator:
         place = Path(folder) if folder else default_folder(locator.subject.cell.spec.id, target)
-        return Reducer(locator, _located(locator), on_progress).run(place)
+        found = Reducer(locator, _located(locator), on_progress).run(place)
+        keep(locator.pipeline.jobs.workspace, REDUCED, locator.subject.cell.key, Smallest.of(found))
+        return found
 
 
 def _located(locator: Locator) -> Located:
     """Look, and note what was found for `porting explain`."""
     found = locator.run()
-    keep(locator.pipeline.jobs.workspace, locator.subject.cell.key, found)
+    keep(locator.pipeline.jobs.workspace, LOCATED, locator.subject.cell.key, found)
     return found
 
 
@@ -114,7 +116,8 @@ def unlock(targets: Sequence[str] = (), *, steps: int = 5, store: str | None = N
     if not wanted:
         hint = "Make some with porting check, or get some with porting results import."
         raise UsageError("there are no results of such targets.", hint)
-    cells = ranking.blocked_cells(wanted, {spec.id: spec.params for spec in setting.catalog if spec.params})
+    sizes = {spec.id: spec.params for spec in setting.catalog if spec.params}
+    cells = ranking.blocked_cells(wanted, sizes, smallest(setting.workspace, wanted))
     weight = ranking.weights(wanted)
     names = sorted({result.target for result in wanted})
     plans = tuple(ranking.plan(target, wanted, cells, weight, steps) for target in names)

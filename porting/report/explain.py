@@ -18,11 +18,13 @@ OPERATORS = 8
 """Located operators that are named."""
 
 
-def text_of(result: Result, records: int, known: bool = False, located: Json = None, since: Turn | None = None) -> str:
+def text_of(
+    result: Result, records: int, known: bool = False, located: Json = None, since: Turn | None = None, reduced: str = ""
+) -> str:
     """Tell about a result. records: how many results the cell has. known: whether its target's adapter is here, so that
     operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON).
-    since: when the cell came to be as it is, what it was before, and what moved then."""
-    return "\n".join(_lines(result, records, known, located, since))
+    since: when the cell came to be as it is, what it was before, and what moved then. reduced: its smallest case, in words."""
+    return "\n".join(_lines(result, records, known, located, since, reduced))
 
 
 def next_steps(result: Result, known: bool) -> list[str]:
@@ -69,7 +71,7 @@ def _since(since: Turn | None) -> Iterator[str]:
         yield f"              moved: {text}"
 
 
-def _lines(result: Result, records: int, known: bool, located: Json, since: Turn | None) -> Iterator[str]:
+def _lines(result: Result, records: int, known: bool, located: Json, since: Turn | None, reduced: str) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -88,6 +90,7 @@ def _lines(result: Result, records: int, known: bool, located: Json, since: Turn
     for generated in result.generation:
         yield from _field("generated", generation(generated))
     yield from _operators(located)
+    yield from _field("reduced to", reduced)
     for note in result.notes:
         yield from _field("note", note)
     for stage in result.stages:

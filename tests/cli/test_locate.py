@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_explain_tells_which_operators_were_located(porting: Run) -> None:
     assert "Softmax (mismatch) at " in text
     (found,) = porting("explain", MODEL, target, "--format", "json").json()
     assert [blamed["operator"] for blamed in found["located"]["blamed"]] == ["Softmax"]
+
+
+def test_explain_and_unlock_tell_the_smallest_case(porting: Run) -> None:
+    target = "planted:scale-Softmax:fp32"
+    porting("check", MODEL, "--on", target)
+    assert "reduced to" not in porting("explain", MODEL, target).out
+    assert porting("reduce", MODEL, target, "--out", "case").code == 0
+    text = porting("explain", MODEL, target).out
+    assert "reduced to  Softmax of float32[" in text
+    assert f"{Path('case').resolve()})" in text
+    remedy = next(row["remedy"] for row in porting("unlock", target, "--format", "json").json() if "remedy" in row)
+    assert (remedy["case"]["operators"], remedy["case"]["kind"]) == (["Softmax"], "mismatch")
+    shutil.rmtree("case")
+    (found,) = porting("explain", MODEL, target, "--format", "json").json()
+    assert (found["reduced"]["operators"], found["reduced"]["folder"]) == (["Softmax"], "")
 
 
 @pytest.mark.slow

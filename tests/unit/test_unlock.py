@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from porting.cli import run
-from porting.diagnose.blockers import blockers, operators
+from porting.diagnose.blockers import Blocker, blockers, operators
+from porting.diagnose.notes import Smallest
 from porting.diagnose.unlock import blocked_cells, plan, remedies, weights
 from porting.store import Store
 from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Placement, Result, Stage
@@ -100,6 +102,28 @@ def test_the_smallest_case_has_the_fewest_reasons_and_then_the_smallest_model() 
     results = [left_out("large", "Gelu"), left_out("small", "Gelu"), left_out("tiny", "Gelu", "IsNaN")]
     found = remedies(blocked_cells(results, {"large": 9, "small": 2, "tiny": 1}), weights(results))
     assert next(each.model for each in found if each.name == "Gelu") == "small"
+
+
+def test_a_remedy_has_the_smallest_case_that_shows_it() -> None:
+    results = [left_out("a", "aten::gelu"), left_out("b", "aten::gelu"), left_out("c", "aten::gelu", "aten::relu")]
+    cases = {
+        ("a", TARGET): Smallest("exception", "1", ("gelu",), {"x": "float32[4]"}, 90),
+        ("b", TARGET): Smallest("exception", "1", ("gelu",), {"x": "float32[1]"}, 60),
+        ("c", TARGET): Smallest("exception", "2", ("relu",), {"x": "float32[1]"}, 30),
+    }
+    found = {r.name: r.case for r in remedies(blocked_cells(results, {}, cases), weights(results))}
+    assert found == {"aten::gelu": cases["b", TARGET], "aten::relu": cases["c", TARGET]}
+    assert str(found["aten::gelu"]) == "gelu of float32[1] (60 bytes)"
+
+
+def test_a_case_of_a_cell_with_several_reasons_speaks_for_no_bug() -> None:
+    crash = cell("m", Outcome.FAIL, Cause.CRASH, "the process crashed (SIGSEGV)")
+    case = Smallest("crash", "1", ("Conv",), {"x": "float32[1]"}, 30)
+    (alone,) = remedies(blocked_cells([crash], {}, {("m", TARGET): case}), weights([crash]))
+    assert alone.case == case
+    (blocked,) = blocked_cells([crash], {}, {("m", TARGET): case})
+    both = replace(blocked, blockers=blocked.blockers | {Blocker("dtype", "float64")})
+    assert {r.case for r in remedies([both], weights([crash]))} == {None}
 
 
 def test_an_operator_is_one_remedy_on_all_targets_and_a_bug_is_one_targets_own() -> None:
