@@ -13,7 +13,7 @@ from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, to_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from porting.api import TargetState
+    from porting.api import Setting, TargetState
     from porting.expect import Gate
     from porting.records.story import Story
     from porting.report import Matrix
@@ -122,11 +122,13 @@ def matrix_of(
     return Matrix(rows, columns, found, generated=utc_now(), versions={"porting": VERSION}, gate=gate, story=story)
 
 
-def story_of(store: Store, specs: Iterable[ModelSpec], results: Sequence[Result], since: str | None = None) -> Story:
+def story_of(
+    setting: Setting, store: Store, specs: Iterable[ModelSpec], results: Sequence[Result], since: str | None = None
+) -> Story:
     """What the pages tell beside the present state."""
     from porting.records.story import tell
 
-    return tell(store, results, {spec.id: spec.params for spec in specs if spec.params}, since)
+    return tell(store, results, {spec.id: spec.params for spec in specs if spec.params}, since, setting.workspace)
 
 
 def _origin(spec: ModelSpec) -> str:

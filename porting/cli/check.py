@@ -102,7 +102,7 @@ def command(models: tuple[str, ...], form: str, html: Path | None, **given: Any)
         results = run.check_cells(cells)
         states = [target_state(target, run.jobs.prober.about(target)) for target in targets]
         gate = judge_check(book, setting, store, results, given, Rerun(setting, store, specs, run)) if book else None
-        story = story_of(store, specs, results) if html else None
+        story = story_of(setting, store, specs, results) if html else None
     wrong = wrong_input(specs, results, options)
     if wrong and len(wrong) == len(results):
         raise ModelError(wrong[0].message, wrong[0].hint)

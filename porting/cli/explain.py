@@ -27,18 +27,6 @@ def _advice(records: Store, model: str, target: str) -> str:
     return f"{meant}Make one: porting check {model} --on {target}"
 
 
-def _known(target: str) -> bool:
-    """Whether a target's adapter is here, so that it can be looked into."""
-    from porting import registry
-    from porting.errors import PortingError
-
-    try:
-        registry.adapter(target.partition(":")[0])
-    except PortingError:
-        return False
-    return True
-
-
 @click.command("explain")
 @click.argument("model")
 @click.argument("target")
@@ -48,6 +36,7 @@ def _known(target: str) -> bool:
 def command(model: str, target: str, log: bool, store: str | None, form: str) -> int:
     """Tell what happened to MODEL on TARGET: stages, numbers, placement, log and the command that does it again."""
     from porting.api import Setting
+    from porting.diagnose.known import known_of
     from porting.diagnose.notes import LOCATED, recall, smallest
     from porting.errors import UsageError
     from porting.records.history import intervals, turn
@@ -65,12 +54,14 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
         history = records.history(model, target)
         since = turn(intervals(history[::-1], records))
         whole = records.log_text(found[0].log) if log and found[0].log else None
-    located = recall(setting.workspace, LOCATED, found[0].key)
-    case = smallest(setting.workspace, found).get((found[0].model, found[0].target))
+    result, cell = found[0], (found[0].model, found[0].target)
     if form == "json":
-        print_json([{**record(found[0]), "located": located, "reduced": to_json(case), "since": to_json(since)}])
+        located = recall(setting.workspace, LOCATED, result.key)
+        case = smallest(setting.workspace, [result]).get(cell)
+        print_json([{**record(result), "located": located, "reduced": to_json(case), "since": to_json(since)}])
     elif log:
-        click.echo(printable_lines(whole or found[0].log_tail or "nothing was printed"))
+        click.echo(printable_lines(whole or result.log_tail or "nothing was printed"))
     else:
-        click.echo(printable_lines(text_of(found[0], len(history), _known(target), located, since, str(case or ""))))
+        known = known_of(setting.workspace, [result]).get(cell)
+        click.echo(printable_lines(text_of(result, len(history), known, since)))
     return 0

@@ -67,7 +67,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, html: Path 
             raise UsageError("there are no results to show.", "Make some with porting check.")
         specs = _specs(setting, results)
         if html:
-            story = story_of(records, specs, results, given["since"] or given["run"])
+            story = story_of(setting, records, specs, results, given["since"] or given["run"])
     render.write(matrix_of(specs, _states(results), results, gate, story), form, html, given["writes"])
     return gate.exit_code if gate else 0
 

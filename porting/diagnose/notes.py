@@ -41,8 +41,7 @@ class Smallest:
         return cls(found.kind, found.signature, found.operators, found.shapes, found.bytes, place)
 
     def __str__(self) -> str:
-        where = f", {self.folder}" if self.folder else ""
-        return f"{' + '.join(self.operators)} of {', '.join(self.shapes.values())} ({self.bytes:,} bytes{where})"
+        return f"{' + '.join(self.operators)} of {', '.join(self.shapes.values())} ({self.bytes:,} bytes)"
 
 
 def _file(workspace: Workspace, what: str, key: str) -> Path:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
+from porting.diagnose.known import Known, known_of
+from porting.diagnose.notes import smallest
 from porting.diagnose.unlock import Remedy, blocked_cells, remedies, weights
 from porting.records.diff import Change, diff
 from porting.records.history import Turn, turns
@@ -21,6 +23,7 @@ from porting.types import Evidence, Outcome, Result
 
 if TYPE_CHECKING:
     from porting.store import Store, Verdict
+    from porting.workspace import Workspace
 
 Key = tuple[str, str]
 """Model and target."""
@@ -62,10 +65,19 @@ class Story:
     """Runs that were worked on one machine: what they measured may be compared."""
     turns: Mapping[Key, Turn] = field(default_factory=dict)
     """Since when cells are as they are."""
+    known_of: Mapping[Key, Known] = field(default_factory=dict)
+    """What is known of why cells do not pass."""
 
 
-def tell(store: Store, results: Sequence[Result], sizes: Mapping[str, int], since: str | None = None) -> Story:
-    """The story of recorded results. sizes: parameters by model; since: a run or a day, by default the run of the latest result.
+def tell(
+    store: Store,
+    results: Sequence[Result],
+    sizes: Mapping[str, int],
+    since: str | None = None,
+    workspace: Workspace | None = None,
+) -> Story:
+    """The story of recorded results. sizes: parameters by model; since: a run or a day, by default the run of the latest result;
+    workspace: where it is kept what was found out of cells that do not pass.
 
     Raises UsageError for a `since` that is neither.
     """
@@ -74,8 +86,10 @@ def tell(store: Store, results: Sequence[Result], sizes: Mapping[str, int], sinc
     until = max((moment(r.started) for r in now.values()), default=0)
     old, days = walk((v for v in store.verdicts() if v.moment <= until and (v.model, v.target) in now), begun)
     changes, new, moved = _changes(store, old, now)
-    told = remedies(blocked_cells(results, sizes), weights(results))[:REMEDIES]
-    return Story(_text(begun), len(old), changes, new, moved, thinned(days), tuple(told), _alone(store), turns(store, now))
+    known = known_of(workspace, results) if workspace else {}
+    cases = smallest(workspace, results) if workspace else {}
+    told = remedies(blocked_cells(results, sizes, cases), weights(results))[:REMEDIES]
+    return Story(_text(begun), len(old), changes, new, moved, thinned(days), tuple(told), _alone(store), turns(store, now), known)
 
 
 def _changes(

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from porting.report.counts import FAULTS
 from porting.report.numerics import worst
 from porting.report.words import causes, generation, version
-from porting.types import Json, Outcome, Result, Stage
+from porting.types import Outcome, Result
 
 if TYPE_CHECKING:
+    from porting.diagnose.known import Known
     from porting.records.history import Turn
 
-OPERATORS = 8
-"""Located operators that are named."""
 
-
-def text_of(
-    result: Result, records: int, known: bool = False, located: Json = None, since: Turn | None = None, reduced: str = ""
-) -> str:
-    """Tell about a result. records: how many results the cell has. known: whether its target's adapter is here, so that
-    operators can be told apart. located: what was found when somebody looked (porting.diagnose.locate.Located as JSON).
-    since: when the cell came to be as it is, what it was before, and what moved then. reduced: its smallest case, in words."""
-    return "\n".join(_lines(result, records, known, located, since, reduced))
-
-
-def next_steps(result: Result, known: bool) -> list[str]:
-    """Commands that tell more of why a cell does not pass."""
-    if result.outcome not in FAULTS or result.target.endswith(":int8") or result.stage not in _OF_TARGET:
-        return []
-    where = f"{shlex.quote(_named(result))} {result.target}"
-    steps = [f"porting locate {where}", f"porting reduce {where}"] if known else []
-    return [*steps, f"porting unlock {result.target}"]
-
-
-_OF_TARGET = (Stage.CONVERT, Stage.LOAD, Stage.RUN, Stage.COMPARE)
-
-
-def _named(result: Result) -> str:
-    """What the command that made a result calls its model."""
-    words = shlex.split(result.reproduce)
-    return words[2] if len(words) > 2 else result.model
-
-
-def _operators(located: Json) -> Iterator[str]:
-    """What was located: a line for each operator and source line."""
-    if not located:
-        return
-    yield from _field("located", str(located["said"]))
-    seen: dict[str, int] = {}
-    for blamed in (*located["blamed"], *located["group"]):
-        where = f"{blamed['source']['place']} {blamed['source']['text']}".strip()
-        line = f"{blamed['operator']} ({blamed['kind']}){f' at {where}' if where else ''}"
-        seen[line] = seen.get(line, 0) + 1
-    for line, times in list(seen.items())[:OPERATORS]:
-        yield f"              {line}{f', {times} nodes' if times > 1 else ''}"
-    if len(seen) > OPERATORS:
-        yield f"              and {len(seen) - OPERATORS} more: porting locate"
+def text_of(result: Result, records: int, known: Known | None = None, since: Turn | None = None) -> str:
+    """Tell about a result. records: how many results the cell has. known: what is known of why it does not pass. since: when the
+    cell came to be as it is, what it was before, and what moved then."""
+    return "\n".join(_lines(result, records, known, since))
 
 
 def _since(since: Turn | None) -> Iterator[str]:
@@ -71,7 +30,15 @@ def _since(since: Turn | None) -> Iterator[str]:
         yield f"              moved: {text}"
 
 
-def _lines(result: Result, records: int, known: bool, located: Json, since: Turn | None, reduced: str) -> Iterator[str]:
+def _cause(known: Known) -> Iterator[str]:
+    """What was located, a line for each operator and source line; what it was reduced to; what is known to help."""
+    yield from _field("located", "\n".join((known.said, *known.operators)))
+    yield from _field("reduced to", "\n".join(filter(None, (known.smallest, known.folder))))
+    for remedy in known.remedies:
+        yield from _field("may help", remedy)
+
+
+def _lines(result: Result, records: int, known: Known | None, since: Turn | None) -> Iterator[str]:
     evidence = f" (evidence: {result.evidence.value})" if result.evidence else ""
     cause = f", {result.cause.value}" if result.cause else ""
     yield f"{result.model} on {result.target}: {result.outcome.value}{evidence}"
@@ -89,8 +56,7 @@ def _lines(result: Result, records: int, known: bool, located: Json, since: Turn
     yield from _numbers(result)
     for generated in result.generation:
         yield from _field("generated", generation(generated))
-    yield from _operators(located)
-    yield from _field("reduced to", reduced)
+    yield from _cause(known) if known else ()
     for note in result.notes:
         yield from _field("note", note)
     for stage in result.stages:
@@ -103,7 +69,7 @@ def _lines(result: Result, records: int, known: bool, located: Json, since: Turn
     yield from _since(since)
     yield from _field("recorded", f"{result.started}, {records} result{'s' * (records != 1)} of this cell")
     yield from _field("again", result.reproduce + " --rerun")
-    for command in next_steps(result, known):
+    for command in known.commands if known else ():
         yield from _field("look into", command)
 
 

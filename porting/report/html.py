@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +113,9 @@ def _write_details(results: list[Result], story: Story | None, aside: Path) -> s
 
 
 def _record(result: Result, story: Story | None) -> Json:
-    turn = story.turns.get((result.model, result.target)) if story else None
-    return {**to_json(result), "turn": to_json(turn)}
+    cell = (result.model, result.target)
+    turn, known = (story.turns.get(cell), story.known_of.get(cell)) if story else (None, None)
+    return {**to_json(result), "turn": to_json(turn), "known": to_json(replace(known, folder="") if known else None)}
 
 
 def _script(before: str, value: Json, after: str) -> str:

@@ -142,4 +142,5 @@ def _remedy(remedy: Remedy, models: Mapping[str, int], targets: Mapping[str, int
         "families": remedy.families,
         "evidence": dict(remedy.evidence),
         "smallest": [models[remedy.model], targets[remedy.target]],
+        "case": str(remedy.case or ""),
     }

@@ -11,6 +11,7 @@ import pytest
 import sample_results as sample
 
 from porting.report.html import write_site
+from porting.types import Outcome
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +49,24 @@ def test_a_cell_tells_since_when_it_is_so_and_what_moved_then(open_report: Any) 
     assert page.locator("text=How it came to be so").count() == 0
 
 
+def test_a_cell_tells_what_was_found_out_and_how_to_find_out_more(open_report: Any) -> None:
+    matrix = sample.plausible()
+    wrong = next(r for r in matrix.results() if r.outcome is Outcome.MISMATCH)
+    page = open_report("plausible", "cell", wrong.model, wrong.target)
+    section = page.locator("section", has_text="What was found out").last.inner_text()
+    for text in (
+        "operators are wrong by themselves",
+        "Conv (mismatch) at modeling_whisper.py:612",
+        "(139 bytes)",
+        "porting locate",
+    ):
+        assert text in section
+    assert '"known"' not in page.locator("#record").text_content()
+    right = next(r for r in matrix.results() if r.outcome is Outcome.PASS)
+    page = open_report("plausible", "cell", right.model, right.target)
+    assert page.locator("text=What was found out").count() == 0
+
+
 def test_a_first_report_says_that_there_is_nothing_to_compare_with(browser: Any, tmp_path: Path) -> None:
     matrix = sample.plausible()
     assert matrix.story is not None
@@ -76,6 +95,7 @@ def test_what_to_mend_first_is_told_by_what_it_rests_on_and_leads_to_the_smalles
     row = page.locator(".unlock tbody tr", has_text="RotaryEmbedding")
     assert "4 alone of 4" in row.inner_text()
     assert "4 static" in row.locator(".rests").inner_text()
+    assert "RotaryEmbedding of float32[1, 1, 2, 4] (142 bytes)" in row.inner_text()
     row.locator("a").click()
     page.wait_for_selector("main[data-page=cell]")
     assert page.locator("h1").inner_text() == "transformers/gemma3 on magicmind:mlu370:fp16"

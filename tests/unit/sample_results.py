@@ -6,6 +6,8 @@ import dataclasses
 import zlib
 from typing import Any
 
+from porting.diagnose.known import Known
+from porting.diagnose.notes import Smallest
 from porting.diagnose.unlock import blocked_cells, remedies, weights
 from porting.records.diff import Change, Kind, diff
 from porting.records.history import Turn
@@ -181,6 +183,7 @@ def hostile() -> Matrix:
             moved={"<package>": ("<old>", "<new>")},
             remedies=tuple(remedies(blocked_cells([broken], {}), weights([broken]))),
             turns={(HOSTILE_MODEL, target): Turn(GENERATED, 1, "<before>", {"<name>": ("<from>", "<to>")}, ("<because>",))},
+            known_of={(HOSTILE_MODEL, target): Known("<said>", ("<operator>",), "<case>", "", ("<remedy>",), ("<command>",))},
         ),
     )
 
@@ -304,12 +307,27 @@ def _story(results: list[Result]) -> Story:
     verdicts = [Verdict(r.model, r.target, "", moment(at), r.outcome, r.evidence) for at, known in runs for r in known]
     old, days = walk(verdicts, moment(GENERATED))
     found = diff(before, results)
-    told = tuple(remedies(blocked_cells(results, {}), weights(results)))
+    case = Smallest("exception", "e3b0c4", ("RotaryEmbedding",), {"x": "float32[1, 1, 2, 4]"}, 142)
+    rotary = [r for r in results if "RotaryEmbedding" in r.message]
+    told = tuple(remedies(blocked_cells(results, {}, {(r.model, r.target): case for r in rotary}), weights(results)))
+    known = {(r.model, r.target): _known(r) for r in results if r.outcome in FAULTY}
     turns = {(r.model, r.target): Turn("2026-11-20T09:30:00Z") for r in results}
     moved = {"torch": ("2.12.1", "2.13.0"), "factory": ("sha256:" + "a" * 64, "sha256:" + "b" * 64)}
     turns["transformers/whisper", "inductor:cpu:fp32"] = Turn(GENERATED, 1, "pass on host evidence", moved, ("the bundle",))
     alone = frozenset({"20261124-0930"})
-    return Story(GENERATED, len(old), found.changes, 0, found.moved, tuple(days), told, alone, turns)
+    return Story(GENERATED, len(old), found.changes, 0, found.moved, tuple(days), told, alone, turns, known)
+
+
+FAULTY = (Outcome.FAIL, Outcome.MISMATCH, Outcome.UNSUPPORTED)
+
+
+def _known(result: Result) -> Known:
+    commands = (f"porting locate {result.model} {result.target}", f"porting unlock {result.target}")
+    if result.outcome is not Outcome.MISMATCH:
+        return Known(commands=commands)
+    blamed = ("Conv (mismatch) at modeling_whisper.py:612 self.conv1(input_features), 2 nodes",)
+    smallest = "Conv of float32[1, 1, 3], float32[1, 1, 3] (139 bytes)"
+    return Known("operators are wrong by themselves", blamed, smallest, "", (), commands)
 
 
 def _plausible_cell(model: ModelRow, target: TargetColumn) -> Result:

@@ -13,6 +13,7 @@ from porting.records.story import Day, Story, tell, thinned
 from porting.report.counts import Tally
 from porting.store import Store
 from porting.types import Cause, Evidence, Outcome, Result, Stage
+from porting.workspace import Workspace
 
 PASS, FAIL = (Outcome.PASS, Stage.COMPARE, None), (Outcome.FAIL, Stage.CONVERT, Cause.UNSUPPORTED_OP)
 TARGET = "demo:cpu:fp32"
@@ -133,3 +134,10 @@ def test_results_that_are_missing_have_no_past(store: Store) -> None:
 
     story = tell(store, [missing("nobody", TARGET)], {})
     assert (story.known, story.new, story.changes, story.days) == (0, 0, (), ())
+
+
+def test_what_was_found_out_of_a_fault_is_told_with_it_and_of_nothing_else(store: Store, tmp_path: Path) -> None:
+    workspace = Workspace.find(tmp_path)
+    story = tell(store, store.latest(), {}, workspace=workspace)
+    faults = {(r.model, r.target) for r in store.latest() if r.outcome is Outcome.FAIL}
+    assert story.known_of.keys() == faults

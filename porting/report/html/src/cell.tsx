@@ -6,7 +6,7 @@ import { Bar, type Fact, Facts, Mark, ModelLink, TargetLink, VERDICTS, glyph, lo
 import { cellHref, filterHref, matrixHref } from "./place";
 import { term } from "./query";
 import { bytes, counted, integer, known, scientific, seconds, t, version, when } from "./text";
-import type { Placement, Prompt, Result, StageTime, Turn } from "./types";
+import type { Known, Placement, Prompt, Result, StageTime, Turn } from "./types";
 
 /** record: null where there is none, undefined where its file is not there. */
 export function CellPage({ cell, record }: { cell: Cell; record: Result | null | undefined }) {
@@ -18,6 +18,7 @@ export function CellPage({ cell, record }: { cell: Cell; record: Result | null |
     <Siblings cell={cell} />
     {record === undefined ? <p class="notice">{t("details.absent")}</p> : null}
     <Reason cell={cell} record={record} />
+    {record?.known ? <Found known={record.known} /> : null}
     {record?.turn?.before ? <Turned turn={record.turn} /> : null}
     <Reproduce command={record ? record.reproduce : command(cell)} />
     {record ? <Record record={record} /> : null}
@@ -25,7 +26,7 @@ export function CellPage({ cell, record }: { cell: Cell; record: Result | null |
 }
 
 function Record({ record }: { record: Result }) {
-  const { turn: _, ...raw } = record;
+  const { turn: _, known: __, ...raw } = record;
   return <>
     <NumbersSection record={record} />
     <Generation prompts={record.generation ?? []} />
@@ -129,6 +130,20 @@ function Reason({ cell, record }: { cell: Cell; record: Result | null | undefine
       <p class="why-message">{message}</p>
       {record?.hint ? <p><b>{t("hint")}</b> {record.hint}</p> : null}
       <Shared cell={cell} />
+    </section>
+  );
+}
+
+/** Which operators were blamed, the smallest case, what may help, and the commands that tell more. */
+function Found({ known: { said, operators, smallest, remedies, commands } }: { known: Known }) {
+  if (!commands.length && !remedies.length && !said) return null;
+  return (
+    <section><h2>{t("found")}</h2>
+      {said ? <p>{said}</p> : null}
+      {operators.length ? <ul class="operators">{operators.map((line) => <li><code>{line}</code></li>)}</ul> : null}
+      {smallest ? <p><b>{t("found.smallest")}</b> <code>{smallest}</code></p> : null}
+      {remedies.map((line) => <p><b>{t("found.helps")}</b> {line}</p>)}
+      {commands.length ? <><p class="meta">{t("found.commands")}</p><pre tabIndex={0}><code>{commands.join("\n")}</code></pre></> : null}
     </section>
   );
 }

@@ -45,6 +45,8 @@ export interface RemedyData {
   evidence: Record<string, number>;
   /** Model and target. */
   smallest: [number, number];
+  /** What one of the cells was reduced to, in words; empty where none was. */
+  case: string;
 }
 
 /** What a page shows of a record (porting/types.py: Result); there is more in it. */
@@ -69,6 +71,16 @@ export interface Result {
   seconds: number;
   peak_rss_bytes: number;
   turn: Turn | null; // beside the record, of the cell's history
+  known: Known | null; // beside the record, of what was found out since
+}
+
+/** What is known of why a cell does not pass (porting/diagnose/known.py: Known), in words. */
+export interface Known {
+  said: string;
+  operators: string[];
+  smallest: string;
+  remedies: string[];
+  commands: string[];
 }
 
 /** Since when a cell is as it is (porting/records/history.py: Turn); what moved is old and new by name. */

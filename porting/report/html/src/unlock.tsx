@@ -42,7 +42,7 @@ function Row({ one, most }: { one: Remedy; most: number }) {
       <td class="numeric">{integer(models)} <span class="unit">{t("unlock.models")}</span></td>
       <td class="numeric">{integer(targets)} <span class="unit">{t("unlock.targets")}</span></td>
       <td class="rests">{rests(one)}</td>
-      <td><a class="id" href={cellHref(smallest)}>{smallest.model.id}</a> <span class="meta">{t("on")} {smallest.target.id}</span></td>
+      <td><a class="id" href={cellHref(smallest)}>{smallest.model.id}</a> <span class="meta">{t("on")} {smallest.target.id}</span>{one.case ? <><br /><code>{one.case}</code></> : null}</td>
     </tr>
   );
 }
