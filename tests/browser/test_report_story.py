@@ -56,7 +56,7 @@ def test_a_cell_tells_what_was_found_out_and_how_to_find_out_more(open_report: A
     section = page.locator("section", has_text="What was found out").last.inner_text()
     for text in (
         "operators are wrong by themselves",
-        "Conv (mismatch) at modeling_whisper.py:612",
+        "MatMul (mismatch) at modeling_gemma3.py:287",
         "(139 bytes)",
         "porting locate",
     ):

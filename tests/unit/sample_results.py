@@ -325,8 +325,8 @@ def _known(result: Result) -> Known:
     commands = (f"porting locate {result.model} {result.target}", f"porting unlock {result.target}")
     if result.outcome is not Outcome.MISMATCH:
         return Known(commands=commands)
-    blamed = ("Conv (mismatch) at modeling_whisper.py:612 self.conv1(input_features), 2 nodes",)
-    smallest = "Conv of float32[1, 1, 3], float32[1, 1, 3] (139 bytes)"
+    blamed = ("MatMul (mismatch) at modeling_gemma3.py:287 self.q_proj(hidden_states), 2 nodes",)
+    smallest = "MatMul of float32[1, 1], float32[1, 1] (139 bytes)"
     return Known("operators are wrong by themselves", blamed, smallest, "", (), commands)
 
 
