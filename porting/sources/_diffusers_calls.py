@@ -27,7 +27,7 @@ class Call:
     fixed: frozenset[str] = frozenset()
     steps: Mapping[str, int] = field(default_factory=dict)
     gather: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments that are lists or tuples: the names of the inputs that they are made of."""
+    """Arguments that are lists, tuples or mappings: the names of the inputs that they are made of."""
 
 
 def floats(name: str, *shape: int | str, kind: str = "normal") -> InputSpec:

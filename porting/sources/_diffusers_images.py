@@ -36,7 +36,7 @@ from ._diffusers_calls import (
     positions,
     text,
 )
-from ._gathered import Rows
+from ._gathered import Complex, Rows
 
 IMAGES: Mapping[str, Call] = {
     "DiTTransformer2DModel": Call(
@@ -61,6 +61,18 @@ IMAGES: Mapping[str, Call] = {
     ),
     "HunyuanDiT2DModel": Call(HUNYUAN_DIT, LATENT),
     "HunyuanImageTransformer2DModel": Call((latent(), TIME, text("=text_embed_dim"), TEXT_MASK, GUIDANCE), WITH_TEXT),
+    "LuminaNextDiT2DModel": Call(
+        (
+            latent(),
+            LEVEL,
+            text("=cross_attention_dim"),
+            mask("encoder_mask", "encoder_sequence"),
+            InputSpec("image_rotary_emb", "float32", (24, 24, "=hidden_size//num_attention_heads//2", 2), "normal"),
+        ),
+        WITH_TEXT,
+        {"cross_attention_kwargs": {}},
+        gather={"image_rotary_emb": Complex("image_rotary_emb")},
+    ),
     "Lumina2Transformer2DModel": Call((latent(), LEVEL, text("=cap_feat_dim"), TEXT_MASK), WITH_TEXT),
     "PRXTransformer2DModel": Call(
         (latent(), LEVEL, text("=context_in_dim"), mask("attention_mask", "encoder_sequence")), WITH_TEXT
@@ -200,6 +212,15 @@ IMAGES: Mapping[str, Call] = {
         {"input_image_sizes": {0: [[2, 6]]}},
         fixed=SAME_SIZE,
         gather={"input_img_latents": ["input_image"]},
+    ),
+    "AnimaTextConditioner": Call(
+        (
+            floats("source_hidden_states", "encoder_sequence", "=source_dim"),
+            ids("target_input_ids", "sequence", high=96),
+            mask("target_attention_mask", "sequence"),
+            mask("source_attention_mask", "encoder_sequence"),
+        ),
+        {"batch": 2, "sequence": 9, "encoder_sequence": TEXT},
     ),
     "T5FilmDecoder": Call(
         (

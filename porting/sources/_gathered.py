@@ -21,11 +21,20 @@ class Rows:
     name: str
 
 
+@dataclass(frozen=True)
+class Complex:
+    """An input that is handed over as complex numbers: its last axis is the real and the imaginary part."""
+
+    name: str
+
+
 def names(structure: Any) -> frozenset[str]:
-    """The inputs that a structure of input names, lists, tuples and Rows mentions."""
+    """The inputs that a structure of input names, lists, tuples, mappings, Rows and Complex mentions."""
+    if isinstance(structure, Mapping):
+        return names(tuple(structure.values()))
     if isinstance(structure, (list, tuple)):
         return frozenset().union(*(names(item) for item in structure))
-    return frozenset((structure.name if isinstance(structure, Rows) else structure,))
+    return frozenset((structure.name if isinstance(structure, (Rows, Complex)) else structure,))
 
 
 def gather(module: nn.Module, arguments: Mapping[str, Any]) -> nn.Module:
@@ -34,8 +43,14 @@ def gather(module: nn.Module, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def _fill(structure: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
+    import torch
+
     if isinstance(structure, Rows):
         return list(inputs[structure.name].unbind(0))
+    if isinstance(structure, Complex):
+        return torch.view_as_complex(inputs[structure.name])
+    if isinstance(structure, Mapping):
+        return {key: _fill(item, inputs) for key, item in structure.items()}
     if isinstance(structure, (list, tuple)):
         return type(structure)(_fill(item, inputs) for item in structure)
     return inputs[structure]

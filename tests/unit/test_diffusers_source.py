@@ -11,7 +11,7 @@ import torch
 from porting.bundles.cases import draw
 from porting.errors import ModelError
 from porting.sources import BuiltModel, source
-from porting.sources._gathered import Rows, gather
+from porting.sources._gathered import Complex, Rows, gather
 from porting.types import InputSpec, ModelSpec
 
 pytest.importorskip("diffusers")
@@ -86,6 +86,15 @@ def test_inputs_are_gathered_into_lists_tuples_and_rows() -> None:
 
     module = gather(Sum(), {"pair": ("a", Rows("b"))})
     assert module(a=torch.tensor(1), b=torch.tensor([2, 3]), rest=torch.tensor(4)) == 4321
+
+
+def test_inputs_are_gathered_into_mappings_and_complex_numbers() -> None:
+    class Turn(torch.nn.Module):
+        def forward(self, by_name: dict[str, torch.Tensor], turn: torch.Tensor) -> torch.Tensor:
+            return by_name["condition-1"] * turn
+
+    module = gather(Turn(), {"by_name": {"condition-1": "a"}, "turn": Complex("b")})
+    assert module(a=torch.tensor([2.0, 3.0]), b=torch.tensor([[1.0, 0.0], [0.0, 1.0]])).tolist() == [2, 3j]
 
 
 def test_weights_that_a_class_leaves_uninitialised_are_drawn_the_same_each_time() -> None:
