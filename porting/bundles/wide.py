@@ -40,13 +40,26 @@ def widened() -> Iterator[None]:
     torch.nn.RNNBase.check_input = lambda *_: None  # and so do the recurrent layers,
     torch._C._set_mkldnn_enabled(False)  # and oneDNN's
     try:
-        with torch.no_grad(), _functions(), _operators():
+        with torch.no_grad(), _functions(), _flex_attention(), _operators():
             yield
     finally:
         torch.set_default_dtype(before)
         torch.backends.mha.set_fastpath_enabled(fastpath)
         torch.nn.RNNBase.check_input = check_input
         torch._C._set_mkldnn_enabled(onednn)
+
+
+@contextlib.contextmanager
+def _flex_attention() -> Iterator[None]:
+    """flex_attention compiles itself, which torch 2.13 does not do under a dispatch mode: it runs as it is written."""
+    from torch.nn.attention import flex_attention
+
+    before = flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG
+    flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = True
+    try:
+        yield
+    finally:
+        flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = before
 
 
 def _functions() -> contextlib.AbstractContextManager[Any]:
@@ -74,13 +87,18 @@ def _low() -> tuple[torch.dtype, ...]:
 
 
 def _operators() -> contextlib.AbstractContextManager[Any]:
+    from torch._ops import HigherOrderOperator
     from torch.utils._python_dispatch import TorchDispatchMode
 
     low = _low()
 
     class Widen(TorchDispatchMode):  # type: ignore[misc]
+        supports_higher_order_operators = True
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = dict(kwargs or {})
+            if isinstance(func, HigherOrderOperator):  # what it calls inside is not seen here; this one keeps to its operands
+                return func(*_wide(args, low), **_wide(kwargs, low)) if func.name() == "flex_attention" else NotImplemented
             name = func.overloadpacket.__name__
             if name in _MOVEMENT or _writes_low(func, args, kwargs, low):
                 result = func(*args, **kwargs)

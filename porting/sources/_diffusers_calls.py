@@ -5,7 +5,7 @@ The classes themselves are in the modules _diffusers_autoencoders, _unets, _imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +17,20 @@ STEPS = 1000
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """A tensor that is always the same, as numbers: torch may not be imported here."""
+
+    numbers: Sequence[Any]
+
+
+@dataclass(frozen=True)
 class Call:
     """What a class takes. A dimension `=name` is the constructor argument `name`."""
 
     inputs: tuple[InputSpec, ...]
     sizes: Mapping[str, int] = field(default_factory=lambda: LATENT)
     constants: Mapping[str, Any] = field(default_factory=dict)
-    """A `range` in it stands for the tensor of its numbers."""
+    """A `range` in it stands for the tensor of its numbers, as a Tensor does."""
     fixed: frozenset[str] = frozenset()
     steps: Mapping[str, int] = field(default_factory=dict)
     gather: Mapping[str, Any] = field(default_factory=dict)

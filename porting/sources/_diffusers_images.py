@@ -26,6 +26,7 @@ from ._diffusers_calls import (
     VIDEO,
     WITH_TEXT,
     Call,
+    Tensor,
     clip,
     floats,
     ids,
@@ -112,6 +113,17 @@ IMAGES: Mapping[str, Call] = {
         ),
         {"batch": 2, "encoder_sequence": TEXT},
         {"img_shapes": [[(1, 4, 6)], [(1, 4, 6)]]},
+    ),
+    "QwenImage21Transformer2DModel": Call(
+        (
+            floats("hidden_states", 32, "=in_channels"),
+            floats("encoder_hidden_states", 9, "=context_in_dim"),
+            LEVEL,
+            mask("encoder_hidden_states_mask", 9),
+        ),
+        {"batch": 2},
+        # Three tokens of text, a picture to edit in two places of four latents each, four of text, and the picture to make.
+        {"img_shapes": [[(1, 2, 4), (1, 4, 6)]] * 8, "img_mask": Tensor([[n in (3, 4) or n > 8 for n in range(15)]])},
     ),
     "NucleusMoEImageTransformer2DModel": Call(
         (

@@ -76,6 +76,17 @@ VIDEOS: Mapping[str, Call] = {
         ),
         VIDEO,
     ),
+    # The first frame is a chunk that is seen coarsely, the last three chunks are of one, two and one frames.
+    "AnyFlowFARTransformer3DModel": Call(
+        (
+            floats("hidden_states", 5, "=in_channels", "height", "width"),
+            InputSpec("timestep", "int64", ("batch", 5), "timestep", 0, STEPS),
+            InputSpec("r_timestep", "int64", ("batch", 5), "timestep", 0, STEPS),
+            text("=text_dim"),
+        ),
+        {**VIDEO, "height": 8, "width": 12},
+        {"chunk_partition": [1, 1, 2, 1]},
+    ),
     "LTXVideoTransformer3DModel": Call(
         (floats("hidden_states", 36, "=in_channels"), text("=caption_channels"), STEP, TEXT_MASK),
         {"batch": 2, "encoder_sequence": TEXT},

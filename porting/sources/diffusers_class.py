@@ -18,7 +18,7 @@ from porting.sources import BuiltModel, _files
 from porting.types import InputSpec, ModelSpec
 
 from ._diffusers_autoencoders import AUTOENCODERS
-from ._diffusers_calls import Call
+from ._diffusers_calls import Call, Tensor
 from ._diffusers_images import IMAGES
 from ._diffusers_unets import CONTROLNETS, UNETS
 from ._diffusers_videos import SOUND, VIDEOS
@@ -103,9 +103,11 @@ def _filled(spec: InputSpec, config: Mapping[str, Any]) -> InputSpec:
 
 
 def _tensors(value: Any) -> Any:
-    """Make tensors of ranges, which data can hold where torch may not be imported."""
+    """Make tensors of ranges and Tensors, which data can hold where torch may not be imported."""
     import torch
 
+    if isinstance(value, Tensor):
+        return torch.tensor(value.numbers)
     if isinstance(value, range):
         return torch.arange(value.start, value.stop, value.step)
     return type(value)(_tensors(item) for item in value) if isinstance(value, (list, tuple)) else value

@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from porting.bundles.wide import widened
+
+pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,21 @@ class Text(nn.Module):
         return hidden @ self.table.weight.t()
 
 
+class Flexible(nn.Module):
+    """Attends by flex_attention, causally and with a score of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(16, 48)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (part[:, None] for part in self.line(x).chunk(3, -1))
+        block_mask = create_block_mask(lambda _b, _h, q, k: q >= k, None, None, x.shape[1], x.shape[1], device="cpu")
+        answer = flex_attention(query, key, value, lambda score, _b, _h, q, k: score / (1 + q - k), block_mask)
+        assert isinstance(answer, torch.Tensor)
+        return answer
+
+
 class Writes(nn.Module):
     """Writes in place into fresh tensors, into its own answers, and through `out`."""
 
@@ -96,6 +114,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
     "LSTM cell": (lambda: nn.LSTMCell(8, 8), (randn(2, 8),)),
     "transformer encoder": (lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (randn(2, 7, 16),)),
     "attention": (lambda: nn.MultiheadAttention(16, 4, batch_first=True), (randn(2, 7, 16),) * 3),
+    "flex attention": (Flexible, (randn(2, 7, 16),)),
     "text": (Text, (torch.arange(18).reshape(2, 9) + 11,)),
     "PReLU": (lambda: nn.Sequential(nn.Linear(8, 4), nn.PReLU(4)), (randn(3, 8),)),
     "bilinear": (lambda: nn.Bilinear(4, 5, 3), (randn(2, 4), randn(2, 5, seed=1))),
