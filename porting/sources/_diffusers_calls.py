@@ -1,6 +1,6 @@
 """How it is written down what a class of diffusers takes: a Call, and the inputs and sizes that many classes share.
 
-The classes themselves are in the modules _diffusers_autoencoders, _unets, _images and _videos beside this one.
+The classes themselves are in the modules _diffusers_autoencoders, _unets, _images, _videos and _proteins beside this one.
 """
 
 from __future__ import annotations

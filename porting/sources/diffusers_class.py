@@ -20,12 +20,13 @@ from porting.types import InputSpec, ModelSpec
 from ._diffusers_autoencoders import AUTOENCODERS
 from ._diffusers_calls import Call, Tensor
 from ._diffusers_images import IMAGES
+from ._diffusers_proteins import PROTEINS
 from ._diffusers_unets import CONTROLNETS, UNETS
 from ._diffusers_videos import SOUND, VIDEOS
 from ._gathered import gather
 from ._torchvision import make_importable
 
-CALLS: Mapping[str, Call] = {**AUTOENCODERS, **UNETS, **CONTROLNETS, **IMAGES, **VIDEOS, **SOUND}
+CALLS: Mapping[str, Call] = {**AUTOENCODERS, **UNETS, **CONTROLNETS, **IMAGES, **VIDEOS, **SOUND, **PROTEINS}
 
 
 def build(spec: ModelSpec) -> BuiltModel:
