@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from porting.types import InputSpec
 
@@ -148,5 +150,38 @@ CONTROLNETS: Mapping[str, Call] = {
     ),
     "T2IAdapter": Call(
         (floats("x", "=in_channels", "8*height", "8*width", kind="image"),), {"batch": 2, "height": 8, "width": 12}
+    ),
+}
+
+
+def _two(call: Call, constants: Mapping[str, Any], *more: str, name: str = "controlnet_cond") -> Call:
+    """What two nets take together that take this alone: `name`, and `more`, are lists with an input for each."""
+    lists = {each: [f"{each}_0", f"{each}_1"] for each in (name, *more)}
+    inputs = [replace(spec, name=own) for spec in call.inputs for own in lists.get(spec.name, [spec.name])]
+    return replace(call, inputs=tuple(inputs), constants={**call.constants, **constants}, gather={**call.gather, **lists})
+
+
+_SCALES = {"conditioning_scale": [1.0, 0.5]}
+_FLUX = CONTROLNETS["FluxControlNetModel"]
+_UNION = CONTROLNETS["ControlNetUnionModel"]
+_PICTURES = ["controlnet_cond_0", "controlnet_cond_1"]
+
+SEVERAL: Mapping[str, Call] = {
+    "MultiControlNetModel": _two(CONTROLNETS["ControlNetModel"], _SCALES),
+    "MultiControlNetUnionModel": replace(
+        _two(_UNION, {**_SCALES, "control_type_idx": [[0, 1], [1, 0]]}, name="control_type"),
+        gather={"controlnet_cond": [_PICTURES, _PICTURES], "control_type": ["control_type_0", "control_type_1"]},
+    ),
+    "SD3MultiControlNetModel": _two(CONTROLNETS["SD3ControlNetModel"], _SCALES),
+    "HunyuanDiT2DMultiControlNetModel": _two(CONTROLNETS["HunyuanDiT2DControlNetModel"], _SCALES),
+    # The next two take apart what a net answers, which a dictionary does not stand.
+    "FluxMultiControlNetModel": _two(
+        replace(_FLUX, inputs=(*_FLUX.inputs, ids("controlnet_mode", high=3))),
+        {**_SCALES, "return_dict": False},
+        "controlnet_mode",
+    ),
+    "QwenImageMultiControlNetModel": _two(CONTROLNETS["QwenImageControlNetModel"], {**_SCALES, "return_dict": False}),
+    "MultiAdapter": replace(
+        _two(CONTROLNETS["T2IAdapter"], {"adapter_weights": [0.75, 0.5]}, name="x"), gather={"xs": ["x_0", "x_1"]}
     ),
 }

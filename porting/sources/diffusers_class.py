@@ -21,12 +21,12 @@ from ._diffusers_autoencoders import AUTOENCODERS
 from ._diffusers_calls import Call, Tensor
 from ._diffusers_images import IMAGES
 from ._diffusers_proteins import PROTEINS
-from ._diffusers_unets import CONTROLNETS, UNETS
+from ._diffusers_unets import CONTROLNETS, SEVERAL, UNETS
 from ._diffusers_videos import SOUND, VIDEOS
 from ._gathered import gather
 from ._torchvision import make_importable
 
-CALLS: Mapping[str, Call] = {**AUTOENCODERS, **UNETS, **CONTROLNETS, **IMAGES, **VIDEOS, **SOUND, **PROTEINS}
+CALLS: Mapping[str, Call] = {**AUTOENCODERS, **UNETS, **CONTROLNETS, **SEVERAL, **IMAGES, **VIDEOS, **SOUND, **PROTEINS}
 
 
 def build(spec: ModelSpec) -> BuiltModel:
@@ -34,7 +34,7 @@ def build(spec: ModelSpec) -> BuiltModel:
     diffusers = _diffusers()
     model_class = _model_class(diffusers, spec.name)
     try:
-        model = _made(model_class, spec.config)
+        model = _made(diffusers, model_class, spec.config)
     except MemoryError:
         raise
     except Exception as error:  # whatever the class finds wrong with these arguments
@@ -43,7 +43,7 @@ def build(spec: ModelSpec) -> BuiltModel:
     if call is None and not spec.inputs:
         raise ModelError(f"what {spec.name} takes is not known here.", "Give the entry `inputs` and `sizes`.")
     call = call or Call((), {})
-    own = [_filled(each, model.config) for each in call.inputs]
+    own = [_filled(each, _settings(model)) for each in call.inputs]
     given = {each.name: each for each in spec.inputs}
     inputs = (*(given.pop(each.name, each) for each in own), *given.values())
     # An output called as an input is (`sample`) would be one name for two values in an ONNX graph; a tuple has no names.
@@ -53,17 +53,17 @@ def build(spec: ModelSpec) -> BuiltModel:
     steps = {**dict.fromkeys(sizes.keys() & {"height", "width"}, 8), **call.steps, **spec.steps}
     constants = {name: _tensors(value) for name, value in call.constants.items()}
     module = gather(model, call.gather) if call.gather else model
-    return BuiltModel(inputs, sizes, steps, module=module, constants={**constants, **named}, fixed=call.fixed)
+    return BuiltModel(inputs, sizes, steps, module=module, constants={**named, **constants}, fixed=call.fixed)
 
 
-def _made(model_class: Any, config: Mapping[str, Any]) -> Any:
+def _made(diffusers: Any, model_class: Any, config: Mapping[str, Any]) -> Any:
     """An instance in eval mode. Weights that a class leaves uninitialised are drawn: torch marks them with NaN when asked to."""
     import torch
 
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        model = model_class(**config).eval()
+        model = model_class(**{name: _parts(diffusers, value) for name, value in config.items()}).eval()
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
     with torch.no_grad():
@@ -71,6 +71,25 @@ def _made(model_class: Any, config: Mapping[str, Any]) -> Any:
             if not parameter.is_meta and parameter.isnan().any():
                 parameter.normal_(0, parameter[0].numel() ** -0.5)
     return model
+
+
+def _parts(diffusers: Any, value: Any) -> Any:
+    """An argument as it is; a list of models of their own, given as tables with their `class`, is made first."""
+    if not (isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) and "class" in item for item in value)):
+        return value
+    return [
+        _model_class(diffusers, item["class"])(**{name: given for name, given in item.items() if name != "class"})
+        for item in value
+    ]
+
+
+def _settings(model: Any) -> Mapping[str, Any]:
+    """The constructor arguments with their defaults; those of the first part of a model that is made of others."""
+    from torch import nn
+
+    parts = [part for part in model.children() if isinstance(part, nn.ModuleList)]
+    settings: Mapping[str, Any] = model.config if hasattr(model, "config") else parts[0][0].config
+    return settings
 
 
 def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
@@ -89,7 +108,9 @@ def _diffusers() -> Any:
 
 
 def _model_class(diffusers: Any, name: str) -> Any:
-    found = getattr(diffusers, name, None) if name in dir(diffusers) else None
+    import diffusers.models.controlnets as controlnets  # one of them is not at the top
+
+    found = next((getattr(place, name) for place in (diffusers, controlnets) if name in dir(place)), None)
     if isinstance(found, type) and issubclass(found, diffusers.ModelMixin):
         return found
     near = difflib.get_close_matches(name, [*CALLS, *(n for n in dir(diffusers) if n.endswith("Model"))], n=3, cutoff=0.5)

@@ -97,6 +97,23 @@ def test_inputs_are_gathered_into_mappings_and_complex_numbers() -> None:
     assert module(a=torch.tensor([2.0, 3.0]), b=torch.tensor([[1.0, 0.0], [0.0, 1.0]])).tolist() == [2, 3j]
 
 
+def test_a_model_of_other_models_is_made_of_its_parts() -> None:
+    part = {"class": "T2IAdapter", "channels": [16], "num_res_blocks": 1, "in_channels": 2}
+    built = build("MultiAdapter", {"adapters": [part, part]})
+    assert built.module is not None
+    assert [(spec.name, spec.shape) for spec in built.inputs] == [
+        ("x_0", ("batch", 2, "8*height", "8*width")),
+        ("x_1", ("batch", 2, "8*height", "8*width")),
+    ]
+    assert run(built)[0].shape == (2, 16, 8, 12)
+    assert {name.split(".")[2] for name in built.module.state_dict()} == {"0", "1"}
+
+
+def test_a_part_of_a_class_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"cannot build MultiAdapter: .*no model class 'T3IAdapter'"):
+        build("MultiAdapter", {"adapters": [{"class": "T3IAdapter"}]})
+
+
 def test_weights_that_a_class_leaves_uninitialised_are_drawn_the_same_each_time() -> None:
     config = {"in_channels": 8, "out_channels": 2, "num_layers": 5, "attention_head_dim": 16, "num_attention_heads": 4,
               "joint_attention_dim": 16, "axes_dims_rope": [4, 6, 6], "num_experts": 2, "moe_intermediate_dim": 16,
