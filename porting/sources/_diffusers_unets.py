@@ -176,7 +176,7 @@ SEVERAL: Mapping[str, Call] = {
     "HunyuanDiT2DMultiControlNetModel": _two(CONTROLNETS["HunyuanDiT2DControlNetModel"], _SCALES),
     # The next two take apart what a net answers, which a dictionary does not stand.
     "FluxMultiControlNetModel": _two(
-        replace(_FLUX, inputs=(*_FLUX.inputs, ids("controlnet_mode", high=3))),
+        replace(_FLUX, inputs=(*_FLUX.inputs, ids("controlnet_mode", high=10))),
         {**_SCALES, "return_dict": False},
         "controlnet_mode",
     ),
