@@ -15,6 +15,7 @@ from porting import routes
 from porting.bundles.bundle import FormKey
 from porting.cells.jobs import Options
 from porting.cli import run
+from porting.diagnose.blockers import Blocker, blockers
 from porting.routes.table import CHANGES, KEPT, Change, Level, When
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, StageTime, Target
 from porting.verdict import Finding
@@ -70,11 +71,49 @@ def test_a_wrong_answer_is_told_of_though_another_route_is_right(results: dict[s
 
 
 def test_where_nothing_helps_every_route_is_on_record_and_the_first_failure_counts(results: dict[str, Result]) -> None:
-    result = results["no_gelu_no_erf"]
+    result = results["nameless"]
     assert (result.outcome, result.form, result.passes_with) == (Outcome.UNSUPPORTED, "onnx-fp32-dynamic", ())
     tried = [line.partition(": ")[0] for line in result.attempts]
-    assert tried[0] == "onnx-fp32-dynamic+expand=Gelu"
+    assert tried[0] == "onnx-fp32-dynamic+capture=torchscript"
     assert len(tried) == len(set(tried)) <= routes.MOST
+
+
+def test_what_a_stack_does_not_take_is_left_to_the_host_where_no_other_route_works(results: dict[str, Result]) -> None:
+    result = results["no_gelu_no_erf"]
+    assert (result.outcome, result.cause, result.passes_with) == (Outcome.DEGRADED, Cause.FALLBACK, ("host=Gelu",))
+    assert result.form == "onnx-fp32-dynamic"
+    assert result.placement
+    assert result.placement.detail["Gelu (left to the host)"] == result.placement.other_ops == 1
+    assert result.message.startswith(f"1 of {1 + (result.placement.target_ops or 0)} operators ran elsewhere than on the target")
+    assert "onnx-fp32-dynamic+expand=Gelu" in {line.partition(": ")[0] for line in result.attempts}
+    assert "works with host=Gelu" in result.notes
+    assert set(result.axes.values()) == {"dynamic"}
+    assert [str(blocker) for blocker in sorted(blockers(result))] == [str(Blocker("operator", "Gelu"))]
+
+
+def test_right_numbers_of_parts_that_nobody_says_ran_on_the_target_are_no_pass(results: dict[str, Result]) -> None:
+    result = results["silent_no_gelu"]
+    assert (result.outcome, result.passes_with) == (Outcome.UNSUPPORTED, ())
+    assert any("host=Gelu: fail (nothing_executed) at compare" in line for line in result.attempts)
+
+
+def test_a_route_through_the_host_can_be_pinned_but_not_deployed(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["check", MODEL, "--on", "picky:right:fp32", "--route", "host=LayerNormalization"]
+    assert run(line) == 0
+    assert "degraded" in capfd.readouterr().out
+    assert run([*line[:-1], "host=LSTM"]) == 1
+    assert "the model has no operator LSTM" in capfd.readouterr().out
+    assert run(["check", MODEL, "--on", "onnxruntime:cpu:fp32", "--route", "host=Gelu"]) == 2
+    assert "is what runs the host's parts" in capfd.readouterr().err
+    from picky import PickyAdapter
+
+    (home / "deploy.py").write_text("")
+    monkeypatch.setattr(PickyAdapter, "deploy_script", classmethod(lambda cls: home / "deploy.py"))
+    assert run(["convert", MODEL, "--to", "picky:right:fp32", "-o", "parted", "--route", "host=Gelu"]) == 1
+    assert "left to the host" in capfd.readouterr().err
+    assert not (home / "parted").exists()
 
 
 def test_a_pinned_route_is_the_only_one(home: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,8 @@ class Attempt:
     @property
     def passes_with(self) -> tuple[str, ...]:
         """What was changed for it to work, of what the route asks for."""
-        return tuple(word for word in self.key.route if self.form and word in self.form.route) if self.works else ()
+        made = {*(self.form.route if self.form else ()), *(f"host={name}" for name in routes.hosted_of(self.key.route))}
+        return tuple(word for word in self.key.route if word in made) if self.works else ()
 
     def fewer_axes(self) -> list[FormKey]:
         """The forms of other attempts, where the stack refused sizes that vary; none where that is not what went wrong, or would
@@ -112,7 +113,7 @@ class Attempt:
         return {
             "evidence": self.evidence,
             "route": self.form.route if self.form else (),
-            "form": str(self.key),
+            "form": str(routes.exported(self.key)),
             "passes_with": self.passes_with,
             "effective_precision": self.effective.value if self.effective else None,
             "cases": self.said.cases if self.said else (),
@@ -137,8 +138,9 @@ class Attempt:
 
     def _form(self, bundler: Bundler) -> FormRecord:
         """The exported form, made now unless the bundle has it. Raises Stop when the export failed."""
-        self.bundle = bundler.with_form(self.cell, self.bundle, self.key, self.trail)
-        form = self.form = self.bundle.forms[str(self.key)]
+        key = routes.exported(self.key)
+        self.bundle = bundler.with_form(self.cell, self.bundle, key, self.trail)
+        form = self.form = self.bundle.forms[str(key)]
         if form.failure:
             raise Stop(verdict.of_failure(form.failure))
         limit = self.need.opset

@@ -17,12 +17,15 @@ from porting.bundles.bundler import Bundler, Made
 from porting.bundles.given import stored_files
 from porting.cells.attempt import Attempt
 from porting.cells.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
+from porting.cells.parted import HOST, Parted
 from porting.environments import probing
 from porting.errors import PortingError, UsageError
 from porting.signature import signature
 from porting.types import INFRASTRUCTURE, WRONG_INPUT, Cause, Outcome, Precision, Result, Stage, StageTime
 from porting.verdict import Finding
 
+MOST_HOSTED = 6
+"""Operators that are left to the host, one after the other as a stack names them."""
 _MAY_BE_CHANCE = (Stage.CONVERT, Stage.LOAD, Stage.RUN, Stage.COMPARE)
 LOG_TAIL = 4000
 """Characters of the log that a record carries."""
@@ -65,7 +68,8 @@ class CellRun:
 
     @property
     def best(self) -> Attempt | None:
-        """The attempt that the result tells of: the one that works best, else the one that got furthest; the first of several."""
+        """The attempt that the result tells of: the one that works best, else the one that got furthest, of the model as a whole
+        before one in parts; the first of several."""
         if self._chance:
             return self._chance
         stages = list(Stage)
@@ -73,7 +77,8 @@ class CellRun:
         def rank(tried: Attempt) -> tuple[Any, ...]:
             share = tried.placement.share if tried.placement else None
             elsewhere = (tried.placement.other_ops if tried.placement else None) or 0
-            return tried.passes, tried.works, tried.works and (share or 0.0, -elsewhere), stages.index(tried.finding.stage)
+            how_well = (share or 0.0, -elsewhere) if tried.works else (0.0, 0)
+            return tried.passes, tried.works, how_well, not routes.hosted_of(tried.key.route), stages.index(tried.finding.stage)
 
         return max(self.attempts, key=rank, default=None)
 
@@ -94,6 +99,7 @@ class CellRun:
         for need in needs:
             if self._otherwise(need):
                 return self._told()
+        self._in_parts()
         return self._told()
 
     def _told(self) -> Finding:
@@ -108,7 +114,8 @@ class CellRun:
     def _attempt(self, need: FormNeed, key: FormKey) -> bool:
         """Try a form. Returns whether that is the end: it passes, or the rig or what was given is at fault."""
         assert self.bundle
-        attempt = Attempt(need, key, self.cell, self.bundle, self.trail, self.folder)
+        kind = Parted if routes.hosted_of(key.route) else Attempt
+        attempt = kind(need, key, self.cell, self.bundle, self.trail, self.folder)
         self.attempts.append(attempt)
         attempt.run(self._jobs, self._bundler, self._options)
         self.bundle = attempt.bundle
@@ -143,6 +150,27 @@ class CellRun:
                 self._doubt(tried[0])
                 return True
 
+    def _in_parts(self) -> None:
+        """Leave to the host what the stack says it does not take, where nothing else works; what it then names, too."""
+        assert self.bundle
+        if self.best is None or self.best.works or self._no_parts():
+            return
+        start = next(((tried.need, key) for tried in self.attempts if (key := routes.with_host(tried))), None)
+        while start and len(routes.hosted_of(start[1].route)) <= MOST_HOSTED:
+            if self._attempt(*start) or self.attempts[-1].works:
+                return
+            key = routes.with_host(self.attempts[-1])
+            start = (start[0], key) if key else None
+
+    def _no_parts(self) -> str:
+        """Why this cell cannot be run in parts; empty where it can."""
+        target = self.cell.target
+        if target.adapter == HOST.adapter:
+            return f"{target.adapter} is what runs the host's parts"
+        if not self.cell.adapter.evidence_of(target.device).ran:
+            return f"nothing runs on {target}"
+        return "a model that generates is not run in parts" if self.bundle and self.bundle.prompts else ""
+
     def _doubt(self, usual: Attempt) -> None:
         """Do the usual way once more where another one passes that does not name what it mends: a failure by chance is not
         mended by what was done next. Then the result tells of that failure."""
@@ -160,6 +188,8 @@ class CellRun:
         words = [word for word in route.split("+") if word]
         for need in needs:
             key = routes.pinned(FormKey.of(need, self.cell.target), route)
+            if routes.hosted_of(words) and (why := self._no_parts()):
+                raise UsageError(f"route {route} cannot be taken: {why}.", "Leave out host=..., or see porting routes.")
             if routes.is_for(words, need.kind):
                 self._attempt(need, key)
                 return self._told()

@@ -26,8 +26,8 @@ _BUNDLE_CODE = (
     "numerics", "rewrites", "sources/__init__",
 )  # fmt: skip
 _CELL_CODE = (
-    "adapter", "bundles/generation", "bundles/tensors", "cells/attempt", "cells/cell", "diagnose/blockers", "numerics", "routes",
-    "verdict", "workers/worker",
+    "adapter", "bundles/generation", "bundles/tensors", "cells/attempt", "cells/cell", "cells/parted", "diagnose/blockers",
+    "numerics", "rewrites/parts", "routes", "verdict", "workers/worker",
 )  # fmt: skip
 _OPERATOR_CODE = (
     "adapter", "bundles/tensors", "numerics/metrics", "operators/chunk", "operators/job", "operators/judge", "operators/record",

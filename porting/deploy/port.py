@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from porting import routes
 from porting.deploy import BACKEND, RUNNER
-from porting.errors import DiskError, UsageError
+from porting.errors import DiskError, PortingError, UsageError
 from porting.types import Outcome, Result, to_json
 from porting.workspace import atomic_write, digest_file, disk_errors
 
@@ -52,6 +53,10 @@ def write_port(run: CellRun, result: Result, folder: Path) -> None:
     attempt = run.best
     if attempt is None or result.outcome not in (Outcome.PASS, Outcome.DEGRADED):
         return
+    hosted = routes.hosted_of(attempt.key.route)
+    if hosted:
+        message = f"{result.model} works on {result.target} only with {', '.join(hosted)} left to the host, in parts."
+        raise PortingError(message, "A port is one model for one device; porting explain shows what came of it.")
     part = folder / f".{uuid.uuid4().hex}.part"
     try:
         with disk_errors(folder):

@@ -15,9 +15,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, FormKey, FormRecord
-from porting.diagnose.blockers import blockers
+from porting.diagnose.blockers import blockers, operators
 from porting.errors import UsageError
-from porting.routes.table import CHANGES, EXPANDABLE, KEPT, Change, Level, When
+from porting.routes.table import CHANGES, EXPANDABLE, KEPT, PARTED, Change, Level, When
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, Target
 
 if TYPE_CHECKING:
@@ -91,12 +91,23 @@ def fewer(key: FormKey, dynamic: Sequence[str]) -> list[FormKey]:
     return [*keys, replace(key, axes=STATIC)]
 
 
+def with_host(tried: Tried) -> FormKey | None:
+    """The same form with the operators left to the host that a stack says it does not take; None where it names no others."""
+    finding, key = tried.finding, tried.key
+    if key.kind != "onnx" or finding.outcome not in (Outcome.FAIL, Outcome.UNSUPPORTED) or finding.stage not in PARTED:
+        return None
+    route = _ordered({*key.route, *(f"host={name}" for name in operators(finding.message) if name.isidentifier())})
+    return replace(key, route=route) if route != key.route else None
+
+
 def _failed_itself(tried: Tried) -> bool:
     """Whether the rewritten model never came to the target."""
     return bool(tried.key.route) and tried.finding.stage is Stage.EXPORT
 
 
 def _fits(change: Change, start: FormKey, bare: bool) -> bool:
+    if change.level is Level.PLACE:  # for what is left after all others: see with_host
+        return False
     if change.axes and (start.axes == STATIC or (change.axes == BATCH and start.axes == BATCH)):
         return False
     bare_too = change.level in (Level.GRAPH, Level.PRECISION) or change.axes == STATIC
@@ -202,7 +213,7 @@ def change_of(word: str) -> Change | None:
 
 def _means(change: Change, word: str) -> bool:
     name, _, how = word.partition("=")
-    if name == "fix":
+    if name in ("fix", "host"):
         return f"{name}=*" == change.word and how.isidentifier()
     known = EXPANDABLE if name == "expand" else [f"{p.value}_{n}" for p in (Precision.INT8, Precision.FP16) for n in KEPT]
     return f"{name}=*" == change.word and how in known
@@ -229,12 +240,22 @@ def names_its_cause(route: Iterable[str]) -> bool:
 
 def rewrites_of(route: Iterable[str]) -> tuple[str, ...]:
     """The words of a route that change what is computed, and therefore have to be proven."""
-    return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION))
+    return tuple(word for word in route if level_of(word) not in (Level.EXPORT, Level.PRECISION, Level.PLACE))
 
 
 def fixed_of(route: Iterable[str]) -> frozenset[str]:
     """The axes that a route fixes by name."""
     return frozenset(word.removeprefix("fix=") for word in route if word.startswith("fix="))
+
+
+def hosted_of(route: Iterable[str]) -> tuple[str, ...]:
+    """The operators that a route leaves to the host."""
+    return tuple(word.removeprefix("host=") for word in route if word.startswith("host="))
+
+
+def exported(key: FormKey) -> FormKey:
+    """The form to export for a key: what runs where is no matter of the export."""
+    return replace(key, route=tuple(word for word in key.route if not word.startswith("host=")))
 
 
 def kept_of(route: Iterable[str]) -> tuple[Precision, int] | None:

@@ -20,6 +20,7 @@ class Level(str, enum.Enum):
     PROGRAM = "program"  # the captured program, operator by operator
     GRAPH = "graph"  # the ONNX graph
     PRECISION = "precision"  # what of the model is lowered to the target's precision
+    PLACE = "place"  # what of the model the target runs
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ _FAULTS = (Outcome.FAIL, Outcome.UNSUPPORTED, Outcome.MISMATCH)
 _REFUSED = (Outcome.FAIL, Outcome.UNSUPPORTED)
 _FLOATS = (Precision.FP32, Precision.FP16, Precision.BF16)
 _BEFORE_RUN = (Stage.EXPORT, Stage.CONVERT, Stage.LOAD)
+PARTED = (Stage.CONVERT, Stage.LOAD, Stage.RUN)
+"""Where a stack tells of an operator that it could be spared."""
 
 EXPANDABLE = (
     "Attention", "Celu", "Clip", "Elu", "Gelu", "GreaterOrEqual", "GroupNormalization", "HardSigmoid", "HardSwish",
@@ -242,6 +245,11 @@ CHANGES: tuple[Change, ...] = (
         (When(outcomes=(Outcome.MISMATCH,), precisions=(Precision.INT8, Precision.FP16)),),
     ),
     Change("axes=static", Level.EXPORT, _ALL, "no axis is dynamic", (When(outcomes=_REFUSED, stages=_BEFORE_RUN),), STATIC),
+    Change(
+        "host=*", Level.PLACE, ("onnx",),
+        "the operator is left to the host, between parts that the target runs; tried last, and at best `degraded`",
+        (When(outcomes=_REFUSED, stages=PARTED),),
+    ),
 )  # fmt: skip
 
 KEPT = (5, 10, 25, 50)

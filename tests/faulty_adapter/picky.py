@@ -1,7 +1,7 @@
 """An adapter that runs onnxruntime and takes not everything: its devices say what is wrong with them.
 
-no_gelu refuses an operator, no_gelu_no_erf also the one that it is made of, wrong_from_19 answers wrongly where a file has a
-newer opset than 18, right is right.
+no_gelu refuses an operator, no_gelu_no_erf also the one that it is made of, nameless says not which, wrong_from_19
+answers wrongly where a file has a newer opset than 18, silent_no_gelu says not that anything ran, right is right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 from porting.adapter import Adapter, DeviceState, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision
 
-DEVICES = ("right", "no_gelu", "no_gelu_no_erf", "wrong_from_19")
+DEVICES = ("right", "no_gelu", "no_gelu_no_erf", "nameless", "silent_no_gelu", "wrong_from_19")
+REFUSED = {"no_gelu": ["Gelu"], "no_gelu_no_erf": ["Gelu", "Erf"], "nameless": ["Gelu", "Erf"], "silent_no_gelu": ["Gelu", "Erf"]}
 
 
 class PickyAdapter(Adapter):
@@ -33,15 +34,16 @@ class PickyAdapter(Adapter):
         import onnx
 
         there = {node.op_type for node in onnx.load(form.path, load_external_data=False).graph.node}
-        refused = {"no_gelu": ["Gelu"], "no_gelu_no_erf": ["Gelu", "Erf"]}.get(target.device, [])
-        lacking = sorted(there & set(refused))
+        lacking = sorted(there & set(REFUSED.get(target.device, [])))
         if lacking:
-            raise NotImplementedError(f"picky has no layer for {', '.join(lacking)}")
+            said = "something of it" if target.device == "nameless" else ", ".join(lacking)
+            raise NotImplementedError(f"picky has no layer for {said}")
         for path in form.path.parent.iterdir():
             if path.suffix in (".onnx", ".data", ".safetensors"):
                 shutil.copyfile(path, folder / path.name)
         wrong = target.device == "wrong_from_19" and form.opset > 18
-        return Artifact((form.path.name,), form.inputs, form.outputs, {"wrong": wrong})
+        told = not target.device.startswith("silent")
+        return Artifact((form.path.name,), form.inputs, form.outputs, {"wrong": wrong, "told": told})
 
     def load(self, artifact: Artifact, target: Any, folder: Path) -> Session:
         return Session(artifact, folder / artifact.files[0])
@@ -64,7 +66,7 @@ class Session:
         return {name: value * value.dtype.type(factor) for name, value in zip(names, values, strict=True)}
 
     def placement(self) -> Placement:
-        return Placement(1, 0, "here")
+        return Placement(1, 0, "here") if self.artifact.options["told"] else Placement(None, None, "here")
 
     def effective_precision(self) -> Precision:
         return Precision.FP32
