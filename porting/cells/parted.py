@@ -135,18 +135,19 @@ def _unsupported(message: str) -> Finding:
 
 
 def _of_nodes(placement: Placement, part: Part) -> Placement:
-    """In nodes of the file, as the host's are counted, where the backend says that it ran all."""
-    if placement.target_ops and placement.other_ops == 0:
-        return replace(placement, target_ops=len(part.operators), arithmetic=None)
-    return replace(placement, arithmetic=None)
+    """In nodes of the file, as the host's are counted, where the backend says that it ran all of them, or none."""
+    every, share = len(part.operators), placement.target_ops
+    if share and placement.other_ops == 0:
+        return replace(placement, target_ops=every, arithmetic=None)
+    return replace(placement, arithmetic=None, other_ops=every if share == 0 else placement.other_ops)
 
 
 def _joined(placements: Sequence[Placement], parts: Sequence[Part]) -> Placement:
-    """What ran where over all parts; None on the target if one of its parts cannot tell, or tells that nothing ran."""
-    ran = [placement.target_ops for placement in placements]
+    """What ran where over all parts; None on the target if one of its parts cannot tell."""
+    ran = [placement.target_ops for placement in placements if placement.target_ops is not None]
     left = Counter(operator for part in parts if part.hosted for operator in part.operators)
     detail = Counter({f"{name} (left to the host)": count for name, count in left.items()})
     for placement in placements:
         detail.update(placement.detail)
     other = sum(placement.other_ops or 0 for placement in placements) + left.total()
-    return Placement(sum(filter(None, ran)) if all(ran) else None, other, placements[0].device, dict(detail))
+    return Placement(sum(ran) if len(ran) == len(placements) else None, other, placements[0].device, dict(detail))

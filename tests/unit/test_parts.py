@@ -10,8 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from porting.cells.parted import _joined, _of_nodes
 from porting.errors import ModelError
 from porting.rewrites.parts import Part, split
+from porting.types import Placement
 
 RNG = np.random.default_rng(0)
 
@@ -125,3 +127,24 @@ def test_a_value_of_unknown_type_is_an_error_that_names_it(tmp_path: Path) -> No
     onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="cannot be cut at a"):
         split(tmp_path / "model.onnx", ["Erf"], tmp_path / "parts")
+
+
+def _part(hosted: bool, *operators: str) -> Part:
+    return Part("", (), (), hosted, operators)
+
+
+@pytest.mark.parametrize(
+    ("told", "target", "other"),
+    [
+        ([Placement(1, 0), Placement(2, 0)], 5, 1),
+        ([Placement(1, 0), Placement(0, None)], 3, 3),  # a part in which nothing ran adds to what ran elsewhere
+        ([Placement(2, 3), Placement(2, 0)], 4, 4),
+        ([Placement(1, 0), Placement(None, None)], None, 1),  # one that cannot tell leaves the whole untold
+        ([Placement(0, 0), Placement(0, 0)], 0, 6),
+    ],
+)
+def test_what_ran_where_is_told_over_all_parts(told: list[Placement], target: int | None, other: int) -> None:
+    parts = [_part(False, "MatMul", "Add", "Relu"), _part(True, "Erf"), _part(False, "Relu", "Add")]
+    whole = _joined([_of_nodes(each, part) for each, part in zip(told, parts[::2], strict=True)], parts)
+    assert (whole.target_ops, whole.other_ops) == (target, other)
+    assert whole.detail == {"Erf (left to the host)": 1}
