@@ -9,8 +9,9 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 
 def host_kernel(func: Any) -> Callable[..., Any]:
-    """What computes an operator on the host: itself, but for those that only a backend has."""
-    kernel: Callable[..., Any] = _KERNELS.get(func.name(), func)
+    """What computes an operator on the host: itself, but for those that only a backend has, and what only a backend does in one."""
+    name = func.name()
+    kernel: Callable[..., Any] = _KERNELS.get(name) or (_WIDENED[name](func) if name in _WIDENED else func)
     return kernel
 
 
@@ -90,6 +91,30 @@ def _gru_cell_backward(grad_hy: Any, workspace: Any, has_bias: bool) -> Tuple[An
     biases = (of_input.sum(0), of_hidden.sum(0)) if has_bias else (of_input.new_empty(0), of_input.new_empty(0))
     return (of_input, of_hidden, grad_hy * update, *biases)
 
+
+def _softmax(func: Any) -> Callable[..., Any]:
+    """half_to_float: the input is of 16 bits, and the result of 32."""
+
+    def kernel(x: Any, dim: int, half_to_float: bool) -> Any:
+        return func(x.float() if half_to_float else x, dim, False)
+
+    return kernel
+
+
+def _softmax_backward(func: Any) -> Callable[..., Any]:
+    def kernel(gradient: Any, output: Any, dim: int, dtype: Any) -> Any:
+        return func(gradient, output, dim, gradient.dtype).to(dtype)
+
+    return kernel
+
+
+_WIDENED: Dict[str, Callable[[Any], Callable[..., Any]]] = {
+    "aten::_softmax": _softmax,
+    "aten::_log_softmax": _softmax,
+    "aten::_softmax_backward_data": _softmax_backward,
+    "aten::_log_softmax_backward_data": _softmax_backward,
+}
+"""What the CPU's own kernel does not do."""
 
 _KERNELS: Dict[str, Callable[..., Any]] = {
     "aten::convolution_overrideable": _convolution,

@@ -16,6 +16,10 @@ class Refused(RuntimeError):
     """What the card would refuse: an operator or a dtype that it lacks, tensors of two devices in one call."""
 
 
+class Unavailable(RuntimeError):
+    """A stand-in cannot be had in this process; the message says why."""
+
+
 class NoValue(RuntimeError):
     """The program asks for a value, and nothing is computed."""
 
@@ -57,6 +61,8 @@ class Ledger:
     """Host synchronisations by what waited and where."""
     casts: Dict[Tuple[str, str], int] = field(default_factory=dict)
     """Tensors that the device holds in half the width, by dtype and place."""
+    calls: Dict[str, int] = field(default_factory=dict)
+    """What was asked of the device besides operators, where a stand-in counts that."""
     largest: Tuple[int, str, str] = (0, "", "")
     """Bytes of the largest tensor that an operator gave, the operator, and the place."""
 
@@ -72,6 +78,9 @@ class Ledger:
     def wait(self, what: str, place: str) -> None:
         self.waits[what, place] = self.waits.get((what, place), 0) + 1
 
+    def call(self, what: str) -> None:
+        self.calls[what] = self.calls.get(what, 0) + 1
+
     def cast(self, dtype: str, place: str) -> None:
         self.casts[dtype, place] = self.casts.get((dtype, place), 0) + 1
 
@@ -86,7 +95,7 @@ class Ledger:
 
     def as_json(self) -> Dict[str, Any]:
         """As plain data: `operators` by name with support, count, dtypes and places, `refusals`, `waits`,
-        `casts`, and `largest`, the largest tensor that was made."""
+        `casts`, `calls`, and `largest`, the largest tensor that was made."""
         return {
             "operators": [
                 {
@@ -101,6 +110,7 @@ class Ledger:
             "refusals": [vars(refusal) for refusal in self.refusals],
             "waits": _by_count("what", self.waits),
             "casts": _by_count("dtype", self.casts),
+            "calls": dict(sorted(self.calls.items())),
             "largest": dict(zip(("bytes", "operator", "place"), self.largest)),  # noqa: B905 -- Python 3.9
         }
 

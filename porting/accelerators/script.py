@@ -19,15 +19,23 @@ from pathlib import Path
 from typing import Any, Dict
 
 from porting.accelerators import standin
-from porting.accelerators.ledger import Refused
+from porting.accelerators.ledger import Refused, Unavailable
 from porting.accelerators.profile import Profile, load
+
+UNAVAILABLE = 3
+"""The exit status where the stand-in cannot be had here."""
 
 
 def main(settings: Dict[str, Any], program: str) -> int:
     """Run `program`, with sys.argv as it stands. Returns the exit status that it ended with, 1 for an error."""
     os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"  # the maker's own plugin would take the name
     profile = load()[settings["profile"]]
-    device = standin.install(profile)
+    try:
+        device = standin.install(profile)
+    except Unavailable as reason:
+        print(reason, file=sys.stderr)
+        _leave(settings["report"], {"status": UNAVAILABLE, "error": "", "refused": False, "unavailable": str(reason)})
+        return UNAVAILABLE
     device.prepare_for_programs()
     _pretend(profile)
     ledger = device.become(profile, settings["fallback"], settings["keep_going"])
@@ -46,10 +54,14 @@ def main(settings: Dict[str, Any], program: str) -> int:
         _print(error)
         report.update(status=1, error=f"{type(error).__name__}: {error}", refused=isinstance(error, Refused))
     finally:
-        part = settings["report"] + ".part"
-        Path(part).write_text(json.dumps({**report, **ledger.as_json()}))
-        os.replace(part, settings["report"])
+        _leave(settings["report"], {**report, **ledger.as_json()})
     return int(report["status"])
+
+
+def _leave(file: str, report: Dict[str, Any]) -> None:
+    part = file + ".part"
+    Path(part).write_text(json.dumps(report))
+    os.replace(part, file)
 
 
 def _print(error: BaseException) -> None:
@@ -79,6 +91,8 @@ def _pretend(profile: Profile) -> None:
 
     assert profile.torch
     assert profile.operators
+    if not profile.torch.plugin:
+        return
     module = _Plugin(profile.torch.plugin)
     module.__spec__ = importlib.machinery.ModuleSpec(profile.torch.plugin, None)  # libraries ask for it to find out what is here
     module.__version__ = profile.operators.plugin_version.rpartition(" ")[2]  # type: ignore[attr-defined]

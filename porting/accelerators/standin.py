@@ -35,10 +35,11 @@ _WAITS = frozenset(
 
 _HALF_AS_WIDE = {"float64": "float32", "complex128": "complex64", "int64": "int32"}
 
-# Between devices by design; an index may lie in host memory.
+# Between devices by design; an index may lie in host memory, and lengths of sequences have to.
 _CROSS = frozenset(
-    ("copy_", "_to_copy", "_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_", "_index_put_impl_")
-)
+    ("copy_", "_to_copy", "_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_", "_index_put_impl_",
+     "_pack_padded_sequence", "_pad_packed_sequence")
+)  # fmt: skip
 
 # What PyTorch asks of a tensor that has its own idea of its size. None of it is work for a device.
 _QUESTIONS: Dict[str, Callable[..., Any]] = {
@@ -74,7 +75,7 @@ def install(profile: Profile, raw: str = "cpu") -> StandIn:
     """
     global _installed
     if _installed is None:
-        device = StandIn(profile, raw)
+        device = _class_for(profile)(profile, raw)
         device._install()
         _installed = device
     _installed.raw = raw
@@ -82,8 +83,20 @@ def install(profile: Profile, raw: str = "cpu") -> StandIn:
     return _installed
 
 
+def _class_for(profile: Profile) -> Any:
+    """CUDA is no plugin's device, and what else answers to its name has a list of its own."""
+    if profile.torch and profile.torch.dispatch == "CUDA" and not profile.listed:
+        from porting.accelerators.cuda import Cuda
+
+        return Cuda
+    return StandIn
+
+
 class StandIn:
     """The device. Made by `install`."""
+
+    key = "PrivateUse1"
+    """Under which PyTorch dispatches to it."""
 
     def __init__(self, profile: Profile, raw: str) -> None:
         assert profile.torch
@@ -133,6 +146,14 @@ class StandIn:
     def _install(self) -> None:
         import torch
 
+        self._register(torch)
+        every = torch.library.Library("_", "IMPL")
+        every.fallback(lambda op, *args, **kwargs: self._work(op, args, kwargs), self.key)
+        self._libraries.append(every)
+        self._patch_backward(torch)
+
+    def _register(self, torch: Any) -> None:
+        """Make the device known to PyTorch, and what PyTorch keeps apart from operators: its casts, and operators as a whole."""
         try:
             from torch.utils.backend_registration import _setup_privateuseone_for_python_backend as set_up
         except ImportError:
@@ -142,10 +163,7 @@ class StandIn:
 
         set_up(self.name, device_module(self))
         self._tensor = tensor_class(self)
-        every = torch.library.Library("_", "IMPL")
-        every.fallback(lambda op, *args, **kwargs: self._work(op, args, kwargs), "PrivateUse1")
-        self._libraries += [every, *autocast.register(self.name), *whole.register(self, frozenset(self._whole))]
-        self._patch_backward(torch)
+        self._libraries += [*autocast.register(self.name), *whole.register(self, frozenset(self._whole))]
 
     def prepare_for_programs(self) -> None:
         """Let programs that know nothing of it find all of PyTorch working with the device."""
@@ -215,8 +233,8 @@ class StandIn:
         base = name.partition("::")[2].partition(".")[0]
         support = self._list.support(name)
         tensors = _tensors((args, kwargs))
-        if base not in _CROSS:
-            self._check_devices(name, tensors)
+        if base not in _CROSS and self._strangers(tensors):
+            self._mixed(func, args, kwargs)
         if support is Support.COMPOSITE and not self._composing_this(func, base):
             composed = self._compose(func, args, kwargs)
             if composed is not NotImplemented:
@@ -238,7 +256,7 @@ class StandIn:
 
         self._composing.append(func.name())
         try:
-            result = func.redispatch(torch._C.DispatchKeySet(torch._C.DispatchKey.PrivateUse1), *args, **kwargs)
+            result = func.redispatch(torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, self.key)), *args, **kwargs)
         finally:
             self._composing.pop()
         foreign = [t for t in _tensors(result) if t.device.type == self.name and not isinstance(t, self._tensor)]
@@ -266,8 +284,8 @@ class StandIn:
     def note_whole(self, operator: Any, leaves: Any, way: str = "") -> None:
         """Count an operator that the maker has whole, and PyTorch would have taken apart. way: ` (backward)` of a derivative."""
         tensors = _tensors(list(leaves))
-        if not way:
-            self._check_devices(operator.name(), tensors)
+        if not way and self._strangers(tensors):
+            self._mixed(operator, tuple(leaves), {})
         base = operator.name().partition("::")[2].partition(".")[0]
         self._note(operator.name() + way, base, Support.NATIVE, tensors)
 
@@ -285,13 +303,15 @@ class StandIn:
             raise refused
         self._put_off = self._put_off or refused
 
-    def _check_devices(self, name: str, tensors: List[Any]) -> None:
-        """Refuse tensors of the host beside those of the device; a scalar may lie anywhere."""
-        own = [t for t in tensors if isinstance(t, self._tensor)]
-        others = [t for t in tensors if not isinstance(t, self._tensor) and t.device.type != "meta"]  # none has memory there
-        if own and any(t.dim() for t in others):
-            why = f"Expected all tensors to be on the same device, but found at least two devices, {self.name}:0 and cpu"
-            self._refuse("device", name, why)
+    def _strangers(self, tensors: List[Any]) -> List[Any]:
+        """Tensors of the host, scalars apart, among those of the device. None has memory on `meta`."""
+        others = [t for t in tensors if not isinstance(t, self._tensor)]
+        return [t for t in others if t.dim() and t.device.type != "meta"] if len(others) < len(tensors) else []
+
+    def _mixed(self, func: Any, _args: Tuple[Any, ...], _kwargs: Dict[str, Any]) -> None:
+        """Refuse tensors of two devices."""
+        why = f"Expected all tensors to be on the same device, but found at least two devices, {self.name}:0 and cpu"
+        self._refuse("device", func.name(), why)
 
     # ---- computing
 
@@ -313,6 +333,8 @@ class StandIn:
         if named.get("pin_memory"):
             named["pin_memory"] = False
         result = host_kernel(func)(*given, **named)
+        if base == "_pack_padded_sequence":  # the second, how many sequences go on, is the host's
+            return (self._tensor(result[0]), result[1])
         if to_device and base not in _MOVES and not func.is_view:
             self.ledger.made(func.name(), result, self.place)
         known = {id(t.raw): t for t in own}

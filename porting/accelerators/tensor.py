@@ -48,6 +48,9 @@ def tensor_class(device: StandIn) -> Any:
         def __setitem__(self, index: Any, value: Any) -> None:
             super().__setitem__(_without_lists(index), value)
 
+        def __format__(self, form: str) -> str:
+            return format(self.detach().item(), form) if self.dim() == 0 else object.__format__(self, form)
+
         def tolist(self) -> Any:
             device.ledger.wait("tolist", device.place())
             return self.raw.tolist()
