@@ -1,4 +1,4 @@
-"""The tensor types of old, torch.cuda.FloatTensor and its kin: they make tensors of the card, know them, and may be the default."""
+"""The tensor types of old, torch.cuda.FloatTensor and its kin: they make tensors of the card, know them, may be the default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What torch.cuda answers on the stand-in: PyTorch's own module, over functions in place of those that a build for CUDA has in C++.
+"""What torch.cuda answers on the stand-in: PyTorch's own module, over functions in place of those that only a build for CUDA has.
 
 Each is that of one idle card. Calls that do something to a card are counted, so that two programs' can be compared.
 """
@@ -6,9 +6,10 @@ Each is that of one idle card. Calls that do something to a card are counted, so
 from __future__ import annotations
 
 import functools
-import time
 import types
 from typing import TYPE_CHECKING, Any, Dict
+
+from porting.accelerators.cuda_streams import bring_streams
 
 if TYPE_CHECKING:
     from porting.accelerators.cuda import Cuda
@@ -33,11 +34,11 @@ def answer(torch: Any, device: Cuda) -> None:
     torch._C._has_cuda = torch.cuda.has_magma = True
     torch.cuda._exchange_device = torch._C._cuda_exchangeDevice
     torch.cuda._maybe_exchange_device = torch._C._cuda_maybeExchangeDevice
-    torch.cuda._cudart = _runtime(torch, device)
+    torch.cuda._cudart = _runtime(device)
     torch.cuda._get_device_properties = lambda _index: _properties(device)
     torch.cuda.default_generators = (torch.default_generator,)
     torch.cuda.nvtx._nvtx = _marks(device)
-    _streams(torch, device)
+    bring_streams(torch, device)
     _graphs(torch, device)
     _cudnn(torch)
     _refuse_the_rest(torch, device)
@@ -146,7 +147,7 @@ def _properties(device: Cuda) -> Any:
     )
 
 
-def _runtime(torch: Any, device: Cuda) -> Any:
+def _runtime(device: Cuda) -> Any:
     """torch.cuda.cudart()."""
     total = _properties(device).total_memory
     return types.SimpleNamespace(
@@ -176,91 +177,6 @@ def _marks(device: Cuda) -> Any:
     return types.SimpleNamespace(
         rangePushA=push, rangePop=pop, markA=lambda _message: None, rangeStartA=lambda _message: 0, rangeEnd=lambda _range: None
     )
-
-
-# ---- streams and events: work is done when it is asked for, so that all orders are kept
-
-
-def _streams(torch: Any, device: Cuda) -> None:
-    class Stream:
-        """A stream of a card that is never busy."""
-
-        def __new__(cls, *args: Any, **more: Any) -> Any:
-            if "stream_id" not in more:
-                device.call("Stream")
-            return super().__new__(cls)
-
-        def __init__(self, device: Any = None, priority: int = 0, **more: Any) -> None:
-            _made[0] += 1
-            self.stream_id = more.get("stream_id", _made[0])
-            self.device_index, self.device_type, self.priority = 0, 1, priority
-            self.device, self.cuda_stream = torch.device("cuda", 0), self.stream_id
-
-        def wait_event(self, _event: Any) -> None: ...
-        def wait_stream(self, _stream: Any) -> None: ...
-        def synchronize(self) -> None:
-            device.call("Stream.synchronize")
-            device.ledger.wait("synchronize", device.place())
-
-        def query(self) -> bool:
-            return True
-
-        def record_event(self, event: Any = None) -> Any:
-            event = event or Event()
-            event.record(self)
-            return event
-
-        def __enter__(self) -> Any:
-            self._context = torch.cuda.stream(self)
-            self._context.__enter__()
-            return self
-
-        def __exit__(self, *error: Any) -> None:
-            self._context.__exit__(*error)
-
-        def __eq__(self, other: Any) -> bool:
-            return isinstance(other, Stream) and other.stream_id == self.stream_id
-
-        def __hash__(self) -> int:
-            return hash(self.stream_id)
-
-    class Event:
-        """An event of such a card: the host's clock."""
-
-        def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, **_more: Any) -> None:
-            self._timed, self._at = enable_timing, 0.0
-
-        def record(self, _stream: Any = None) -> None:
-            device.call("Event.record")
-            self._at = time.perf_counter()
-
-        def elapsed_time(self, end: Any) -> float:
-            """Milliseconds."""
-            if not (self._timed and end._timed):
-                raise ValueError("Both events must be created with argument 'enable_timing=True'.")
-            if not (self._at and end._at):
-                raise ValueError("Both events must be recorded before calculating elapsed time.")
-            return float((end._at - self._at) * 1e3)
-
-        def wait(self, _stream: Any = None) -> None: ...
-        def synchronize(self) -> None:
-            device.call("Event.synchronize")
-            device.ledger.wait("synchronize", device.place())
-
-        def query(self) -> bool:
-            return True
-
-    for module in (torch.cuda, torch.cuda.streams):
-        module.Stream, module.Event, module.ExternalStream = Stream, Event, Stream
-    torch.Stream, torch.Event = Stream, Event
-    torch._C._accelerator_getStream = torch.cuda.current_stream
-    torch._C._accelerator_setStream = torch.cuda.set_stream
-    torch._C._accelerator_synchronizeDevice = torch.cuda.synchronize
-    torch._C._accelerator_getMemoryInfo = torch.cuda.mem_get_info
-
-
-_made = [0]
-"""Streams so far."""
 
 
 # ---- what it cannot have

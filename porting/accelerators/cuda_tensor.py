@@ -83,10 +83,10 @@ def _on_the_card(torch: Any, storage: Any) -> Any:
             def clone(self) -> Any:
                 return _on_the_card(torch, self.cpu())
 
-            def to(self, *, device: Any, non_blocking: bool = False) -> Any:
+            def to(self, *, device: Any, **_more: Any) -> Any:
                 return self if torch.device(device).type == "cuda" else self.cpu()
 
-            def cuda(self, _device: Any = None, non_blocking: bool = False) -> Any:
+            def cuda(self, _device: Any = None, **_more: Any) -> Any:
                 return self
 
         _storage_class = CudaStorage

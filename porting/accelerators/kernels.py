@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 
 def host_kernel(func: Any) -> Callable[..., Any]:
-    """What computes an operator on the host: itself, but for those that only a backend has, and what only a backend does in one."""
+    """What computes an operator on the host: itself, but for what only a backend has, or does in one."""
     name = func.name()
     kernel: Callable[..., Any] = _KERNELS.get(name) or (_WIDENED[name](func) if name in _WIDENED else func)
     return kernel

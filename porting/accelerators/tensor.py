@@ -48,8 +48,7 @@ def tensor_class(device: StandIn) -> Any:
         def __setitem__(self, index: Any, value: Any) -> None:
             super().__setitem__(_without_lists(index), value)
 
-        def __format__(self, form: str) -> str:
-            return format(self.detach().item(), form) if self.dim() == 0 else object.__format__(self, form)
+        __format__ = _formatted
 
         def tolist(self) -> Any:
             device.ledger.wait("tolist", device.place())
@@ -62,9 +61,7 @@ def tensor_class(device: StandIn) -> Any:
 
         def __deepcopy__(self, memo: Dict[int, Any]) -> Any:
             if id(self) not in memo:
-                copy = type(self)(self.raw.detach().clone())
-                own = isinstance(self, torch.nn.Parameter)
-                memo[id(self)] = torch.nn.Parameter(copy, self.requires_grad) if own else copy.requires_grad_(self.requires_grad)
+                memo[id(self)] = _copied(self)
             return memo[id(self)]
 
         def __reduce_ex__(self, _protocol: Any) -> Any:
@@ -74,6 +71,18 @@ def tensor_class(device: StandIn) -> Any:
     _from_host_class = StandInTensor
     torch.serialization.add_safe_globals([_from_host])
     return StandInTensor
+
+
+def _formatted(tensor: Any, form: str) -> str:
+    return format(tensor.detach().item(), form) if tensor.dim() == 0 else object.__format__(tensor, form)
+
+
+def _copied(tensor: Any) -> Any:
+    import torch
+
+    copy = type(tensor)(tensor.raw.detach().clone())
+    own = isinstance(tensor, torch.nn.Parameter)
+    return torch.nn.Parameter(copy, tensor.requires_grad) if own else copy.requires_grad_(tensor.requires_grad)
 
 
 def _without_lists(index: Any) -> Any:

@@ -146,7 +146,8 @@ dtype, near, there = steps(model, "cuda", True)
 assert dtype is torch.float16 and 0 < abs(loss - near) < 1e-2, (dtype, loss, near)
 assert 0 < (weights - there).abs().mean() < 1e-3
 with torch.no_grad():
-    here, there = model.eval()(torch.ones(1, 3, 8, 8), torch.tensor([[1]])), model.cuda()(torch.ones(1, 3, 8, 8).cuda(), torch.tensor([[1]]).cuda())
+    image, word = torch.ones(1, 3, 8, 8), torch.tensor([[1]])
+    here, there = model.eval()(image, word), model.cuda()(image.cuda(), word.cuda())
 assert torch.allclose(here, there.cpu(), atol=1e-6)
 print("trained")
 """
