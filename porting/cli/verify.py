@@ -12,7 +12,8 @@ from porting.cli._shared import format_option, print_json
 from porting.errors import UsageError
 
 if TYPE_CHECKING:
-    from porting.codemod.verify import Run, Verified
+    from porting.codemod.runs import Run
+    from porting.codemod.verify import Verified
 
 SHOWN = 12
 """Lines of one kind that are printed; --format json has all."""
@@ -21,7 +22,12 @@ SHOWN = 12
 @click.command("verify")
 @format_option()
 @click.option(
-    "--device", "makers", multiple=True, metavar="DEVICE", help="A maker, its device or its plugin. Default: all with lists."
+    "--device",
+    "--on",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="cuda, or a maker, its device or its plugin. Default: cuda, and all makers with lists.",
 )
 @click.option("--cpu-only", is_flag=True, help="No stand-ins.")
 @click.argument("original", type=click.Path(path_type=Path))
@@ -30,40 +36,50 @@ SHOWN = 12
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(
     form: str,
-    makers: tuple[str, ...],
+    devices: tuple[str, ...],
     cpu_only: bool,
     original: Path,
     ported: Path,
     program: str,
     arguments: tuple[str, ...],
 ) -> int:
-    """Prove a port: run PROGRAM of the original and of the ported tree on the CPU, then of the ported one on stand-ins for
-    accelerators, and compare losses, outputs, weights after each step, and what is printed.
+    """Prove a port: run PROGRAM of the original and of the ported tree on the CPU and on a stand-in for CUDA, then of the ported
+    one on stand-ins for other accelerators, and compare losses, outputs, weights after each step, what is printed, and, on CUDA,
+    the operators and calls that came to the device.
 
     PROGRAM is a Python file in both trees, run in copies of them, with the same seeds; its own options come after --. Told with
     file and line: calls of torch.cuda that are left, tensors of two devices in one operator, operators that the maker lacks, and
     waits of the host; as unverified: edits that no run has reached.
 
-    Exit status: 0 all runs came to the same; 1 one did not, or a card would have refused something; 2 wrong usage; 3 the original
-    does not run on the CPU, so that there is nothing to compare with.
+    Exit status: 0 all runs came to the same; 1 one did not, or a card would have refused something; 2 wrong usage; 3 something
+    could not be compared: the original runs neither on the CPU nor on the stand-in for CUDA, or it does not run on the latter, or
+    that cannot be had with this PyTorch.
     """
     from porting.codemod.verify import verify
-    from porting.static.survey import listed
 
     for tree in (original, ported):
         if not (tree / program).is_file():
             raise UsageError(f"there is no {program} in {tree}.", "porting verify ORIGINAL PORTED -- train.py --steps 2")
-    if cpu_only and makers:
+    if cpu_only and devices:
         raise UsageError("--cpu-only and --device exclude each other.", "Leave one out.")
-    names = [] if cpu_only else list(listed(makers))
-    found = verify(original, ported, names, program, arguments)
+    found = verify(original, ported, [] if cpu_only else _names(devices), program, arguments)
     if form == "json":
         print_json([_json(found)])
     else:
         _show(found)
-    if not all(run.well for run in found.runs[1:]):
+    if not all(run.well for run in found.runs if not run.original):
         return 1
-    return 0 if found.comparable else 3
+    return 0 if found.comparable and not found.without_cuda else 3
+
+
+def _names(devices: tuple[str, ...]) -> list[str]:
+    """CUDA, and the names of profiles; all of them where none is asked for."""
+    from porting.accelerators.cuda import NAME, PROFILE
+    from porting.static.survey import listed
+
+    makers = [device for device in devices if device.lower() not in (NAME, PROFILE)]
+    asked = not devices or len(makers) < len(devices)
+    return [*([NAME] if asked else []), *(listed(makers) if makers or not devices else [])]
 
 
 def _json(found: Verified) -> dict[str, Any]:
@@ -79,25 +95,36 @@ def _json(found: Verified) -> dict[str, Any]:
             "leftovers": run.leftovers,
             "refusals": run.refusals,
             "waits": run.waits,
-            "evidence": "host" if run.where in ("original", "cpu") else "virtual",
+            "evidence": run.evidence,
         }
         for run in found.runs
     ]
     edits = {"edits": len(found.edits), "unverified": [asdict(e) for e in found.unverified]}
-    return {"comparable": found.comparable, "runs": runs, **edits}
+    devices = {run.device: run.evidence for run in found.runs if not run.unavailable}
+    return {"comparable": found.comparable, "devices": devices, "without_cuda": found.without_cuda, "runs": runs, **edits}
+
+
+_NAMES = {
+    "original": "original on the CPU",
+    "cpu": "port on the CPU",
+    "original on cuda": "original on a stand-in for cuda (virtual)",
+}
 
 
 def _show(found: Verified) -> None:
-    original, *rest = found.runs
-    click.echo(_head("original on the CPU", original))
-    for run in rest:
-        click.echo(_head("port on the CPU" if run.where == "cpu" else f"port on a stand-in for {run.where} (virtual)", run))
+    for run in found.runs:
+        click.echo(_head(_NAMES.get(run.where, f"port on a stand-in for {run.where} (virtual)"), run))
+        if run.original:
+            continue
         _some("differs", run.differences)
         _some("refused", [f"{r['operator']}: {r['why']}, at {r['place']}" for r in run.refusals])
         _some("CUDA is still called", [f"{c['what']}, {c['count']} times, at {c['place']}" for c in run.leftovers])
-        _some("the host waits", [f"{w['what']}, {w['count']} times, at {w['place']}" for w in run.waits])
+        waits = [] if run.device == "cuda" else run.waits  # they are the original's
+        _some("the host waits", [f"{w['what']}, {w['count']} times, at {w['place']}" for w in waits])
     if not found.comparable:
         click.echo("the original does not run here, so that nothing is compared with it")
+    if found.without_cuda:
+        click.echo(f"nothing is compared on CUDA: {found.without_cuda}")
     reached = len(found.edits) - len(found.unverified)
     click.echo(f"{reached} of {len(found.edits)} edits were run")
     _some("unverified", [f"{e.path}:{e.first}" for e in found.unverified])
@@ -106,7 +133,7 @@ def _show(found: Verified) -> None:
 def _head(what: str, run: Run) -> str:
     if run.status:
         return f"{what}: ended with {run.status}: {run.error}{f', at {run.place}' if run.place else ''}"
-    verdict = "" if run.where == "original" else " as expected" if run.well else " NOT as expected"
+    verdict = "" if run.original else " as expected" if run.well else " NOT as expected"
     narrow = f" in {' and '.join(run.narrow)}" if run.narrow else ""
     return f"{what}: {len(run.events)} losses, outputs and steps{narrow}{verdict}"
 

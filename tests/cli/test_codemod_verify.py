@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from cli_kit import Ended
 
-from porting.codemod.verify import Run, changed, compare
+from porting.codemod.alike import compare, compare_calls
+from porting.codemod.edits import changed
+from porting.codemod.runs import Run
+from porting.codemod.verify import Verified
 
 Porting = Callable[..., Ended]
 
@@ -46,14 +49,15 @@ def trees(porting: Porting, setting: Path) -> tuple[Path, Path]:
 
 
 def test_a_right_port_passes_and_what_it_leaves_is_told(porting: Porting, trees: tuple[Path, Path]) -> None:
-    ended = porting("verify", *trees, "--device", "npu", "--format", "json", "--", "train.py")
-    assert ended.code == 0, ended.err
+    ended = porting("verify", *trees, "--on", "cuda", "--on", "npu", "--format", "json", "--", "train.py")
+    assert ended.code == 0, ended.out + ended.err
     (found,) = ended.json()
-    original, cpu, ascend = found["runs"]
-    assert (original["where"], cpu["where"], ascend["where"]) == ("original", "cpu", "ascend")
-    assert original["noted"] == cpu["noted"] == ascend["noted"] == 6
-    assert [run["differences"] for run in found["runs"]] == [[], [], []]
-    assert (cpu["evidence"], ascend["evidence"]) == ("host", "virtual")
+    _, cpu, _, _, ascend = found["runs"]
+    assert [run["where"] for run in found["runs"]] == ["original", "cpu", "original on cuda", "cuda", "ascend"]
+    assert [run["noted"] for run in found["runs"]] == [6] * 5
+    assert [(run["differences"], run["refusals"]) for run in found["runs"]] == [([], [])] * 5
+    assert (cpu["evidence"], found["devices"]) == ("host", {"cpu": "host", "cuda": "virtual", "ascend": "virtual"})
+    assert found["without_cuda"] == ""
     assert [(c["what"], c["place"]) for c in ascend["leftovers"]] == [("torch.cuda.is_available", "train.py:6")]
     assert {w["place"] for w in ascend["waits"]} == {"train.py:20"}
     assert found["unverified"] == [{"path": "train.py", "first": 13, "last": 13}]
@@ -66,6 +70,57 @@ def test_a_wrong_port_fails_and_says_where_it_parts(porting: Porting, trees: tup
     assert ended.code == 1
     assert "NOT as expected" in ended.out
     assert "3. step" in ended.out
+
+
+ON_CUDA_ALONE = [
+    (
+        "accel.type if accel.is_available() else",
+        "'cpu' if accel.is_available() else",
+        "operators: aten::_to_copy 5 times instead of 9",
+    ),
+    ("lr=0.1", "lr=0.2 if accel.is_available() else 0.1", "3. step"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), ON_CUDA_ALONE)
+def test_a_port_that_is_wrong_on_cuda_alone_fails(
+    porting: Porting, trees: tuple[Path, Path], right: str, wrong: str, told: str
+) -> None:
+    original, ported = trees
+    text = (ported / "train.py").read_text()
+    assert right in text
+    (ported / "train.py").write_text(text.replace(right, wrong))
+    ended = porting("verify", original, ported, "--on", "cuda", "--", "train.py")
+    assert ended.code == 1, ended.out
+    cpu, _, on_cuda = ended.out.partition("original on a stand-in for cuda (virtual)")
+    assert "port on the CPU: 6 losses, outputs and steps as expected" in cpu
+    assert told in on_cuda
+
+
+def test_an_original_that_needs_a_card_is_held_against_on_the_stand_in(porting: Porting, trees: tuple[Path, Path]) -> None:
+    original, ported = trees
+    for tree, device in ((original, "'cuda'"), (ported, "'cuda' if torch.cuda.is_available() else 'cpu'")):
+        (tree / "train.py").write_text(
+            f"import torch\nprint(torch.nn.Linear(2, 2).to({device})(torch.ones(2).to({device})).shape)\n"
+        )
+    ended = porting("verify", original, ported, "--on", "cuda", "--format", "json", "--", "train.py")
+    (found,) = ended.json()
+    assert ended.code == 0, found
+    assert [(run["status"], run["noted"]) for run in found["runs"]] == [(1, 0), (0, 1), (0, 1), (0, 1)]
+
+
+def test_what_the_stand_in_for_cuda_has_not_is_no_pass(porting: Porting, trees: tuple[Path, Path]) -> None:
+    for tree in trees:
+        (tree / "train.py").write_text("import torch\nif torch.cuda.is_available():\n    torch.ones(1).cuda().to_sparse()\n")
+    ended = porting("verify", *trees, "--on", "cuda", "--", "train.py")
+    assert ended.code == 3, ended.out
+    assert "nothing is compared on CUDA: the original asks for sparse tensors (aten::_to_sparse) at train.py:3" in ended.out
+
+
+def test_where_there_is_no_stand_in_for_cuda_the_reason_is_told() -> None:
+    runs = [Run("original", 0), Run("cpu", 0), Run("original on cuda", 3, accelerator={"unavailable": "this is torch 2.9.0"})]
+    found = Verified([], runs, [])
+    assert (found.comparable, found.without_cuda) == (True, "this is torch 2.9.0")
 
 
 REFUSED = """import torch
@@ -126,6 +181,17 @@ OTHERS = [
 @pytest.mark.parametrize(("other", "alike"), OTHERS)
 def test_runs_are_alike_by_their_numbers_words_and_end(other: Run, alike: bool) -> None:
     assert (compare(ONE, other, 1e-6) == []) is alike
+
+
+def test_calls_are_alike_by_how_often_each_was_made() -> None:
+    one, other = (
+        Run("cuda", 0, accelerator={"operators": [{"name": "aten::mm", "count": count}], "calls": {"synchronize": 1}})
+        for count in (2, 3)
+    )
+    assert compare_calls(one, one) == []
+    assert compare_calls(one, other) == ["operators: aten::mm 3 times instead of 2"]
+    other.accelerator = {**one.accelerator, "calls": {}}
+    assert compare_calls(one, other) == ["calls: synchronize 0 times instead of 1"]
 
 
 def test_an_edit_is_the_statement_around_its_lines(setting: Path) -> None:
