@@ -7,9 +7,9 @@
 
 CLONES is a folder with a git directory of each, OWNER+NAME, OWNER+NAME/repo or OWNER+NAME/.git. Trees are read into a temporary
 folder, which is removed. --write puts tables into docs/source-porting.md. --verify runs instead the programs of
-source_programs/ in original and port, on stand-ins for all makers with lists, or for those named. --tests runs instead their own
-tests in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder and {out} a fresh
-one, and measures `porting scan` and it in turn (source_scanners.py); --as names the table.
+source_programs/ in original and port, on stand-ins for CUDA and for all makers with lists, or for those named. --tests runs
+instead their own tests in original and port. --anchor runs instead another scanner's command on the trees, {} being their folder
+and {out} a fresh one, and measures `porting scan` and it in turn (source_scanners.py); --as names the table.
 """
 
 from __future__ import annotations
@@ -193,11 +193,14 @@ def verified(name: str, program: Path, original: Path, ported: Path, devices: li
     if not done.stdout:
         raise SystemExit(f"{name}: {done.stderr[-400:]}")
     (found,) = json.loads(done.stdout)
-    first, cpu, *virtual = found["runs"]
-    told = ", ".join(f"{r['where']} {_verdict(r)}" for r in virtual)
+    by = {run["where"]: run for run in found["runs"]}
+    first, cpu, cuda = by.pop("original"), by.pop("cpu"), by.pop("cuda", None)
+    by.pop("original on cuda", None)
+    on_cuda = _verdict(cuda) if cuda else f"not compared: {found['without_cuda'][:70]}" if found["without_cuda"] else "not run"
+    told = ", ".join(f"{where} {_verdict(run)}" for where, run in by.items())
     reached = found["edits"] - len(found["unverified"])
     start = str(first["noted"]) if not first["status"] else f"does not run on the CPU: {first['error'][:60]}"
-    return f"| {name} | {start} | {_verdict(cpu)} | {told} | {reached} of {found['edits']} |"
+    return f"| {name} | {start} | {_verdict(cpu)} | {on_cuda} | {told} | {reached} of {found['edits']} |"
 
 
 def _verdict(run: dict[str, object]) -> str:
@@ -211,8 +214,8 @@ def _verdict(run: dict[str, object]) -> str:
 def runs(clones: Path, known: dict[str, dict[str, str]], originals: Path, ports: Path, devices: list[str]) -> str:
     """The table of runs."""
     rows = [
-        "| repository | losses, outputs and steps | port on the CPU | port on stand-ins | edits run |",
-        "|---|---|---|---|---|",
+        "| repository | losses, outputs and steps | port on the CPU | port on CUDA (virtual) | on other stand-ins | edits run |",
+        "|---|---|---|---|---|---|",
     ]
     for name, program in programs():
         if name not in known:

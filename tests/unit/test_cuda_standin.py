@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from porting.accelerators import cuda_seams
+
+pytestmark = pytest.mark.skipif(bool(cuda_seams.why_not()), reason=cuda_seams.why_not())
 
 ROOT = Path(__file__).parents[2]
 HEAD = "import io\nimport torch\nfrom torch import nn\ntorch.set_num_threads(1)\ntorch.manual_seed(0)\n"
@@ -279,19 +284,27 @@ def test_one_that_nothing_catches_ends_the_program(run: Any) -> None:
     assert "the stand-in for CUDA has none" in ran.err
 
 
-OTHER_BUILDS = [
-    ("torch.__version__ = '2.12.0+cpu'", "is made for torch 2.13.0, and this is 2.12.0+cpu"),
-    ("torch._C._has_cuda = True", "takes the build of torch for the CPU"),
-    ("sys.platform = 'darwin'", "needs Linux"),
+OTHERS = [
+    (torch, "__version__", "2.12.0+cpu", "is made for torch 2.13.0, and this is 2.12.0+cpu"),
+    (torch._C, "_has_cuda", True, "takes the build of torch for the CPU"),
+    (torch.version, "hip", "6.4", "takes the build of torch for the CPU"),
+    (sys, "platform", "darwin", "needs Linux"),
 ]
 
 
-@pytest.mark.parametrize(("before", "reason"), OTHER_BUILDS)
-def test_where_it_cannot_be_had_it_says_why_and_runs_nothing(run: Any, before: str, reason: str) -> None:
-    ran = run("print('ran')\n", before=f"import sys, torch; {before}")
+@pytest.mark.parametrize(("where", "name", "value", "reason"), OTHERS)
+def test_another_torch_or_system_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: object, reason: str
+) -> None:
+    monkeypatch.setattr(where, name, value)
+    assert reason in cuda_seams.why_not()
+
+
+def test_where_it_cannot_be_had_nothing_runs_and_the_reason_is_left(run: Any) -> None:
+    ran = run("print('ran')\n", before="import torch; torch.__version__ = '2.12.0+cpu'")
     assert (ran.code, ran.report["status"], ran.out) == (3, 3, "")
-    assert reason in ran.report["unavailable"]
-    assert reason in ran.err
+    assert ran.report["unavailable"] in ran.err
+    assert "this is 2.12.0+cpu" in ran.report["unavailable"]
 
 
 def test_no_visible_card_is_none(run: Any) -> None:
