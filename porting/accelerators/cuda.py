@@ -8,6 +8,7 @@ it draws what a run on the CPU draws. See cuda_seams for what it takes.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Tuple
 
 from porting.accelerators import cuda_kinds, cuda_module, cuda_seams
@@ -23,6 +24,9 @@ PROFILE = "nvidia"
 
 # Besides those that stand between devices: the host reads lengths, and steps of a fused optimizer may lie there.
 _HOST_TOO = ("_ctc_loss", "_fused_", "_foreach_", "record_stream")
+_FORKED = (
+    "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' start method"
+)
 _INDEXED = frozenset(("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"))
 _LACKING = {
     "to_sparse": "sparse",
@@ -47,6 +51,9 @@ class Cuda(StandIn):
     """The device. Made by `standin.install`, once a process."""
 
     key = "CUDA"
+    bad_fork = False
+    """Whether this is a process that was forked when the card was in use, in which CUDA does not work."""
+    _in_use = False
 
     def _register(self, torch: Any) -> None:
         cuda_seams.open_seams()
@@ -57,8 +64,12 @@ class Cuda(StandIn):
         library.impl("ctc_loss.Tensor", _ctc_loss, "AutogradCUDA")
         self._libraries.append(library)
         cuda_module.answer(torch, self)
+        os.register_at_fork(after_in_child=self._forked)
         cuda_kinds.bring_back(torch)
         let_storages_move(torch)
+
+    def _forked(self) -> None:
+        self.bad_fork = self._in_use
 
     def become(self, profile: Profile, fallback: bool = True, keep_going: bool = False) -> Ledger:
         """Start a ledger that is empty. There is no list to keep to."""
@@ -79,6 +90,9 @@ class Cuda(StandIn):
         raise Refused(f"{what}: {refusal.why}{f', called at {refusal.place}' if refusal.place else ''}")
 
     def _work(self, func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+        if self.bad_fork:
+            raise RuntimeError(_FORKED)
+        self._in_use = True
         base = func.name().partition("::")[2].partition(".")[0]
         if base in ("_use_cudnn_ctc_loss", "_use_miopen_ctc_loss"):  # neither library is here
             return False

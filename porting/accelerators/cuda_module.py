@@ -34,6 +34,7 @@ def answer(torch: Any, device: Cuda) -> None:
     torch._C._has_cuda = torch.cuda.has_magma = True
     torch.cuda._exchange_device = torch._C._cuda_exchangeDevice
     torch.cuda._maybe_exchange_device = torch._C._cuda_maybeExchangeDevice
+    torch.cuda._is_in_bad_fork = lambda: device.bad_fork
     torch.cuda._cudart = _runtime(device)
     torch.cuda._get_device_properties = lambda _index: _properties(device)
     torch.cuda.default_generators = (torch.default_generator,)
@@ -42,6 +43,8 @@ def answer(torch: Any, device: Cuda) -> None:
     _graphs(torch, device)
     _cudnn(torch)
     _refuse_the_rest(torch, device)
+    if torch.cuda.is_available():
+        torch.cuda.init()  # a seed that waited for the first use of the card would be set again then, for the host, too
 
 
 def _functions(torch: Any, device: Cuda) -> Dict[str, Any]:
@@ -82,7 +85,6 @@ def _functions(torch: Any, device: Cuda) -> Dict[str, Any]:
         "canDeviceAccessPeer": lambda *_: False,
         "getArchFlags": lambda: f"sm_{CAPABILITY[0]}{CAPABILITY[1]}",
         "isCurrentStreamCapturing": lambda: False,
-        "isInBadFork": lambda: False,
         "getCurrentStream": lambda _card: stream["current"],
         "getDefaultStream": lambda _card: (0, 0, 1),
         "getCurrentRawStream": lambda _card: stream["current"][0],

@@ -50,6 +50,10 @@ def run(tmp_path: Path) -> Any:
 
 
 ANSWERS = """
+torch.manual_seed(5)
+before, drawn = torch.randn(2), torch.randn(20, device="cuda")
+torch.manual_seed(5)
+assert torch.equal(before, torch.randn(2)) and torch.equal(drawn.cpu(), torch.randn(20)), "as a run on the CPU draws"
 assert torch.cuda.is_available() and torch.cuda.device_count() == 1 and torch.cuda.current_device() == 0
 assert torch.backends.cuda.is_built() and torch.version.cuda and torch.backends.cudnn.version()
 assert torch.accelerator.current_accelerator().type == "cuda"
@@ -229,6 +233,7 @@ REFUSED = [
     ("torch.ones(2, device='cuda:1')", "CUDA error: invalid device ordinal"),
     ("torch.cuda.set_device(1)", "CUDA error: invalid device ordinal"),
     ("F.apply(x.requires_grad_()).sum().backward()", "found at least two devices"),
+    ("next(iter(torch.utils.data.DataLoader(Moving(), num_workers=1)))", "Cannot re-initialize CUDA in forked subprocess"),
     (
         "nn.utils.rnn.pack_padded_sequence(x[None], torch.tensor([3]).cuda())",
         "'lengths' argument should be a 1D CPU int64 tensor",
@@ -242,11 +247,26 @@ ALLOWED = [
 ]
 
 
+CLASSES = """
+class F(torch.autograd.Function):
+    forward = staticmethod(lambda ctx, x: x * 2)
+    backward = staticmethod(lambda ctx, g: g + torch.ones(3, 3))
+class Moving(torch.utils.data.Dataset):
+    __len__ = lambda self: 1
+    __getitem__ = lambda self, index: torch.ones(1).cuda()
+x = torch.eye(3).cuda()
+"""
+
+
 def test_tensors_of_two_devices_are_refused_in_pytorchs_words_and_what_a_card_takes_is_taken(run: Any) -> None:
-    lines = ["class F(torch.autograd.Function):", "    forward = staticmethod(lambda ctx, x: x * 2)"]
-    lines += ["    backward = staticmethod(lambda ctx, g: g + torch.ones(3, 3))", "x = torch.eye(3).cuda()", *ALLOWED]
+    lines = [CLASSES, *ALLOWED]
     for call, _ in REFUSED:
-        lines += ["try:", f"    {call}", "except (RuntimeError, TypeError) as error:", "    print(str(error).splitlines()[0])"]
+        lines += [
+            "try:",
+            f"    {call}",
+            "except (RuntimeError, TypeError) as error:",
+            "    print(str(error).replace('\\n', ' '))",
+        ]
     ran = run("\n".join(lines) + "\n")
     assert ran.code == 0, ran.err
     said = ran.out.splitlines()
