@@ -71,6 +71,17 @@ class Observer:
             self._left("Tensor.cuda", sys._getframe(1))
             return cuda(tensor, *args, **more)
 
+        def noted_seed(name: str) -> Any:
+            seed_card = getattr(torch.cuda, name)
+
+            def noted(value: int) -> None:
+                self._left(f"torch.cuda.{name}", sys._getframe(1))
+                seed_card(value)
+                torch.default_generator.manual_seed(int(value))  # which stand-ins draw from, so that the CPU draws the same
+
+            return noted
+
+        torch.cuda.manual_seed, torch.cuda.manual_seed_all = noted_seed("manual_seed"), noted_seed("manual_seed_all")
         torch.autograd.backward, torch.Tensor.cuda = noted_backward, noted_cuda
         torch.amp.GradScaler.scale = noted_scale
         modules.register_module_forward_pre_hook(self._enter)

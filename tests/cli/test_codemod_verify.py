@@ -97,16 +97,22 @@ def test_a_port_that_is_wrong_on_cuda_alone_fails(
     assert told in on_cuda
 
 
+NEEDS_A_CARD = """import torch
+torch.cuda.manual_seed(3)
+print(torch.nn.Linear(2, 2).to({device})(torch.ones(2).to({device})).shape)
+"""
+
+
 def test_an_original_that_needs_a_card_is_held_against_on_the_stand_in(porting: Porting, trees: tuple[Path, Path]) -> None:
     original, ported = trees
     for tree, device in ((original, "'cuda'"), (ported, "'cuda' if torch.cuda.is_available() else 'cpu'")):
-        (tree / "train.py").write_text(
-            f"import torch\nprint(torch.nn.Linear(2, 2).to({device})(torch.ones(2).to({device})).shape)\n"
-        )
+        (tree / "train.py").write_text(NEEDS_A_CARD.format(device=device))
     ended = porting("verify", original, ported, "--on", "cuda", "--format", "json", "--", "train.py")
     (found,) = ended.json()
     assert ended.code == 0, found
     assert [(run["status"], run["noted"]) for run in found["runs"]] == [(1, 0), (0, 1), (0, 1), (0, 1)]
+    left = {call["what"]: call["place"] for call in found["runs"][1]["leftovers"]}
+    assert left == {"torch.cuda.manual_seed": "train.py:2"}, "what an edit asks for is the helper's"
 
 
 def test_what_the_stand_in_for_cuda_has_not_is_no_pass(porting: Porting, trees: tuple[Path, Path]) -> None:

@@ -75,6 +75,15 @@ def test_without_an_accelerator_comparisons_stay_false_and_things_are_placed_on_
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+def test_without_an_accelerator_tensor_types_make_tensors_of_the_cpu_and_know_none(accel: ModuleType) -> None:
+    made = accel.LongTensor([1, 2])
+    assert made.tolist() == [1, 2]
+    assert (made.device.type, made.dtype, isinstance(made, accel.LongTensor)) == ("cpu", torch.int64, False)
+    assert torch.ones(2).type(accel.DoubleTensor).dtype is torch.float64
+    assert not hasattr(accel, "Tensor")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
 def test_autocast_takes_arguments_in_torch_cudas_order_and_changes_nothing_on_the_cpu(accel: ModuleType) -> None:
     with pytest.warns(UserWarning, match="CUDA is not available"), accel.amp.autocast(True, torch.bfloat16):
         result = torch.ones(2, 2) @ torch.ones(2, 2)
@@ -105,6 +114,7 @@ with accel.stream(accel.Stream()):
 assert torch.ones(1).pin_memory().device.type == "cpu"
 y = accel.FloatTensor([1.0, 2.0])
 assert accel.is_on(y) and isinstance(y, accel.FloatTensor) and not isinstance(y, accel.HalfTensor)
+assert accel.is_on(torch.ones(1).type(accel.HalfTensor)) and y.type(accel.HalfTensor).dtype is torch.float16
 with accel.amp.autocast(enabled=True, dtype=torch.bfloat16):
     assert (x @ x).dtype is torch.bfloat16
 with accel.nvtx.range("a"):

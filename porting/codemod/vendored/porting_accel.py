@@ -75,13 +75,13 @@ def __getattr__(name):
     import torch
 
     kind = _find()
+    if kind != "cuda" and name in _TENSOR_TYPES and not hasattr(getattr(torch, kind), name):
+        return _tensor_type(name)
     if kind == "cpu":
         return getattr(_Nothing, name) if hasattr(_Nothing, name) else getattr(torch.cuda, name)
     module = getattr(torch, kind)
     if hasattr(module, name):
         return getattr(module, name)
-    if name.endswith("Tensor") and hasattr(torch, name):
-        return _tensor_type(name)
     if hasattr(_Nothing, name) and name in _HARMLESS:
         return getattr(_Nothing, name)
     raise AttributeError(f"torch.{kind} has no {name!r}, which the code asked of torch.cuda")
@@ -278,10 +278,13 @@ class nvtx:
 
 # ---- tensor types
 
+_TENSOR_TYPES = frozenset(f"{kind}Tensor" for kind in "Float Double Half BFloat16 Byte Char Short Int Long Bool".split())
+
 
 @functools.lru_cache(maxsize=None)
 def _tensor_type(name):
-    """A class that stands for torch.cuda.FloatTensor on another accelerator: it makes tensors, and knows them."""
+    """A class that stands for torch.cuda.FloatTensor where there is no CUDA: it makes tensors of the accelerator, without one of
+    the host, and knows those of the accelerator."""
     import torch
 
     dtype = getattr(torch, name).dtype
@@ -294,7 +297,7 @@ def _tensor_type(name):
         def __new__(cls, *args, **more):
             return getattr(torch, name)(*args, **more).to(_find())
 
-    Tensor.__name__ = name
+    Tensor.__name__ = f"torch.{name}" if _find() == "cpu" else f"torch.{_find()}.{name}"  # Tensor.type() goes by it
     return Tensor
 
 
