@@ -90,6 +90,7 @@ def _json(found: Verified) -> dict[str, Any]:
             "error": run.error,
             "place": run.place,
             "noted": len(run.events),
+            "compared": run.compared,
             "narrow": run.narrow,
             "differences": run.differences,
             "leftovers": run.leftovers,
@@ -134,8 +135,9 @@ def _head(what: str, run: Run) -> str:
     if run.status:
         return f"{what}: ended with {run.status}: {run.error}{f', at {run.place}' if run.place else ''}"
     verdict = "" if run.original else " as expected" if run.well else " NOT as expected"
+    until = "" if run.compared is None else f", the first {run.compared} compared: a scaler skipped a step for overflow then"
     narrow = f" in {' and '.join(run.narrow)}" if run.narrow else ""
-    return f"{what}: {len(run.events)} losses, outputs and steps{narrow}{verdict}"
+    return f"{what}: {len(run.events)} losses, outputs and steps{narrow}{verdict}{until}"
 
 
 def _some(head: str, lines: list[str]) -> None:

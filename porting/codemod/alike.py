@@ -22,24 +22,31 @@ def allowed(one: Run, other: Run) -> float:
     return max([ON_STAND_IN, *(NARROW[dtype] for dtype in {*one.narrow} ^ {*other.narrow})])
 
 
-def compare(one: Run, other: Run, allowed: float, words: bool = True) -> list[str]:
-    """What differs between two runs: how they ended, the numbers that were noted, and the words that were printed. words: also
-    these, numbers in them apart, which may be times."""
+def compare(one: Run, other: Run, allowed: float, same_device: bool = True) -> list[str]:
+    """What differs between two runs: how they ended, the numbers that were noted, and on the same device the words that were
+    printed, numbers in them apart, which may be times. On two devices what comes after a step that one of both skipped, since its
+    float16 overflowed, cannot be the same."""
+    until = None if same_device else first_skip(one, other)
     found = []
     if other.status != one.status:
         found.append(f"ended with {other.status} instead of {one.status}{f', {other.error}' if other.error else ''}")
-    for number, (mine, theirs) in enumerate(zip(one.events, other.events, strict=False)):
+    for number, (mine, theirs) in enumerate(zip(one.events[:until], other.events[:until], strict=False)):
         if mine[0] != theirs[0] or not _alike(mine[1], theirs[1], allowed):
             found.append(f"{number + 1}. {mine[0]}: {_short(theirs)} instead of {_short(mine)}")
             break
-    if len(one.events) != len(other.events) and other.status == one.status:
+    if until is None and len(one.events) != len(other.events) and other.status == one.status:
         found.append(f"{len(other.events)} losses, outputs and steps instead of {len(one.events)}")
-    if words and other.status == one.status:
+    if same_device and other.status == one.status:
         skeletons = [[_NUMBER.sub("N", line) for line in run.output] for run in (one, other)]
         if skeletons[0] != skeletons[1]:
             line = next((pair for pair in zip(*skeletons, strict=False) if pair[0] != pair[1]), ("", "more or fewer lines"))
             found.append(f"printed {line[1]!r} instead of {line[0]!r}")
     return found
+
+
+def first_skip(one: Run, other: Run) -> int | None:
+    """Events before the first step that a GradScaler skipped in one of two runs alone."""
+    return min({*one.skips} ^ {*other.skips}, default=None)
 
 
 def compare_calls(one: Run, other: Run) -> list[str]:

@@ -36,6 +36,9 @@ class Observer:
         self.leftovers: Counter[tuple[str, str]] = Counter()
         self.narrow: set[str] = set()
         """Dtypes of less than 32 bits that models computed in."""
+        self.skips: list[int] = []
+        """Events before each step that a GradScaler skipped, since gradients overflowed."""
+        self._steps = 0
         self._scales: dict[Any, float] = {}
         """What a GradScaler has multiplied losses by, by the nodes of the graph that did it."""
         self._real: dict[str, str] = {}
@@ -54,7 +57,8 @@ class Observer:
         from torch.nn.modules import module as modules
         from torch.optim import optimizer
 
-        backward, cuda, scale = torch.autograd.backward, torch.Tensor.cuda, torch.amp.GradScaler.scale
+        backward, cuda = torch.autograd.backward, torch.Tensor.cuda
+        scale, step = torch.amp.GradScaler.scale, torch.amp.GradScaler.step
 
         def noted_backward(tensors: Any, *args: Any, **more: Any) -> Any:
             for tensor in _tensors(tensors):
@@ -66,6 +70,13 @@ class Observer:
             if scaler.is_enabled():  # a loss is told as what it was: the scaler does nothing on the CPU
                 self._scales.update({t.grad_fn: scaler.get_scale() for t in _tensors(scaled)})
             return scaled
+
+        def noted_step(scaler: Any, optimizer: Any, *args: Any, **more: Any) -> Any:
+            before = self._steps
+            result = step(scaler, optimizer, *args, **more)
+            if scaler.is_enabled() and self._steps == before:
+                self.skips.append(len(self.events))
+            return result
 
         def noted_cuda(tensor: Any, *args: Any, **more: Any) -> Any:
             self._left("Tensor.cuda", sys._getframe(1))
@@ -83,7 +94,7 @@ class Observer:
 
         torch.cuda.manual_seed, torch.cuda.manual_seed_all = noted_seed("manual_seed"), noted_seed("manual_seed_all")
         torch.autograd.backward, torch.Tensor.cuda = noted_backward, noted_cuda
-        torch.amp.GradScaler.scale = noted_scale
+        torch.amp.GradScaler.scale, torch.amp.GradScaler.step = noted_scale, noted_step
         modules.register_module_forward_pre_hook(self._enter)
         modules.register_module_forward_hook(self._leave, always_call=True)
         optimizer.register_optimizer_step_post_hook(self._stepped)
@@ -103,6 +114,7 @@ class Observer:
 
     def _stepped(self, optimizer: Any, *_: Any) -> None:
         self._scales.clear()
+        self._steps += 1
         self.note("step", *_weights(optimizer))
 
     def _enter(self, _module: Any, _inputs: Any) -> None:
@@ -160,6 +172,7 @@ class Observer:
         return {
             "events": self.events,
             "narrow": sorted(self.narrow),
+            "skips": self.skips,
             "covered": {path: sorted(lines & self.watched[path]) for path, lines in self.covered.items()},
             "leftovers": [{"what": what, "place": place, "count": n} for (what, place), n in self.leftovers.items()],
         }

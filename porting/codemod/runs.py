@@ -35,12 +35,16 @@ class Run:
     events: list[tuple[str, list[float]]] = field(default_factory=list)
     narrow: list[str] = field(default_factory=list)
     """Dtypes of less than 32 bits that models computed in."""
+    skips: list[int] = field(default_factory=list)
+    """Events before each step that a GradScaler skipped, since gradients overflowed."""
     covered: Mapping[str, list[int]] = field(default_factory=dict)
     leftovers: list[dict[str, Any]] = field(default_factory=list)
     accelerator: Mapping[str, Any] = field(default_factory=dict)
     """The report of the stand-in."""
     differences: list[str] = field(default_factory=list)
     """From the run that it is held against."""
+    compared: int | None = None
+    """Events that were held against that run's, where one of both skipped a step next; else all were."""
 
     @property
     def refusals(self) -> list[dict[str, str]]:
@@ -110,6 +114,7 @@ def start(tree: Path, where: str, edits: Sequence[Edit], program: str, arguments
         done.stdout.replace(root, "").splitlines(),
         [(kind, numbers) for kind, numbers in found.get("events", ())],
         found.get("narrow", []),
+        found.get("skips", []),
         {path.removeprefix(root): lines for path, lines in found.get("covered", {}).items()},
         [] if on_cuda else _left(found.get("leftovers", []), edits),
         _relative(accelerator, root),

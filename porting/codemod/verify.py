@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porting.accelerators.cuda import NAME as CUDA
-from porting.codemod.alike import ON_CPU, allowed, compare, compare_calls
+from porting.codemod.alike import ON_CPU, allowed, compare, compare_calls, first_skip
 from porting.codemod.edits import Edit, changed
 from porting.codemod.runs import CPU, ORIGINAL, ORIGINAL_ON_CUDA, Run, copy, start
 
@@ -76,8 +76,14 @@ def _compare(runs: Sequence[Run]) -> None:
     if original.ran:
         cpu.differences = compare(original, cpu, ON_CPU)
     elif on_cuda and on_cuda.ran:
-        cpu.differences = compare(on_cuda, cpu, allowed(on_cuda, cpu), words=False)
+        _across(on_cuda, cpu)
     against = next((run for run in (cpu, by.get(CUDA)) if run and run.ran), None)
     for run in runs:
         if against and not run.original and run.device not in (CPU, CUDA):
-            run.differences = compare(against, run, allowed(against, run), words=False)
+            _across(against, run)
+
+
+def _across(one: Run, other: Run) -> None:
+    """Hold a run against one on another device."""
+    other.differences = compare(one, other, allowed(one, other), same_device=False)
+    other.compared = first_skip(one, other)

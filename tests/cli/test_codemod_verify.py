@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_kit import Ended
 
-from porting.codemod.alike import compare, compare_calls
+from porting.codemod.alike import compare, compare_calls, first_skip
 from porting.codemod.edits import changed
 from porting.codemod.runs import Run
 from porting.codemod.verify import Verified
@@ -189,6 +189,17 @@ def test_runs_are_alike_by_their_numbers_words_and_end(other: Run, alike: bool) 
     assert (compare(ONE, other, 1e-6) == []) is alike
 
 
+def test_on_two_devices_runs_are_held_against_each_other_until_one_skips_a_step() -> None:
+    steps = [("loss", [1.0, 1.0]), ("step", [2.0, 2.0]), ("loss", [3.0, 3.0])]
+    one, other = Run("cpu", 0, events=steps), Run("ascend", 0, events=[steps[0], ("loss", [9.0, 9.0])], skips=[1])
+    assert first_skip(one, other) == 1
+    assert first_skip(other, other) is None
+    assert compare(one, other, 1e-3, same_device=False) == []
+    assert compare(one, other, 1e-3) != []
+    other.events[0] = ("loss", [1.5, 1.5])
+    assert compare(one, other, 1e-3, same_device=False) != []
+
+
 def test_calls_are_alike_by_how_often_each_was_made() -> None:
     one, other = (
         Run("cuda", 0, accelerator={"operators": [{"name": "aten::mm", "count": count}], "calls": {"synchronize": 1}})
@@ -222,9 +233,11 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 net = nn.Linear(16, 4).to(device)
 optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
 scaler = torch.cuda.amp.GradScaler()
-for step in range(3):
+for step in range(4):
     with torch.cuda.amp.autocast():
         loss = net(torch.randn(8, 16).to(device)).float().square().mean()
+    if step == 3:
+        loss = loss * 1e6
     optimizer.zero_grad()
     if step == 0:
         scaler.scale(loss).backward()
@@ -246,6 +259,7 @@ def test_losses_that_a_scaler_has_multiplied_are_told_as_what_they_were(porting:
     ended = porting("verify", original, ported, "--device", "npu", "--format", "json", "--", "train.py")
     assert ended.code == 0, ended.out + ended.err
     _, cpu, ascend = ended.json()[0]["runs"]
-    assert cpu["noted"] == 10  # four losses, three outputs, three steps
+    assert cpu["noted"] == 14  # six losses, four outputs, four steps
+    assert (ascend["noted"], ascend["compared"]) == (13, 13), "the last step is skipped, since its gradients overflow"
     assert (cpu["narrow"], ascend["narrow"]) == ([], ["float16"])
     assert (ascend["differences"], ascend["refusals"]) == ([], [])
