@@ -196,7 +196,8 @@ def verified(name: str, program: Path, original: Path, ported: Path, devices: li
     by = {run["where"]: run for run in found["runs"]}
     first, cpu, cuda = by.pop("original"), by.pop("cpu"), by.pop("cuda", None)
     by.pop("original on cuda", None)
-    on_cuda = _verdict(cuda) if cuda else f"not compared: {found['without_cuda'][:70]}" if found["without_cuda"] else "not run"
+    why = found["without_cuda"].rpartition("on the stand-in for CUDA: ")[2]
+    on_cuda = _verdict(cuda) if cuda else f"not compared: {why[:90]}" if why else "not run"
     told = ", ".join(f"{where} {_verdict(run)}" for where, run in by.items())
     reached = found["edits"] - len(found["unverified"])
     start = str(first["noted"]) if not first["status"] else f"does not run on the CPU: {first['error'][:60]}"

@@ -37,11 +37,16 @@ def compare(one: Run, other: Run, allowed: float, same_device: bool = True) -> l
     if until is None and len(one.events) != len(other.events) and other.status == one.status:
         found.append(f"{len(other.events)} losses, outputs and steps instead of {len(one.events)}")
     if same_device and other.status == one.status:
-        skeletons = [[_NUMBER.sub("N", line) for line in run.output] for run in (one, other)]
+        skeletons = [[_skeleton(line) for line in run.output] for run in (one, other)]
         if skeletons[0] != skeletons[1]:
             line = next((pair for pair in zip(*skeletons, strict=False) if pair[0] != pair[1]), ("", "more or fewer lines"))
             found.append(f"printed {line[1]!r} instead of {line[0]!r}")
     return found
+
+
+def _skeleton(line: str) -> str:
+    """The words of a line. Numbers may be times, and wider or narrower than others in the same place."""
+    return " ".join(_NUMBER.sub("N", line).split())
 
 
 def first_skip(one: Run, other: Run) -> int | None:

@@ -176,6 +176,7 @@ def test_there_has_to_be_a_program(porting: Porting, trees: tuple[Path, Path]) -
 ONE = Run("original", 0, output=["loss 1.5"], events=[("loss", [1.5, 1.5]), ("step", [0.0, 10.0])])
 OTHERS = [
     (Run("cpu", 0, output=["loss 1.7"], events=[("loss", [1.5, 1.5]), ("step", [1e-7, 10.0])]), True),
+    (Run("cpu", 0, output=["loss   12"], events=ONE.events), True),
     (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [1.5001, 1.5001]), ("step", [0.0, 10.0])]), False),
     (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [1.5, 1.5])]), False),
     (Run("cpu", 0, output=["loss 1.5"], events=[("loss", [float("nan"), 1.5]), ("step", [0.0, 10.0])]), False),
