@@ -13,7 +13,7 @@ import ctypes
 import platform
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 from porting.accelerators.ledger import Unavailable
 
@@ -31,9 +31,6 @@ _ZERO = (8, 9, 10, 26)  # getCurrentDevice, exchangeDevice, maybeExchangeDevice,
 _NOTHING = (5, 7, 47)  # init, setCurrentDevice, deviceSynchronize
 _PINNED_MEMORY = 12  # getPinnedMemoryAllocator
 _BEFORE = 2  # words before a table of virtual functions: offset and type
-
-_kept: List[Any] = []
-"""What C++ points at."""
 
 
 def why_not() -> str:
@@ -56,16 +53,14 @@ def open_seams() -> None:
     reason = why_not()
     if reason:
         raise Unavailable(reason)
-    folder = Path(torch.__file__).parent / "lib"
-    c10, aten = (ctypes.CDLL(str(folder / name)) for name in ("libc10.so", "libtorch_cpu.so"))
-    guards = (ctypes.c_void_p * _KINDS).in_dll(c10, "_ZN3c104impl26device_guard_impl_registryE")
-    find_hooks = aten._ZN2at6detail12getCUDAHooksEv
-    find_hooks.restype = ctypes.c_void_p
-    hooks = find_hooks()
+    try:
+        c10, guards, hooks = _tables(Path(torch.__file__).parent / "lib")
+    except (OSError, ValueError, AttributeError) as error:  # a build of one's own without them
+        raise Unavailable(f"torch {torch.__version__} lacks what the stand-in for CUDA needs: {error}") from None
     if guards[_CUDA] or not guards[_CPU]:
         raise Unavailable("something else has given this torch a CUDA device")
-    host = _table(guards[_CPU], _GUARD_SLOTS)
-    one, nothing, zero = host[_GUARD_COUNT], host[_GUARD_SET_DEVICE], _table(hooks, _HOOKS_SLOTS)[_HOOKS_COUNT]
+    host = _functions(guards[_CPU], _GUARD_SLOTS)
+    one, nothing, zero = host[_GUARD_COUNT], host[_GUARD_SET_DEVICE], _functions(hooks, _HOOKS_SLOTS)[_HOOKS_COUNT]
     _set_guard(torch, guards, zero)
     answers = {**dict.fromkeys(_TRUE, one), **dict.fromkeys(_ZERO, zero), **dict.fromkeys(_NOTHING, nothing)}
     answers[_PINNED_MEMORY] = ctypes.cast(c10._ZN3c1015GetCPUAllocatorEv, ctypes.c_void_p).value
@@ -75,7 +70,16 @@ def open_seams() -> None:
         raise Unavailable(f"torch {torch.__version__} does not take the stand-in for CUDA")
 
 
-def _table(thing: Any, slots: int) -> Any:
+def _tables(folder: Path) -> Any:
+    """The library of one table, that table of guards, and the address of the hooks."""
+    c10, aten = (ctypes.CDLL(str(folder / name)) for name in ("libc10.so", "libtorch_cpu.so"))
+    guards = (ctypes.c_void_p * _KINDS).in_dll(c10, "_ZN3c104impl26device_guard_impl_registryE")
+    find_hooks = aten._ZN2at6detail12getCUDAHooksEv
+    find_hooks.restype = ctypes.c_void_p
+    return c10, guards, find_hooks()
+
+
+def _functions(thing: Any, slots: int) -> Any:
     """The virtual functions of an object in C++."""
     return (ctypes.c_void_p * slots).from_address(ctypes.c_void_p.from_address(thing).value or 0)
 
@@ -99,5 +103,5 @@ def _set_hooks(hooks: int, answers: Any) -> None:
     copy = words.from_buffer_copy(words.from_address((pointer.value or 0) - _BEFORE * size))
     for slot, function in answers.items():
         copy[_BEFORE + slot] = function
-    _kept.append(copy)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(copy))  # C++ points at it until after the interpreter's end
     pointer.value = ctypes.addressof(copy) + _BEFORE * size
