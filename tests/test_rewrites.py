@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from porting.rewrites.graph import rewrite
 from porting.rewrites.pairs import Pair
 from porting.rewrites.program import attention, operators
 from porting.routes.table import EXPANDABLE, Level
-from porting.types import Precision, TensorSpec
+from porting.types import Outcome, Precision, TensorSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
 
@@ -300,6 +301,70 @@ def test_a_normalisation_goes_into_the_convolution_before_it(tmp_path: Path, bia
     assert rewrite(tmp_path / "model.onnx", ["batch_norm=folded"], onnx_ir.save) == ("batch_norm=folded",)
     assert [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node] == ["Conv"]
     assert np.allclose(run(), before, atol=1e-5)
+
+
+def flattened(path: Path, batch: int | str) -> Path:
+    """A file as others write it: a flatten by the shape of what comes in, and a weight that is made out of two."""
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    random = np.random.default_rng(0)
+    nodes = [
+        node("Shape", ["x"], ["sizes"]),
+        node("Gather", ["sizes", "first"], ["rows"]),
+        node("Concat", ["rows", "rest"], ["shape"], axis=0),
+        node("Reshape", ["x", "shape"], ["flat"]),
+        node("Add", ["half", "half"], ["weight"]),
+        node("MatMul", ["flat", "weight"], ["product"]),
+        node("Identity", ["product"], ["y"]),
+    ]
+    held = {
+        "first": np.array([0]),
+        "rest": np.array([-1]),
+        "half": random.random((12, 5), np.float32),
+    }
+    values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [batch, *d]) for n, d in (("x", [3, 4]), ("y", [5]))]
+    graph = onnx.helper.make_graph(nodes, "g", values[:1], values[1:], [tensor(array, name) for name, array in held.items()])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("batch", "left"), [(2, ["Reshape", "MatMul"]), ("b", ["Shape", "Gather", "Concat", "Reshape", "MatMul"])]
+)
+def test_what_follows_from_constants_and_declared_shapes_is_folded(tmp_path: Path, batch: int | str, left: list[str]) -> None:
+    path = flattened(tmp_path / "model.onnx", batch)
+    x = np.random.default_rng(1).random((2, 3, 4), np.float32)
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+
+    before = run()
+    assert rewrite(path, ["simplify=folded"], onnx_ir.save) == ("simplify=folded",)
+    assert [node.op_type for node in onnx.load(path).graph.node] == left
+    assert np.array_equal(run(), before)
+    assert rewrite(path, ["simplify=folded"], onnx_ir.save) == (), "there is nothing left to fold"
+
+
+@pytest.fixture
+def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The adapters of faulty_adapter are known."""
+    from porting import registry
+
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent / "faulty_adapter"))
+        patch.setenv("PORTING_HOME", str(tmp_path))
+        registry.refresh()
+        yield
+    registry.refresh()
+
+
+def test_a_file_is_simplified_for_a_stack_that_does_not_take_it_as_it_is(picky: None, tmp_path: Path) -> None:
+    from porting.api import check
+
+    (result,) = check(str(flattened(tmp_path / "model.onnx", 2)), targets=["picky:no_shape:fp32"])
+    assert (result.outcome, result.passes_with) == (Outcome.PASS, ("simplify=folded",)), result.message
+    assert any(note.startswith("rewritten, and equal") for note in result.notes)
 
 
 def test_what_follows_from_constants_is_computed_while_the_model_is_captured(tmp_path: Path) -> None:

@@ -217,9 +217,32 @@ def _into_convolution(make: _Maker, x: Any, factor: Any, offset: Any) -> bool:
     return True
 
 
+def _simplify(model: onnx_ir.Model) -> int:
+    """Fold what follows from constants and from declared shapes, and drop what nothing reads. No patterns are matched: those of
+    the exporter's optimiser take nearly equal constants for equal."""
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
+    before = [node.op_type for graph in _graphs(model) for node in graph]
+    for _ in range(ROUNDS):  # a shape that became known makes others known
+        folded = optimizer.fold_constants(
+            model, onnx_shape_inference=True, input_size_limit=FOLDED_BYTES, output_size_limit=FOLDED_BYTES
+        )
+        if not folded.modified:
+            break
+    common.IdentityEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    return int(before != [node.op_type for graph in _graphs(model) for node in graph])
+
+
+ROUNDS = 4
+FOLDED_BYTES = 1 << 20
+"""What is larger is computed by the stack: a folded constant is stored."""
+
 GRAPH: dict[str, Callable[[Any], int]] = {
     "where=selected": _where,
     "cumsum=integers": _cumsum,
     "isnan=compared": _isnan,
     "batch_norm=folded": _batch_norm,
+    "simplify=folded": _simplify,
 }

@@ -106,7 +106,7 @@ def _failed_itself(tried: Tried) -> bool:
 
 
 def _fits(change: Change, start: FormKey, bare: bool) -> bool:
-    if change.level is Level.PLACE:  # for what is left after all others: see with_host
+    if change.level is Level.PLACE or (change.files and not bare):  # the former is for what is left after all: see with_host
         return False
     if change.axes and (start.axes == STATIC or (change.axes == BATCH and start.axes == BATCH)):
         return False

@@ -58,6 +58,8 @@ class Change:
     answers: tuple[When, ...]
     axes: str = ""
     """Of an export that leaves fewer axes dynamic: which."""
+    files: bool = False
+    """Whether it is for a bare ONNX file alone, since an exporter does it by itself."""
 
     @property
     def specific(self) -> bool:
@@ -195,6 +197,11 @@ CHANGES: tuple[Change, ...] = (
         "expand=*", Level.GRAPH, ("onnx",),
         "the operator is written by others, as the ONNX standard defines it",
         (When(blocker=rf"operator: ({'|'.join(EXPANDABLE)})$"),),
+    ),
+    Change(
+        "simplify=folded", Level.GRAPH, ("onnx",),
+        "what follows from constants and from declared shapes is folded, in a file that no exporter of ours has written",
+        (When(outcomes=_REFUSED, stages=(Stage.CONVERT, Stage.LOAD)),), files=True,
     ),
     Change(
         "capture=torchscript", Level.EXPORT, ("onnx",),

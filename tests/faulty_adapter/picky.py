@@ -1,7 +1,7 @@
 """An adapter that runs onnxruntime and takes not everything: its devices say what is wrong with them.
 
-no_gelu refuses an operator, no_gelu_no_erf also the one that it is made of, nameless says not which, wrong_from_19
-answers wrongly where a file has a newer opset than 18, silent_no_gelu says not that anything ran, right is right.
+no_gelu refuses an operator, no_shape another, no_gelu_no_erf also the one that it is made of, nameless says not which,
+wrong_from_19 answers wrongly where a file has a newer opset than 18, silent_no_gelu says not that anything ran, right is right.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from typing import Any
 from porting.adapter import Adapter, DeviceState, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision
 
-DEVICES = ("right", "no_gelu", "no_gelu_no_erf", "nameless", "silent_no_gelu", "wrong_from_19")
-REFUSED = {"no_gelu": ["Gelu"], "no_gelu_no_erf": ["Gelu", "Erf"], "nameless": ["Gelu", "Erf"], "silent_no_gelu": ["Gelu", "Erf"]}
+DEVICES = ("right", "no_shape", "no_gelu", "no_gelu_no_erf", "nameless", "silent_no_gelu", "wrong_from_19")
+REFUSED = {
+    "no_shape": ["Shape"],
+    "no_gelu": ["Gelu"],
+    "no_gelu_no_erf": ["Gelu", "Erf"],
+    "nameless": ["Gelu", "Erf"],
+    "silent_no_gelu": ["Gelu", "Erf"],
+}
 
 
 class PickyAdapter(Adapter):
