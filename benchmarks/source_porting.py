@@ -197,7 +197,7 @@ def verified(name: str, program: Path, original: Path, ported: Path, devices: li
     first, cpu, cuda = by.pop("original"), by.pop("cpu"), by.pop("cuda", None)
     by.pop("original on cuda", None)
     why = found["without_cuda"].rpartition("on the stand-in for CUDA: ")[2]
-    on_cuda = _verdict(cuda) if cuda else f"not compared: {why[:90]}" if why else "not run"
+    on_cuda = _verdict(cuda) if cuda else f"not compared: {why.partition(': [')[0][:90]}" if why else "not run"
     told = ", ".join(f"{where} {_verdict(run)}" for where, run in by.items())
     reached = found["edits"] - len(found["unverified"])
     start = str(first["noted"]) if not first["status"] else f"does not run on the CPU: {first['error'][:60]}"
