@@ -35,11 +35,15 @@ _WAITS = frozenset(
 
 _HALF_AS_WIDE = {"float64": "float32", "complex128": "complex64", "int64": "int32"}
 
-# Between devices by design; an index may lie in host memory, and lengths of sequences have to.
+# Between devices by design; an index may lie in host memory, and lengths of packed sequences have to.
 _CROSS = frozenset(
     ("copy_", "_to_copy", "_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_", "_index_put_impl_",
      "_pack_padded_sequence", "_pad_packed_sequence")
 )  # fmt: skip
+
+_PACKED = frozenset(("lstm.data", "gru.data", "rnn_tanh.data", "rnn_relu.data"))
+_LENGTHS = {"_pack_padded_sequence": 1, "_pad_packed_sequence": 1}
+"""The result that is the host's: how long packed sequences are."""
 
 # What PyTorch asks of a tensor that has its own idea of its size. None of it is work for a device.
 _QUESTIONS: Dict[str, Callable[..., Any]] = {
@@ -187,6 +191,16 @@ class StandIn:
         self.ledger.cast(dtype, self.place())
         return tensor.to(getattr(torch, _HALF_AS_WIDE[dtype]))
 
+    def put_results(self, operator: Any, results: List[Any]) -> Tuple[Any, ...]:
+        """What an operator gave on the host, as the device gives it."""
+        import torch
+
+        host = _LENGTHS.get(operator.name().partition("::")[2].partition(".")[0])
+        return tuple(
+            self.put(leaf.detach()) if isinstance(leaf, torch.Tensor) and number != host else leaf
+            for number, leaf in enumerate(results)
+        )
+
     def place(self) -> str:
         """`file:line` of the call that is being worked; in a backward pass the line that started it."""
         return f"{self._backward_from} (backward)" if self._backward_from else self.where()
@@ -284,9 +298,10 @@ class StandIn:
     def note_whole(self, operator: Any, leaves: Any, way: str = "") -> None:
         """Count an operator that the maker has whole, and PyTorch would have taken apart. way: ` (backward)` of a derivative."""
         tensors = _tensors(list(leaves))
-        if not way and self._strangers(tensors):
+        name = operator.name().partition("::")[2]
+        base = name.partition(".")[0]
+        if not (way or base in _CROSS or name in _PACKED) and self._strangers(tensors):
             self._mixed(operator, tuple(leaves), {})
-        base = operator.name().partition("::")[2].partition(".")[0]
         self._note(operator.name() + way, base, Support.NATIVE, tensors)
 
     def _whose(self) -> str:
@@ -333,8 +348,8 @@ class StandIn:
         if named.get("pin_memory"):
             named["pin_memory"] = False
         result = host_kernel(func)(*given, **named)
-        if base == "_pack_padded_sequence":  # the second, how many sequences go on, is the host's
-            return (self._tensor(result[0]), result[1])
+        if base in _LENGTHS:
+            return tuple(leaf if number == _LENGTHS[base] else self._tensor(leaf) for number, leaf in enumerate(result))
         if to_device and base not in _MOVES and not func.is_view:
             self.ledger.made(func.name(), result, self.place)
         known = {id(t.raw): t for t in own}

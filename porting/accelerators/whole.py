@@ -57,7 +57,7 @@ def _kernel(device: StandIn, operator: Any) -> Any:
                 device.ledger.made(operator.name(), leaf, device.place)
             shape.append(out)
             ctx.given, ctx.flat = given, flat
-            return tuple(device.put(leaf.detach()) if isinstance(leaf, torch.Tensor) else leaf for leaf in flat)
+            return device.put_results(operator, flat)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> Tuple[Any, ...]:

@@ -179,6 +179,29 @@ def test_every_wait_of_the_host_has_its_line(run: Any) -> None:
     assert {int(w["place"].rpartition(":")[2]) for w in waits} == {6, 7, 8, 9, 10, 11}
 
 
+PACKED = """
+import copy
+def through(device):
+    x, lengths = torch.arange(24.0).reshape(2, 3, 4).div(24).to(device), torch.tensor([2, 3])
+    torch.manual_seed(1)
+    lstm = nn.LSTM(4, 5, batch_first=True).to(device)
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    found, long = nn.utils.rnn.pad_packed_sequence(lstm(packed)[0], batch_first=True)
+    found.sum().backward()
+    print(found.device.type, long.device.type, long.tolist())
+    return found.detach().cpu(), lstm.weight_ih_l0.grad.cpu()
+print([torch.allclose(a, b, atol=1e-6) for a, b in zip(through("cpu"), through({device!r}))])
+"""
+
+
+@pytest.mark.parametrize(("profile", "device"), [("ascend", "npu"), ("moore_threads", "musa")])
+def test_sequences_are_packed_by_lengths_of_the_host(run: Any, profile: str, device: str) -> None:
+    ran = run(profile, PACKED.format(device=device))
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines() == ["cpu cpu [2, 3]", f"{device} cpu [2, 3]", "[True, True]"]
+    assert not ran.report["refusals"]
+
+
 BACKWARD = """
 class Function(torch.autograd.Function):
     @staticmethod
