@@ -37,10 +37,14 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     assert bert["placement"]["target_ops"] > 20
     assert bert["environment"]["iree"].startswith("3.")
 
-    (refused,) = porting("check", "pretrained/silero-vad", "--on", "iree:cpu:fp32", "--format", "json").json()
-    assert (refused["stage"], refused["outcome"], refused["cause"]) == ("convert", "unsupported", "unsupported_op")
-    assert refused["message"].startswith("CompileError: error code: 1: failed to legalize")
-    assert "(onnx.If)" in refused["message"]
+    (parted,) = porting("check", "pretrained/silero-vad", "--on", "iree:cpu:fp32", "--format", "json").json()
+    assert (parted["outcome"], parted["cause"], parted["passes_with"]) == ("degraded", "fallback", ["host=If"]), parted["message"]
+    assert parted["placement"]["detail"]["If (left to the host)"] == 1
+    refused = next(
+        line for line in parted["attempts"] if line.startswith("onnx-fp32-dynamic: unsupported (unsupported_op) at convert")
+    )
+    assert "CompileError: error code: 1: failed to legalize" in refused
+    assert "(onnx.If)" in refused
 
     assert porting("convert", "small_models:narrow", "--to", "iree:cpu:fp32", "-o", "port").code == 0
     chips = "iree:rocm-gfx942:fp32,iree:vulkan-valhall4:fp32,iree:rocm-gfx906:fp32"
