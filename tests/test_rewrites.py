@@ -124,6 +124,19 @@ def cuts(model: Any, x: Any) -> Any:
     return torch.tril(x @ x.transpose(1, 2), 1) + torch.triu(x @ x.transpose(1, 2), -1)
 
 
+def places(model: Any, x: Any) -> Any:
+    """Where values stand among sorted ones: those of each row, and the same for all."""
+    rows, _ = x.sort(-1)
+    edges = torch.tensor([-0.5, 0.0, 0.25])
+    return torch.searchsorted(rows, rows.flip(-1), right=True), torch.bucketize(x, edges), torch.searchsorted(rows, x, side="left")
+
+
+def orders(model: Any, x: Any) -> Any:
+    """Sorts with many equals, whose order shows in the positions."""
+    few = torch.floor(x)
+    return *torch.sort(few, dim=1, stable=True), torch.argsort(few, -1, descending=True), torch.argsort(few, dim=0, stable=True)
+
+
 def normal(model: Any, x: Any) -> Any:
     return nn.functional.gelu(nn.functional.layer_norm(x, (WIDTH,)))
 
@@ -171,6 +184,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
+    "searchsorted=counted": (lambda: Model(places), "aten.searchsorted.Tensor"),
+    "sort=plain": (lambda: Model(orders), "aten.sort.stable"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
     "where=selected": (lambda: Model(chooses), "Where"),
@@ -251,6 +266,17 @@ def test_complex_numbers_become_pairs_in_an_onnx_file_as_well(tmp_path: Path) ->
     record = export(tmp_path, flat, "onnx", "complex=pairs")
     with torch.no_grad():
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+
+
+@pytest.mark.parametrize("word", ["searchsorted=counted", "sort=plain"])
+def test_an_operator_that_the_exporter_does_not_know_is_written_by_others(tmp_path: Path, word: str) -> None:
+    flat = flat_of(CASES[word][0]())
+    with pytest.raises(Exception, match="No ONNX function found"):
+        export(tmp_path, flat, "onnx")
+    record = export(tmp_path, flat, "onnx", word)
+    x = draw() if "length" not in record.dynamic_axes else draw(3, 7)
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, x), flat(x))
 
 
 @pytest.mark.parametrize("kind", ["pt2", "onnx"])

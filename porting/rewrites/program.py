@@ -235,6 +235,42 @@ def _is_all_true() -> dict[Any, Callable[..., Any]]:
     return {torch.ops.aten._is_all_true.default: lambda tensor: torch.all(tensor)}
 
 
+def _searchsorted() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    aten = torch.ops.aten
+
+    def counted(edges: Any, values: Any, right: bool, narrow: bool) -> Any:
+        """edges: [..., n] in order; values: [..., m]. How many edges stand before each value, as int64 or int32."""
+        one, other = edges[..., None, :], values[..., :, None]
+        before = one <= other if right else one < other
+        return before.sum(-1, dtype=torch.int32 if narrow else torch.int64)
+
+    def search(edges: Any, values: Any, **how: Any) -> Any:
+        if how.get("sorter") is not None or not values.ndim:
+            return NotImplemented
+        return counted(edges, values, how.get("right", False) or how.get("side") == "right", how.get("out_int32", False))
+
+    def bucket(values: Any, edges: Any, **how: Any) -> Any:
+        return counted(edges, values.reshape(-1), how.get("right", False), how.get("out_int32", False)).reshape(values.shape)
+
+    return {aten.searchsorted.Tensor: search, aten.bucketize.Tensor: bucket}
+
+
+def _sort() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    aten = torch.ops.aten
+
+    def plain(tensor: Any, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
+        return aten.sort.default(tensor, dim, descending)
+
+    def order(tensor: Any, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
+        return aten.sort.default(tensor, dim, descending)[1]
+
+    return {aten.sort.stable: plain, aten.argsort.default: order, aten.argsort.stable: order}
+
+
 def _narrowed(value: Any) -> Any:
     import torch
     from torch.utils._pytree import tree_map
@@ -278,6 +314,8 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "softplus=series": _softplus,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
+    "searchsorted=counted": _searchsorted,
+    "sort=plain": _sort,
 }
 PROGRAM = (*_TABLES, "complex=pairs", "int64=int32", "decompose=core")
 """Every change to a program."""

@@ -174,6 +174,16 @@ CHANGES: tuple[Change, ...] = (
         (When(blocker=r"operator: (Trilu|aten::(tril|triu))$"),),
     ),
     Change(
+        "searchsorted=counted", Level.PROGRAM, _ALL,
+        "the place of a value among sorted ones is how many of them stand before it",
+        (When(blocker=r"operator: aten::(searchsorted|bucketize)$"), When(message=r"aten[.:]+(searchsorted|bucketize)")),
+    ),
+    Change(
+        "sort=plain", Level.PROGRAM, ("onnx",),
+        "a sort that keeps the order of equals is a plain one, which keeps it by the ONNX standard; so is one for positions alone",
+        (When(message=r"aten[.:]+(argsort|sort\b.*stable)"),),
+    ),
+    Change(
         "where=selected", Level.GRAPH, ("onnx",),
         "Where is taken apart for dtypes that it has no kernel for: by logic for bool, by float32 for the other floats",
         (When(blocker=r"(operator|dtype): (of )?Where$"), When(message=r"implementation for Where\(")),
