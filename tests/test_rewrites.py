@@ -14,10 +14,11 @@ import onnx_ir
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from porting import routes
-from porting.bundles.bundle import FormKey
+from porting.bundles.bundle import WEIGHTS, FormKey
 from porting.bundles.eager import EagerModel
 from porting.bundles.export import Exporter, NothingToChange
 from porting.rewrites.fourier import ways as fourier
@@ -128,7 +129,11 @@ def places(model: Any, x: Any) -> Any:
     """Where values stand among sorted ones: those of each row, and the same for all."""
     rows, _ = x.sort(-1)
     edges = torch.tensor([-0.5, 0.0, 0.25])
-    return torch.searchsorted(rows, rows.flip(-1), right=True), torch.bucketize(x, edges), torch.searchsorted(rows, x, side="left")
+    return (
+        torch.searchsorted(rows, rows.flip(-1), right=True),
+        torch.bucketize(x, edges),
+        torch.searchsorted(rows, x, side="left"),
+    )
 
 
 def orders(model: Any, x: Any) -> Any:
@@ -491,6 +496,22 @@ def test_what_the_exporter_takes_for_zero_is_there_without_its_optimisations(tmp
     record = export(tmp_path, flat, "onnx", "optimize=off")
     assert same(answers(tmp_path, record, draw()), wanted)
     assert record.route[-1] == "optimize=off"
+
+
+def test_an_export_blind_to_weights_writes_none_of_them_again(tmp_path: Path) -> None:
+    flat = flat_of(Model(lambda model, x: x @ model.wide.T, wide=nn.Parameter(torch.randn(4096, WIDTH))))
+    save_file(flat.model.state_dict(), tmp_path / WEIGHTS)
+    again = tmp_path / "onnx-fp32-dynamic.onnx.data"
+    export(tmp_path, flat, "onnx")
+    assert again.stat().st_size >= flat.model.wide.nbytes, (
+        "the exporter leaves weights alone: `weights=unread` is no longer needed"
+    )
+    again.unlink()
+    record = export(tmp_path, flat, "onnx", "weights=unread")
+    assert record.route[-1] == "weights=unread"
+    assert not list(tmp_path.glob("*.onnx.data"))
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,14 @@ def test_limits_and_empty_runs_are_no_matter_of_the_route(outcome: Outcome, caus
     assert following(tried(USUAL, outcome, cause, stage=Stage.RUN)) == []
 
 
+def test_an_export_that_runs_out_of_memory_is_tried_once_more_blind_to_the_weights() -> None:
+    out = tried(USUAL, Outcome.FAIL, Cause.HOST_OOM, stage=Stage.EXPORT)
+    assert following(out) == ["dynamic+weights=unread"]
+    assert following(out, bare=True) == []
+    assert following(tried(replace(USUAL, kind="pt2"), Outcome.FAIL, Cause.HOST_OOM, stage=Stage.EXPORT)) == []
+    assert following(tried(USUAL, Outcome.FAIL, Cause.HOST_OOM, stage=Stage.RUN)) == []
+
+
 def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
     assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager", "dynamic+softplus=series"]

@@ -262,11 +262,13 @@ class Exporter:
             dynamo=True,
             verbose=False,
             opset_version=opset and max(opset, OPSET),
-            optimize="optimize=off" not in self.words,
+            optimize=not {"optimize=off", "weights=unread"} & {*self.words},
             input_names=[spec.name for spec in self.inputs],
             output_names=[spec.name for spec in self.outputs],
         )
         assert exported is not None
+        if "weights=unread" in self.words:
+            _optimize_unread(exported.model)
         return exported.model, kept
 
     def _onnx_torchscript(self, wanted: frozenset[str], opset: int | None) -> onnx_ir.Model:
@@ -336,7 +338,9 @@ def _routes(key: FormKey) -> Sequence[Route]:
         return PT2_ROUTES
     if "capture=torchscript" in key.route:
         return [route for route in ONNX_ROUTES if route.exporter == "torchscript"]
-    if {"capture=strict", "optimize=off"} & {*key.route} or any(routes.level_of(word) is Level.PROGRAM for word in key.route):
+    if {"capture=strict", "optimize=off", "weights=unread"} & {*key.route} or any(
+        routes.level_of(word) is Level.PROGRAM for word in key.route
+    ):
         return [route for route in ONNX_ROUTES if route.exporter == "dynamo"]
     return ONNX_ROUTES if key.opset is None or key.opset >= OPSET else OLD_ONNX_ROUTES
 
@@ -429,6 +433,17 @@ def _write_rest(values: Sequence[onnx_ir.Value], path: Path) -> None:
             file.write(value.const_value.tobytes())
             value.const_value = _external(value, Place(path.name, offset, file.tell() - offset), path.parent)
             file.write(b"\0" * (-file.tell() % 64))
+
+
+def _optimize_unread(model: onnx_ir.Model) -> None:
+    """The exporter's optimisations, without any that follows from what a weight holds: none is copied, transposed or cast."""
+    from onnxscript import optimizer
+
+    def reads(node: onnx_ir.Node) -> bool | None:
+        held = [value.const_value for value in node.inputs if value is not None and value.is_initializer()]
+        return False if any(tensor is not None and tensor.nbytes > INLINE_BYTES for tensor in held) else None
+
+    optimizer.optimize_ir(model, should_fold=reads)
 
 
 def _external(value: onnx_ir.Value, place: Place, folder: Path) -> onnx_ir.ExternalTensor:

@@ -262,10 +262,10 @@ def _sort() -> dict[Any, Callable[..., Any]]:
 
     aten = torch.ops.aten
 
-    def plain(tensor: Any, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
+    def plain(tensor: Any, dim: int = -1, descending: bool = False, **_: Any) -> Any:
         return aten.sort.default(tensor, dim, descending)
 
-    def order(tensor: Any, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
+    def order(tensor: Any, dim: int = -1, descending: bool = False, **_: Any) -> Any:
         return aten.sort.default(tensor, dim, descending)[1]
 
     return {aten.sort.stable: plain, aten.argsort.default: order, aten.argsort.stable: order}

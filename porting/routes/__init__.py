@@ -62,10 +62,14 @@ def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: 
     All changes that answer something that was seen are made together. Then the others, one by one. bare: the model is an ONNX
     file, and cannot be captured. keeps: the adapter can keep some layers in fp32.
     """
-    if len(tried) >= MOST or tried[-1].finding.cause in _NOT_OURS:
-        return None
     known = {each.key for each in tried}
     start = replace(tried[0].key, route=())
+    if tried[-1].finding.cause is Cause.HOST_OOM:
+        blind = replace(start, route=("weights=unread",))
+        exporting = start.kind == "onnx" and not bare and tried[-1].finding.stage is Stage.EXPORT
+        return blind if exporting and blind not in known else None
+    if len(tried) >= MOST or tried[-1].finding.cause in _NOT_OURS:
+        return None
     fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
     specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
     sets = [specific]

@@ -180,7 +180,7 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "sort=plain", Level.PROGRAM, ("onnx",),
-        "a sort that keeps the order of equals is a plain one, which keeps it by the ONNX standard; so is one for positions alone",
+        "a sort that keeps the order of equals is a plain one, which keeps it by the ONNX standard; so is one for places alone",
         (When(message=r"aten[.:]+(argsort|sort\b.*stable)"),),
     ),
     Change(
@@ -222,6 +222,11 @@ CHANGES: tuple[Change, ...] = (
         "optimize=off", Level.EXPORT, ("onnx",),
         "exported without the exporter's own optimisations, which take x + 1e-8 for x",
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
+    ),
+    Change(
+        "weights=unread", Level.EXPORT, ("onnx",),
+        "exported blind to the weights: nothing that follows from them is computed, so that none is held or written twice",
+        (When(blocker="limit: host oom$", stages=(Stage.EXPORT,)), When(message="PassError", stages=(Stage.EXPORT,))),
     ),
     Change(
         "capture=strict", Level.EXPORT, _ALL,
