@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from porting import routes
 from porting.bundles import aten, shapes
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
+from porting.bundles.optimizer import optimize_unread, rooted_rules
 from porting.rewrites import model as model_changes
 from porting.rewrites import program as program_changes
 from porting.routes.table import Level
@@ -256,19 +257,20 @@ class Exporter:
         import torch
 
         program, kept = self._capture(wanted)
-        exported = torch.onnx.export(
-            program,
-            (),
-            dynamo=True,
-            verbose=False,
-            opset_version=opset and max(opset, OPSET),
-            optimize=not {"optimize=off", "weights=unread"} & {*self.words},
-            input_names=[spec.name for spec in self.inputs],
-            output_names=[spec.name for spec in self.outputs],
-        )
+        with rooted_rules():
+            exported = torch.onnx.export(
+                program,
+                (),
+                dynamo=True,
+                verbose=False,
+                opset_version=opset and max(opset, OPSET),
+                optimize=not {"optimize=off", "weights=unread"} & {*self.words},
+                input_names=[spec.name for spec in self.inputs],
+                output_names=[spec.name for spec in self.outputs],
+            )
         assert exported is not None
         if "weights=unread" in self.words:
-            _optimize_unread(exported.model)
+            optimize_unread(exported.model, INLINE_BYTES)
         return exported.model, kept
 
     def _onnx_torchscript(self, wanted: frozenset[str], opset: int | None) -> onnx_ir.Model:
@@ -433,17 +435,6 @@ def _write_rest(values: Sequence[onnx_ir.Value], path: Path) -> None:
             file.write(value.const_value.tobytes())
             value.const_value = _external(value, Place(path.name, offset, file.tell() - offset), path.parent)
             file.write(b"\0" * (-file.tell() % 64))
-
-
-def _optimize_unread(model: onnx_ir.Model) -> None:
-    """The exporter's optimisations, without any that follows from what a weight holds: none is copied, transposed or cast."""
-    from onnxscript import optimizer
-
-    def reads(node: onnx_ir.Node) -> bool | None:
-        held = [value.const_value for value in node.inputs if value is not None and value.is_initializer()]
-        return False if any(tensor is not None and tensor.nbytes > INLINE_BYTES for tensor in held) else None
-
-    optimizer.optimize_ir(model, should_fold=reads)
 
 
 def _external(value: onnx_ir.Value, place: Place, folder: Path) -> onnx_ir.ExternalTensor:

@@ -19,8 +19,8 @@ _BUNDLE_CODE = (
     *(
         f"bundles/{name}"
         for name in (
-            "aten", "build", "bundle", "cases", "eager", "export", "generation", "given", "onnx_reference", "prompts",
-            "reference", "shapes", "tensors", "weights", "wide",
+            "aten", "build", "bundle", "cases", "eager", "export", "generation", "given", "onnx_reference", "optimizer",
+            "prompts", "reference", "shapes", "tensors", "weights", "wide",
         )
     ),
     "numerics", "rewrites", "sources/__init__",
