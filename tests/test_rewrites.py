@@ -447,6 +447,41 @@ def test_experts_that_are_hit_or_not_are_all_run(tmp_path: Path, kind: str, row:
         export(tmp_path, flat_of(Model(normal)), kind, "experts=all")
 
 
+class SortedExperts(nn.Module):  # type: ignore[misc]
+    """Tokens are sorted by expert, and each expert takes its stretch, as DeepSeek-MoE has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router, self.experts = nn.Linear(WIDTH, 4), nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        tokens = x.reshape(-1, WIDTH)
+        weights, chosen = self.router(tokens).softmax(-1).topk(2, -1)
+        return self.moe_infer(tokens, chosen.view(-1), weights.view(-1, 1)).reshape(x.shape)
+
+    def moe_infer(self, x: Any, flat_expert_indices: Any, flat_expert_weights: Any) -> Any:
+        total, order = torch.zeros_like(x), flat_expert_indices.argsort()
+        ends = flat_expert_indices.bincount(minlength=4).cpu().numpy().cumsum(0)
+        for expert, start, end in zip(self.experts, [0, *ends[:-1]], ends, strict=True):
+            stretch = order[start:end]
+            total.index_add_(0, stretch // 2, expert(x[stretch // 2]) * flat_expert_weights[stretch])
+        return total
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+def test_experts_that_tokens_are_sorted_by_are_all_run(tmp_path: Path, kind: str) -> None:
+    experts = SortedExperts()
+    flat = flat_of(Model(lambda model, x: model.experts(x), experts=experts))
+    with pytest.raises(Exception, match=r"numpy\(\) is not supported"):
+        export(tmp_path, flat, "pt2")
+    record = export(tmp_path, flat, kind, "experts=all")
+    assert record.route[-1] == "experts=all"
+    assert "moe_infer" not in vars(experts)
+    for x in (draw(), draw(3, 7)):
+        with torch.no_grad():
+            assert same(answers(tmp_path, record, x), flat(x))
+
+
 def reads(_: Any, x: Any) -> Any:
     """Asks its tensors for a decision, for a number, and for a list that is as long as values want it."""
     rows = (x[0, :, 0].abs() >= 0).nonzero().flatten()[:2].tolist()

@@ -7,6 +7,9 @@ token nothing depends on data any more, at the price of computing what is thrown
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +47,43 @@ class _Asked:
 @contextlib.contextmanager
 def experts_all(module: nn.Module, example: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
     """The module with every expert on every token; None where it has no such loop. example: what it is run on once, in eager."""
+    with _unsorted(module) as sorting:
+        if sorting:
+            yield module
+            return
+        try:
+            spare, found = 0, _zeroed(module, example, 0)
+        except IndexError:
+            spare, found = 1, _zeroed(module, example, 1)
+        yield _running(module, spare).eval() if found else None
+
+
+@contextlib.contextmanager
+def _unsorted(module: nn.Module) -> Iterator[int]:
+    """Gives how many parts sort the tokens by expert in a method `moe_infer`, as DeepSeek-MoE's own code does and others after
+    it; each has one that does not, while this is open."""
+    parts = [part for part in module.modules() if getattr(type(part), "moe_infer", None) and _takes_flat(type(part).moe_infer)]
+    for part in parts:
+        part.moe_infer = functools.partial(_weighed, part)
     try:
-        spare, found = 0, _zeroed(module, example, 0)
-    except IndexError:
-        spare, found = 1, _zeroed(module, example, 1)
-    yield _running(module, spare).eval() if found else None
+        yield len(parts)
+    finally:
+        for part in parts:
+            del part.moe_infer
+
+
+def _takes_flat(method: Any) -> bool:
+    wanted = ["self", "x", "flat_expert_indices", "flat_expert_weights"]
+    return list(inspect.signature(method).parameters) == wanted
+
+
+def _weighed(part: Any, x: Any, indices: Any, weights: Any) -> Any:
+    """x: (tokens, width); indices, weights: an expert and its weight, for each token as many times as experts were chosen."""
+    import torch
+
+    chosen, weight = (flat.reshape(x.shape[0], -1) for flat in (indices, weights))
+    asked = (torch.where(chosen == number, weight, 0).sum(-1, keepdim=True) for number in range(len(part.experts)))
+    return functools.reduce(operator.add, (expert(x) * share for expert, share in zip(part.experts, asked, strict=True)))
 
 
 def _zeroed(module: nn.Module, example: Sequence[torch.Tensor], spare: int) -> int:

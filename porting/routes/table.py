@@ -98,7 +98,7 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "experts=all", Level.MODEL, _ALL,
         "experts that are looped over as data wants it are run all on all tokens, and what was not asked for counts nothing",
-        (When(message=r"nonzero|NonZero|GuardOnDataDependent|specialized integer"),),
+        (When(message=r"nonzero|NonZero|GuardOnDataDependent|specialized integer|\.numpy\(\) is not supported"),),
     ),
     Change(
         "module=kept", Level.MODEL, _ALL,
