@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,36 +12,18 @@ import onnx_ir
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import save_file
+from rewrite_kit import WIDTH, Model, answers, draw, export, flat_of, normal, same, words_in
 from torch import nn
 
 from porting import routes
-from porting.bundles.bundle import WEIGHTS, FormKey
-from porting.bundles.eager import EagerModel
-from porting.bundles.export import Exporter, NothingToChange
 from porting.rewrites.fourier import ways as fourier
 from porting.rewrites.graph import rewrite
 from porting.rewrites.pairs import Pair
 from porting.rewrites.program import attention, operators
 from porting.routes.table import EXPANDABLE, Level
-from porting.types import Outcome, Precision, TensorSpec
+from porting.types import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
-
-WIDTH = 8
-
-
-class Model(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """Calls a function of one tensor, (batch, length, WIDTH) in and anything out, with a layer to hold weights."""
-
-    def __init__(self, function: Any, **more: Any) -> None:
-        super().__init__()
-        self.line, self.function = nn.Linear(WIDTH, WIDTH), function
-        for name, value in more.items():
-            setattr(self, name, value)
-
-    def forward(self, x: Any, **more: Any) -> Any:
-        return self.function(self, self.line(x), **more)
 
 
 def attends(model: Any, x: Any) -> Any:
@@ -142,10 +122,6 @@ def orders(model: Any, x: Any) -> Any:
     return *torch.sort(few, dim=1, stable=True), torch.argsort(few, -1, descending=True), torch.argsort(few, dim=0, stable=True)
 
 
-def normal(model: Any, x: Any) -> Any:
-    return nn.functional.gelu(nn.functional.layer_norm(x, (WIDTH,)))
-
-
 def chooses(model: Any, x: Any) -> Any:
     return torch.where(x > 0, x > 1, x > -1), x
 
@@ -156,12 +132,6 @@ def asks(model: Any, x: Any) -> Any:
 
 def normed(model: Any, x: Any) -> Any:
     return model.norm(x.transpose(1, 2))
-
-
-def splits(model: Any, x: Any, grid: Any = None) -> Any:
-    """Reads sizes from a tensor that is the same in every call."""
-    counts = (grid[:, 0] * grid[:, 1]).repeat_interleave(grid[:, 2])
-    return torch.cat([part.mean(-1) for part in torch.split(x, counts.tolist(), -1)], -1)
 
 
 def norm() -> nn.Module:
@@ -199,51 +169,6 @@ CASES: dict[str, tuple[Any, str]] = {
     "expand=LayerNormalization": (lambda: Model(normal), "LayerNormalization"),
     "expand=Gelu": (lambda: Model(normal), "Gelu"),
 }
-
-
-def draw(batch: int = 2, length: int = 5) -> Any:
-    return torch.randn(batch, length, WIDTH, generator=torch.Generator().manual_seed(3))
-
-
-def exporter(folder: Path, flat: nn.Module) -> Exporter:
-    with torch.no_grad():
-        answers = flat(draw())
-    shape = ("batch", "length", WIDTH)
-    outputs = [TensorSpec(f"y{i}", str(a.dtype).removeprefix("torch."), tuple(a.shape)) for i, a in enumerate(answers)]
-    return Exporter(flat, [TensorSpec("x", "float32", shape)], outputs, [draw()], frozenset({"batch", "length"}), folder)
-
-
-def flat_of(model: nn.Module, **constants: Any) -> nn.Module:
-    return EagerModel(model.eval(), ["x"], constants).flat()
-
-
-def export(folder: Path, flat: nn.Module, kind: str, *route: str, precision: Precision = Precision.FP32) -> Any:
-    return exporter(folder, flat).export(FormKey(kind, precision, "dynamic", None, route))
-
-
-def words_in(folder: Path, record: Any) -> Counter[str]:
-    """What a form has in it: operators and dtypes."""
-    if record.path.endswith(".onnx"):
-        return Counter(node.op_type for node in onnx.load(folder / record.path).graph.node)
-    program = torch.export.load(folder / record.path)
-    nodes = [node for node in program.graph.nodes if node.op == "call_function"]
-    dtypes = [str(v.dtype).removeprefix("torch.") for n in nodes if isinstance(v := n.meta.get("val"), torch.Tensor)]
-    made = [
-        f"{node.target} {str(v.dtype).removeprefix('torch.')}" for node in nodes if hasattr(v := node.meta.get("val"), "dtype")
-    ]
-    return Counter([*(str(node.target) for node in nodes), *dtypes, *made])
-
-
-def answers(folder: Path, record: Any, x: Any) -> list[Any]:
-    if record.path.endswith(".onnx"):
-        session = onnxruntime.InferenceSession(str(folder / record.path), providers=["CPUExecutionProvider"])
-        return list(session.run(None, {"x": x.numpy()}))
-    with torch.no_grad():
-        return [tensor.numpy() for tensor in torch.export.load(folder / record.path).module()(x)]
-
-
-def same(found: list[Any], wanted: Any) -> bool:
-    return all(np.allclose(one, other.numpy(), atol=2e-5, rtol=1e-4) for one, other in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize("word", CASES)
@@ -398,111 +323,6 @@ def test_a_file_is_simplified_for_a_stack_that_does_not_take_it_as_it_is(picky: 
     assert any(note.startswith("rewritten, and equal") for note in result.notes)
 
 
-def test_what_follows_from_constants_is_computed_while_the_model_is_captured(tmp_path: Path) -> None:
-    flat = flat_of(Model(splits), grid=torch.tensor([[1, 3, 2], [2, 1, 1]]))
-    with pytest.raises(Exception, match="data-dependent"):
-        export(tmp_path, flat, "pt2")
-    record = export(tmp_path, flat, "pt2", "constants=folded")
-    with torch.no_grad():
-        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
-
-
-class Experts(nn.Module):  # type: ignore[misc]
-    """Each token goes to two of four experts, some of which nobody may ask for."""
-
-    def __init__(self, row: Any, spare: int) -> None:
-        super().__init__()
-        self.router, self.experts = nn.Linear(WIDTH, 4), nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(4))
-        self.row, self.classes = row, 4 + spare
-        self.router.bias.data[0] -= 100
-
-    def forward(self, x: Any) -> Any:
-        tokens = x.reshape(-1, WIDTH)
-        weights, chosen = self.router(tokens).softmax(-1).topk(2, -1)
-        total, mask = torch.zeros_like(tokens), nn.functional.one_hot(chosen, self.classes).permute(2, 1, 0)
-        for expert in (mask.sum(dim=(-1, -2)) > 0).nonzero():
-            rank, token = torch.where(mask[self.row(expert)].reshape(2, -1))
-            if token.numel() == 0:
-                continue
-            self.router = self.router.to(x.dtype)
-            total.index_add_(0, token, self.experts[int(expert[0])](tokens[token]) * weights[token, rank, None])
-        return total.reshape(x.shape)
-
-
-@pytest.mark.parametrize(
-    ("kind", "row", "spare"),
-    [("onnx", lambda row: row, 0), ("pt2", lambda row: row[0], 1), ("pt2", lambda row: int(row.item()), 0)],
-)
-def test_experts_that_are_hit_or_not_are_all_run(tmp_path: Path, kind: str, row: Any, spare: int) -> None:
-    flat = flat_of(Model(lambda model, x: model.experts(x), experts=Experts(row, spare)))
-    with pytest.raises(Exception, match=r"data-dependent|swap"):
-        export(tmp_path, flat, "pt2")
-    record = export(tmp_path, flat, kind, "experts=all", "module=kept")
-    assert record.route[-2:] == ("experts=all", "module=kept")
-    assert not {"NonZero", "aten.nonzero.default", "aten.nonzero_numpy.default"} & words_in(tmp_path, record).keys()
-    for x in (draw(), draw(3, 7)):
-        with torch.no_grad():
-            assert same(answers(tmp_path, record, x), flat(x))
-    with pytest.raises(NothingToChange):
-        export(tmp_path, flat_of(Model(normal)), kind, "experts=all")
-
-
-class SortedExperts(nn.Module):  # type: ignore[misc]
-    """Tokens are sorted by expert, and each expert takes its stretch, as DeepSeek-MoE has it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.router, self.experts = nn.Linear(WIDTH, 4), nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(4))
-
-    def forward(self, x: Any) -> Any:
-        tokens = x.reshape(-1, WIDTH)
-        weights, chosen = self.router(tokens).softmax(-1).topk(2, -1)
-        return self.moe_infer(tokens, chosen.view(-1), weights.view(-1, 1)).reshape(x.shape)
-
-    def moe_infer(self, x: Any, flat_expert_indices: Any, flat_expert_weights: Any) -> Any:
-        total, order = torch.zeros_like(x), flat_expert_indices.argsort()
-        ends = flat_expert_indices.bincount(minlength=4).cpu().numpy().cumsum(0)
-        for expert, start, end in zip(self.experts, [0, *ends[:-1]], ends, strict=True):
-            stretch = order[start:end]
-            total.index_add_(0, stretch // 2, expert(x[stretch // 2]) * flat_expert_weights[stretch])
-        return total
-
-
-@pytest.mark.parametrize("kind", ["onnx", "pt2"])
-def test_experts_that_tokens_are_sorted_by_are_all_run(tmp_path: Path, kind: str) -> None:
-    experts = SortedExperts()
-    flat = flat_of(Model(lambda model, x: model.experts(x), experts=experts))
-    with pytest.raises(Exception, match=r"numpy\(\) is not supported"):
-        export(tmp_path, flat, "pt2")
-    record = export(tmp_path, flat, kind, "experts=all")
-    assert record.route[-1] == "experts=all"
-    assert "moe_infer" not in vars(experts)
-    for x in (draw(), draw(3, 7)):
-        with torch.no_grad():
-            assert same(answers(tmp_path, record, x), flat(x))
-
-
-def reads(_: Any, x: Any) -> Any:
-    """Asks its tensors for a decision, for a number, and for a list that is as long as values want it."""
-    rows = (x[0, :, 0].abs() >= 0).nonzero().flatten()[:2].tolist()
-    sign = 1 if bool((x < 50).all()) else -1
-    return sign * x + sum(x[:, row, None] for row in rows) + int(x[0, 0, 0].isnan())
-
-
-def test_what_is_read_out_of_tensors_is_answered_as_on_the_example(tmp_path: Path) -> None:
-    flat = flat_of(Model(reads))
-    with pytest.raises(Exception, match="data-dependent"):
-        export(tmp_path, flat, "pt2")
-    record = export(tmp_path, flat, "pt2", "data=replayed")
-    assert record.route[-1] == "data=replayed"
-    with torch.no_grad():
-        assert same(answers(tmp_path, record, draw() / 2), flat(draw() / 2))
-        other = 1000 * draw()
-        assert not same(answers(tmp_path, record, other), flat(other)), "which is why every case has to bear it out"
-    with pytest.raises(NothingToChange):
-        export(tmp_path, flat_of(Model(normal)), "pt2", "data=replayed")
-
-
 def test_softplus_keeps_the_digits_of_small_answers() -> None:
     (way,) = operators(["softplus=series"]).values()
     x = torch.linspace(-60, 60, 997)
@@ -518,59 +338,6 @@ def test_a_running_sum_of_bools_is_one_of_integers(tmp_path: Path) -> None:
     record = export(tmp_path, flat, "onnx", "capture=torchscript", "cumsum=integers")
     with torch.no_grad():
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
-
-
-def test_what_the_exporter_takes_for_zero_is_there_without_its_optimisations(tmp_path: Path) -> None:
-    flat = flat_of(Model(lambda _, x: x / (x.square().sum(-1, keepdim=True) + 1e-8).sqrt()))
-    flat.model.line.weight.data *= 1e-5
-    flat.model.line.bias.data *= 0
-    with torch.no_grad():
-        wanted = flat(draw())
-    usual = export(tmp_path, flat, "onnx")
-    assert not same(answers(tmp_path, usual, draw()), wanted), "the exporter has been mended: `optimize=off` is no longer needed"
-    record = export(tmp_path, flat, "onnx", "optimize=off")
-    assert same(answers(tmp_path, record, draw()), wanted)
-    assert record.route[-1] == "optimize=off"
-
-
-def test_an_export_blind_to_weights_writes_none_of_them_again(tmp_path: Path) -> None:
-    flat = flat_of(Model(lambda model, x: x @ model.wide.T, wide=nn.Parameter(torch.randn(4096, WIDTH))))
-    save_file(flat.model.state_dict(), tmp_path / WEIGHTS)
-    again = tmp_path / "onnx-fp32-dynamic.onnx.data"
-    export(tmp_path, flat, "onnx")
-    assert again.stat().st_size >= flat.model.wide.nbytes, (
-        "the exporter leaves weights alone: `weights=unread` is no longer needed"
-    )
-    again.unlink()
-    record = export(tmp_path, flat, "onnx", "weights=unread")
-    assert record.route[-1] == "weights=unread"
-    assert not list(tmp_path.glob("*.onnx.data"))
-    with torch.no_grad():
-        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
-
-
-@pytest.mark.parametrize(
-    ("word", "attribute"), [("attention=eager", "_attn_implementation"), ("experts=batched_mm", "_experts_implementation")]
-)
-def test_an_implementation_is_chosen_for_the_export_alone(tmp_path: Path, word: str, attribute: str) -> None:
-    how = word.partition("=")[2]
-    config = SimpleNamespace(**{attribute: "fast"})
-
-    def function(model: Any, x: Any) -> Any:
-        return x + 1 if getattr(model.config, attribute) == how else x + 2
-
-    flat = flat_of(Model(function, config=config))
-    record = export(tmp_path, flat, "pt2", word)
-    with torch.no_grad():
-        assert same(answers(tmp_path, record, draw()), [y - 1 for y in flat(draw())])
-    assert getattr(config, attribute) == "fast"
-
-
-def test_a_route_that_finds_nothing_to_change_is_no_route(tmp_path: Path) -> None:
-    flat = flat_of(Model(normal))
-    with pytest.raises(NothingToChange, match="complex=pairs"):
-        export(tmp_path, flat, "pt2", "complex=pairs", "attention=eager")
-    assert export(tmp_path, flat, "onnx", "complex=pairs", "expand=Gelu").route[-1] == "expand=Gelu"
 
 
 @pytest.mark.parametrize("mask", ["none", "bool", "float", "causal", "groups"])
