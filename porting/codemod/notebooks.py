@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from porting.accelerators.profile import Profile
 from porting.codemod import ignores, python, text
 from porting.codemod.finding import Edit, Finding, Safety
 from porting.codemod.ignores import Ignored
 from porting.codemod.project import Project
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _SPACE = re.compile(r"\s*")
 _ATOM = re.compile(r"[^\s,\]}]+")

@@ -6,15 +6,18 @@ import ast
 import functools
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import Profile
-from porting.codemod import collectives, cuda_api, extensions, guards, placing, profiling, strings, targets
+from porting.codemod import collectives, cuda_api, extensions, guards, placing, profiling, strings
 from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
 from porting.codemod.names import Names
 from porting.codemod.project import Project, module_parts
 from porting.codemod.source import Source, parse, unparsable
 from porting.codemod.words import packages
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 HELPER = b"# porting: accel helper"
 """The first line of the helper, which is not looked at."""
@@ -46,6 +49,8 @@ def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()
     profiling.find(c)
     extensions.find(c)
     if named:
+        from porting.codemod import targets
+
         targets.find(c, named)
     guards.hold_back(c)
     return sorted(c.findings, key=lambda f: (f.line, f.column, f.rule))

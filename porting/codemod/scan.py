@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import Profile
 from porting.codemod import baseline, ignores, kernels, notebooks, operators, python, text
 from porting.codemod.finding import Finding, Safety, rules
 from porting.codemod.ignores import Ignored
 from porting.codemod.project import Project
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _SKIPPED = ("__pycache__", "node_modules", "site-packages")
 _BUILT = ("build", "dist")

@@ -8,10 +8,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import Profile, loads
+from porting.accelerators.toml import loads
 from porting.codemod.finding import Edit, Finding, Safety
 from porting.codemod.words import IMAGE, TOOL, VARIABLE, alternatives, distribution
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _WORD = r"""(?P<quote>\\?["']|)(?P<word>cuda(?::\d+)?|nccl)(?P=quote)"""
 _VALUE = re.compile(r"""(?:[:=\[,{]|^|(?<=\s)-(?=\s))\s*""" + _WORD + r"""(?=\s*(?:[,\]})#;&|]|\\?["']|$))""")

@@ -6,7 +6,6 @@ import functools
 import re
 from collections.abc import Mapping
 
-from porting.accelerators.profile import load
 from porting.codemod.finding import Rule, rules, table
 
 VARIABLE = re.compile(
@@ -65,6 +64,8 @@ def alternatives(package: str) -> Mapping[str, str]:
     entry = packages()[package]
     by = entry.get("by", {})
     assert isinstance(by, Mapping)
+    from porting.accelerators.profile import load
+
     vendors = {name: profile.vendor for name, profile in load().items()}
     brands = {vendors.get(str(name), str(name)): str(what) for name, what in by.items()}
     return {"anywhere": str(entry["instead"]), **brands}
@@ -83,6 +84,8 @@ def remedy(rule: str) -> str:
 
 @functools.cache
 def _of_makers(what: str) -> str:
+    from porting.accelerators.profile import load
+
     said = []
     for profile in load().values():
         if what == "visible_devices":
