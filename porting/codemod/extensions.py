@@ -9,6 +9,8 @@ from typing import Any
 from porting.codemod import kernels
 from porting.codemod.collect import BRANDS, Collector
 from porting.codemod.finding import ACCEL, Safety
+from porting.codemod.names import Names
+from porting.codemod.project import Project
 from porting.codemod.source import descendants
 from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_of
 
@@ -26,7 +28,7 @@ def find(c: Collector) -> None:
     called = c.project.called.setdefault(c.source.path, [])
     for call in c.source.all(ast.Call):
         _build(c, call)
-        _launch(c, call)
+        launch(c.project, c.names, c.source.path, call)
         called.append((called_name(call), call.lineno))
     if b"CUDAExtension" in c.source.data:
         for node in (*c.source.all(ast.Name), *c.source.all(ast.Attribute)):
@@ -82,11 +84,11 @@ def _launches(call: ast.Call, name: str) -> bool:
     return isinstance(func, ast.Name) and func.id == name
 
 
-def _launch(c: Collector, call: ast.Call) -> None:
+def launch(project: Project, names: Names, path: str, call: ast.Call) -> None:
     """Remember who calls a function of another file with a grid."""
-    dotted = c.names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
+    dotted = names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
     if dotted:
-        c.project.launches.setdefault(dotted, []).append(f"{c.source.path}:{call.lineno}")
+        project.launches.setdefault(dotted, []).append(f"{path}:{call.lineno}")
 
 
 def called_name(call: ast.Call) -> str:

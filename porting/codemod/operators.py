@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from porting.codemod import kernels
-from porting.codemod.extensions import called_name
+from porting.codemod.extensions import called_name, launch
 from porting.codemod.finding import Finding
+from porting.codemod.names import Names
 from porting.codemod.native import Native, Operator
 from porting.codemod.project import Project, module_parts
 from porting.codemod.source import descendants, parse
@@ -28,6 +29,8 @@ def join(findings: list[Finding], project: Project, root: Path, paths: Iterable[
         operator.signature = operator.signature or f"({native.signatures.get(operator.function, '')})"
     for name, place in _calls(project, root, paths, frozenset(wanted)):
         wanted[name].calls.append(place)
+    if any(f.rule == "PRT402" for f in findings):
+        _look_for_launches(project)
     launched = _launched(project)
     return [_joined(f, native, reaching, launched) if f.details and "kernel" in f.details else f for f in findings]
 
@@ -45,6 +48,20 @@ def _joined(
     return replace(finding, details=details, why=kernels.told(details))
 
 
+def _look_for_launches(project: Project) -> None:
+    """Take up the launches of files that no rule has looked at. One that cannot be read has been told."""
+    for path, data in project.later:
+        try:
+            nodes = list(descendants(parse(data)))
+        except (SyntaxError, ValueError):
+            continue
+        names = Names(".".join(module_parts(path)), path.endswith("__init__.py"), project.star)
+        names.add_all(node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)))
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                launch(project, names, path, node)
+
+
 def _launched(project: Project) -> Mapping[tuple[str, str], list[str]]:
     """Places where functions of other files are called with a grid, by module and name."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -60,7 +77,8 @@ def _calls(project: Project, root: Path, paths: Iterable[str], names: frozenset[
     """Where Python calls something by one of some names, as an attribute or alone."""
     if not names:
         return
-    pattern = re.compile(rb"\b(?:%b)\s*\(" % b"|".join(sorted(name.encode() for name in names)))
+    several = b"|".join(sorted(name.encode() for name in names))
+    pattern = re.compile(rb"\b(?<!def )(?:%b)[\s\\)]*\(" % several)
     for path in paths:
         if path.endswith(".py"):
             called = project.called[path] if path in project.called else _called(root / path, pattern)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import ast
-import functools
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from porting.codemod import collectives, cuda_api, extensions, guards, placing, profiling, strings
+from porting.codemod import collectives, cuda_api, extensions, guards, placing, prefilter, profiling, strings
 from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
 from porting.codemod.names import Names
 from porting.codemod.project import Project, module_parts
 from porting.codemod.source import Source, parse, unparsable
-from porting.codemod.words import packages
 
 if TYPE_CHECKING:
     from porting.accelerators.profile import Profile
 
 HELPER = b"# porting: accel helper"
 """The first line of the helper, which is not looked at."""
-_WORDS = rb"cuda|CUDA|nccl|NCCL|nvidia|nvcc|torch\.load|load\(|DataParallel|triton|inline_asm|__global__|\]\("
 
 
 def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()) -> list[Finding]:
     """What is found in a file, in the order of its lines. named: the targets that it is held against."""
     if data.startswith(HELPER):
         return []
-    if not _prefilter(bool(named)).search(data):
+    if not prefilter.may_hold_something(data, bool(named)):
+        if prefilter.GRID in data:
+            project.later.append((path, data))
         error = unparsable(data)
         return [unreadable(path, error)] if error else []
     try:
@@ -38,9 +36,7 @@ def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()
     source = Source(path, data, tree)
     module = ".".join(module_parts(path))
     names = Names(module, path.endswith("__init__.py"), project.star)
-    imports: list[ast.Import | ast.ImportFrom] = [*source.all(ast.Import), *source.all(ast.ImportFrom)]
-    for node in sorted(imports, key=lambda n: n.lineno):
-        names.add(node)
+    names.add_all([*source.all(ast.Import), *source.all(ast.ImportFrom)])
     c = Collector(source, names, project, module)
     cuda_api.find(c)
     placing.find(c)
@@ -61,9 +57,3 @@ def unreadable(path: str, error: Exception) -> Finding:
     line = getattr(error, "lineno", None) or 1
     message = getattr(error, "msg", None) or str(error)
     return Finding("PRT900", path, line, 1, path, Safety.REPORT, f"line {line}: {message}")
-
-
-@functools.lru_cache(maxsize=2)
-def _prefilter(targets: bool) -> re.Pattern[bytes]:
-    known = "|".join(re.escape(name.partition(".")[0]) for name in packages()).encode()
-    return re.compile(_WORDS + b"|" + known + (rb"|torch|float|double|half|complex|long|int64" if targets else b""))

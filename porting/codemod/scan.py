@@ -73,10 +73,10 @@ def scan(
             _file(scanned, path, project, targets)
             if done % 64 == 0:
                 progress(done, len(paths))
+        scanned.findings = operators.join(scanned.findings, project, base, paths)
     finally:
         if collected:
             gc.enable()
-    scanned.findings = operators.join(scanned.findings, project, base, paths)
     return scanned
 
 
