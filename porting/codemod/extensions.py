@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,8 @@ from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_
 
 _BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load",
            "torch.utils.ffi.create_extension")  # fmt: skip
+_BUILDERS = tuple(name.rpartition(".")[2] for name in _BUILDS)
+_NAMED = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in (TUNING, VARIABLE, TOOL)))
 _ASKS = ("available", "find_spec", "has_", "version", "TYPE_CHECKING", "is_", "use_", "HAS_")
 
 
@@ -25,11 +29,9 @@ def find(c: Collector) -> None:
         _import(c, statement)
     for function in c.source.all(ast.FunctionDef):
         _triton(c, function)
-    called = c.project.called.setdefault(c.source.path, [])
+    take_up(c.project, c.names, c.source.path, c.source.all(ast.Call))
     for call in c.source.all(ast.Call):
         _build(c, call)
-        launch(c.project, c.names, c.source.path, call)
-        called.append((called_name(call), call.lineno))
     if b"CUDAExtension" in c.source.data:
         for node in (*c.source.all(ast.Name), *c.source.all(ast.Attribute)):
             _handed_on(c, node)
@@ -84,11 +86,14 @@ def _launches(call: ast.Call, name: str) -> bool:
     return isinstance(func, ast.Name) and func.id == name
 
 
-def launch(project: Project, names: Names, path: str, call: ast.Call) -> None:
-    """Remember who calls a function of another file with a grid."""
-    dotted = names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
-    if dotted:
-        project.launches.setdefault(dotted, []).append(f"{path}:{call.lineno}")
+def take_up(project: Project, names: Names, path: str, calls: Iterable[ast.Call]) -> None:
+    """Remember what a file calls, and which functions of other files with a grid."""
+    called = project.called.setdefault(path, [])
+    for call in calls:
+        func = call.func
+        if isinstance(func, ast.Subscript) and (dotted := names.resolve(func.value)):
+            project.launches.setdefault(dotted, []).append(f"{path}:{call.lineno}")
+        called.append((called_name(call), call.lineno))
 
 
 def called_name(call: ast.Call) -> str:
@@ -98,7 +103,7 @@ def called_name(call: ast.Call) -> str:
 
 
 def _build(c: Collector, call: ast.Call) -> None:
-    dotted = c.names.resolve(call.func)
+    dotted = c.names.resolve_one_of(call.func, _BUILDERS)
     if dotted not in _BUILDS:
         return
     text, why = c.source.text(call), ""
@@ -145,7 +150,7 @@ def _word(c: Collector, node: Any) -> None:
     value = node.value
     if isinstance(value, str) and "__global__" in value:
         _inline(c, node)
-    if not isinstance(value, str) or len(value) > 400 or isinstance(c.source.up(node), ast.Expr):
+    if not isinstance(value, str) or len(value) > 400 or not _NAMED.match(value) or isinstance(c.source.up(node), ast.Expr):
         return
     if value == "CUDA_VISIBLE_DEVICES":
         c.add("PRT260", node, [c.replace(node, f"{ACCEL}.visible_devices")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 Star = Callable[[str], Mapping[str, str]]
 """What a star import of a module of the scanned tree brings; nothing for others."""
@@ -69,3 +69,7 @@ class Names:
             parts.append(node.attr)
             node = node.value
         return ".".join([meaning, *reversed(parts)])
+
+    def resolve_one_of(self, node: ast.AST, last: Collection[str]) -> str:
+        """The same, for a name whose last part has to be one of some to matter: most are told by that part alone."""
+        return self.resolve(node) if type(node) is not ast.Attribute or node.attr in last else ""

@@ -37,8 +37,6 @@ class Project:
         """Places where a function is called with a grid, by its dotted name. Grows while files are looked at."""
         self.called: dict[str, list[tuple[str, int]]] = {}
         """File by file that was looked at, what is called there by its last name, and the line."""
-        self.later: list[tuple[str, bytes]] = []
-        """Files without any rule's words that may call a function with a grid: looked at where there are Triton kernels."""
         for path in paths:
             parts = module_parts(path)
             for first in range(len(parts)):

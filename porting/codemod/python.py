@@ -11,7 +11,7 @@ from porting.codemod.collect import Collector
 from porting.codemod.finding import Finding, Safety
 from porting.codemod.names import Names
 from porting.codemod.project import Project, module_parts
-from porting.codemod.source import Source, parse, unparsable
+from porting.codemod.source import Source, descendants, parse, unparsable
 
 if TYPE_CHECKING:
     from porting.accelerators.profile import Profile
@@ -20,15 +20,31 @@ HELPER = b"# porting: accel helper"
 """The first line of the helper, which is not looked at."""
 
 
+def may_hold_something(data: bytes, named: Sequence[Profile] = ()) -> bool:
+    """Whether the rules have to look at a file. named: the targets that it is held against."""
+    return prefilter.may_hold_something(data, bool(named)) and not data.startswith(HELPER)
+
+
+def check(path: str, data: bytes) -> list[Finding]:
+    """What is to say of a file that the rules need not look at: that it does not parse."""
+    error = None if data.startswith(HELPER) else unparsable(data)
+    return [unreadable(path, error)] if error else []
+
+
+def read(path: str, data: bytes, project: Project) -> list[Finding]:
+    """The same, and what it calls is taken up."""
+    try:
+        nodes = list(descendants(parse(data)))
+    except (SyntaxError, ValueError) as error:
+        return [unreadable(path, error)]
+    names = Names(".".join(module_parts(path)), path.endswith("__init__.py"), project.star)
+    names.add_all(node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)))
+    extensions.take_up(project, names, path, (node for node in nodes if isinstance(node, ast.Call)))
+    return []
+
+
 def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()) -> list[Finding]:
     """What is found in a file, in the order of its lines. named: the targets that it is held against."""
-    if data.startswith(HELPER):
-        return []
-    if not prefilter.may_hold_something(data, bool(named)):
-        if prefilter.GRID in data:
-            project.later.append((path, data))
-        error = unparsable(data)
-        return [unreadable(path, error)] if error else []
     try:
         tree = parse(data)
     except (SyntaxError, ValueError) as error:

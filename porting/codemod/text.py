@@ -55,9 +55,13 @@ def find(path: str, kind: str, text: str, named: Sequence[Profile] = ()) -> list
     editable = named if "\ufffd" not in text else ()  # else offsets are not the file's
     start = 0
     lists = kind in ("requirements", "yaml", "toml")
+    everywhere = text.lower()
+    words = [word for word in _WORDS if word in everywhere]
+    if not words and not lists:
+        return found
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         lower = line.lower()
-        if any(word in lower for word in _WORDS) or (lists and any(distribution(name) for _, name in _packages(kind, line))):
+        if any(word in lower for word in words) or (lists and any(distribution(name) for _, name in _packages(kind, line))):
             said = _without_comment(line.rstrip("\r\n"), kind)
             found += _line(path, kind, number, said, " ".join(line.split())[:160], (text, start), editable)
         start += len(line)
