@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,8 +27,10 @@ def find(c: Collector) -> None:
     """Put down what a file needs of CUDA's world."""
     for statement in (*c.source.all(ast.Import), *c.source.all(ast.ImportFrom)):
         _import(c, statement)
-    for function in c.source.all(ast.FunctionDef):
-        _triton(c, function)
+    compiled = [function for function in c.source.all(ast.FunctionDef) if _is_kernel(c, function)]
+    launched = _by_name(c) if compiled else {}
+    for function in compiled:
+        _triton(c, function, launched.get(function.name, []))
     take_up(c.project, c.names, c.source.path, c.source.all(ast.Call))
     for call in c.source.all(ast.Call):
         _build(c, call)
@@ -66,24 +68,30 @@ def is_guarded(c: Collector, node: ast.AST) -> bool:
     return False
 
 
-def _triton(c: Collector, function: ast.FunctionDef) -> None:
+def _is_kernel(c: Collector, function: ast.FunctionDef) -> bool:
     decorated = [c.names.resolve(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
-    if not any(d in ("triton.jit", "triton.runtime.jit") for d in decorated):
-        return
+    return any(d in ("triton.jit", "triton.runtime.jit") for d in decorated)
+
+
+def _by_name(c: Collector) -> Mapping[str, list[str]]:
+    """Places where functions of the file are called, with a grid or without, by their names."""
+    found: dict[str, list[str]] = {}
+    for call in c.source.all(ast.Call):
+        func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+        if isinstance(func, ast.Name):
+            found.setdefault(func.id, []).append(f"{c.source.path}:{call.lineno}")
+    return found
+
+
+def _triton(c: Collector, function: ast.FunctionDef, sites: Sequence[str]) -> None:
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    nodes = list(descendants(function))
+    nodes = descendants(function)
     parts = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
-    sites = [f"{c.source.path}:{n.lineno}" for n in c.source.all(ast.Call) if _launches(n, function.name)]
     details = kernels.described(function.name, ", ".join(a.arg for a in function.args.args), lines, sorted(parts), sites)
     c.add("PRT402", function, why=kernels.told(details), details=details)
     for node in nodes:
         if isinstance(node, ast.Call) and c.names.resolve(node.func).endswith("inline_asm_elementwise"):
             c.add("PRT406", node)
-
-
-def _launches(call: ast.Call, name: str) -> bool:
-    func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
-    return isinstance(func, ast.Name) and func.id == name
 
 
 def take_up(project: Project, names: Names, path: str, calls: Iterable[ast.Call]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +9,7 @@ from dataclasses import replace
 from porting.codemod import kernels
 from porting.codemod.finding import Finding
 from porting.codemod.native import Native, Operator
-from porting.codemod.prefilter import GRID
+from porting.codemod.prefilter import GRID, Word
 from porting.codemod.project import Project, module_parts
 
 
@@ -23,13 +22,12 @@ class Kernels:
         self._triton = "PRT402" in rules
         self._reaching = project.native.reaching() if rules else {}
         self._operators = {operator.name: operator for operators in self._reaching.values() for operator in operators}
-        names = sorted(name.encode() for name in self._operators)
         # Most of the text that has an operator's name and parentheses is a definition: forward is defined all over.
-        self._call = re.compile(rb"\b(?<!def )(?:%b)[\s\\)]*\(" % b"|".join(names)) if names else None
+        self._calls = [Word.of(rf"{name}(?<!\w{name})(?<!def {name})[\s\\)]*\(") for name in self._operators]
 
     def concern(self, data: bytes) -> bool:
         """Whether a Python file may call an operator, or launch a Triton kernel."""
-        return (self._triton and GRID in data) or (self._call is not None and self._call.search(data) is not None)
+        return (self._triton and GRID in data) or any(word.stands_in(data) for word in self._calls)
 
     def join(self, findings: list[Finding], paths: Iterable[str]) -> list[Finding]:
         """Findings with what was found of their kernels. paths: in the order that calls are told in."""

@@ -34,7 +34,7 @@ def check(path: str, data: bytes) -> list[Finding]:
 def read(path: str, data: bytes, project: Project) -> list[Finding]:
     """The same, and what it calls is taken up."""
     try:
-        nodes = list(descendants(parse(data)))
+        nodes = descendants(parse(data))
     except (SyntaxError, ValueError) as error:
         return [unreadable(path, error)]
     names = Names(".".join(module_parts(path)), path.endswith("__init__.py"), project.star)

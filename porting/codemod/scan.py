@@ -129,7 +129,7 @@ def looked_at(path: str) -> bool:
 def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profile], later: dict[str, bytes]) -> None:
     """Look at one file. later: takes up those of Python that the rules need not look at."""
     try:
-        data = _read(scanned.root / path)
+        data = _read(os.path.join(scanned.root, path))
     except (OSError, ValueError) as error:
         scanned.findings.append(python.unreadable(path, error))
         return
@@ -164,8 +164,8 @@ def _take(scanned: Scanned, path: str, data: bytes, found: Iterable[Finding]) ->
     scanned.findings += found
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
             raise ValueError(f"{size >> 20} MiB is no source")
