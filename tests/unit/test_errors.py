@@ -20,7 +20,10 @@ def kin(kind: type[PortingError]) -> Iterator[type[PortingError]]:
         yield from kin(child)
 
 
-@pytest.mark.parametrize("kind", sorted(set(kin(PortingError)), key=lambda k: k.__name__), ids=lambda k: str(k.__name__))
+KINDS = sorted(set(kin(PortingError)), key=str)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
 def test_what_a_cell_comes_to_is_an_outcome_and_a_cause(kind: type[PortingError]) -> None:
     outcome, cause = kind.verdict
     assert outcome in list(Outcome)
