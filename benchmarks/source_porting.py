@@ -31,7 +31,7 @@ from pathlib import Path
 from measure import cost
 from source_scanners import anchors
 
-from porting.accelerators.profile import loads
+from porting.accelerators.toml import loads
 from porting.codemod import record
 from porting.codemod.finding import Safety, rules
 from porting.codemod.rewrite import plan

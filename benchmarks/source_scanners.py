@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import csv
 import json
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from measure import cost
 
+import porting
+
 _PLACE = re.compile(r"^(?P<path>[^:\s]+\.py):(?P<line>\d+):\d+: \w+", re.MULTILINE)
 Places = set[tuple[str, int]]
 
@@ -18,6 +21,7 @@ Places = set[tuple[str, int]]
 def anchors(commands: list[str], folder: Path, lines: int, turns: int) -> str:
     """CPU time and finds of other scanners over all trees, one after the other with ours, in the order given; the fastest of some
     turns each. commands: NAME=COMMAND, with {} for the trees' folder and {out} for a fresh one."""
+    compileall.compile_dir(Path(porting.__file__).parent, quiet=2)  # as pip does when it installs
     ours = f"porting scan={sys.executable} -m porting scan --format json {{}}"
     best: dict[str, tuple[float, float, Places]] = {}
     for _turn in range(turns):

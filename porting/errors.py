@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from porting.types import Cause, Outcome
-
 
 class PortingError(Exception):
     """Base of every error a person is meant to see. message: one sentence; hint: what to do next."""
 
     exit_code = 1
-    verdict: ClassVar[tuple[Outcome, Cause]] = (Outcome.FAIL, Cause.EXCEPTION)
-    """What a cell comes to that meets this error."""
+    verdict: ClassVar[tuple[str, str]] = ("fail", "exception")
+    """What a cell comes to that meets this error: the values of an Outcome and a Cause. Words, for every command imports this."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -27,7 +25,7 @@ class UsageError(PortingError):
     """The request cannot be understood or does not fit: exit code 2."""
 
     exit_code = 2
-    verdict = (Outcome.INVALID, Cause.USAGE)
+    verdict = ("invalid", "usage")
 
 
 def near_names(name: str, known: list[str]) -> list[str]:
@@ -60,14 +58,14 @@ class ModelError(UsageError):
 class UntrustedError(UsageError):
     """A file that can run code when loaded, or that reaches outside its folder, without `--trust`."""
 
-    verdict = (Outcome.INVALID, Cause.UNTRUSTED)
+    verdict = ("invalid", "untrusted")
 
 
 class InfrastructureError(PortingError):
     """The rig failed, not the model: exit code 3."""
 
     exit_code = 3
-    verdict = (Outcome.FAIL, Cause.HARNESS)
+    verdict = ("fail", "harness")
 
 
 class StoreError(InfrastructureError):
@@ -77,7 +75,7 @@ class StoreError(InfrastructureError):
 class DiskError(InfrastructureError):
     """No space, no permission, a read-only folder."""
 
-    verdict = (Outcome.FAIL, Cause.DISK)
+    verdict = ("fail", "disk")
 
 
 class BundleError(InfrastructureError):
@@ -87,4 +85,4 @@ class BundleError(InfrastructureError):
 class EnvironmentMissing(InfrastructureError):
     """The interpreter or package a backend needs is not here; the hint has the command that brings it."""
 
-    verdict = (Outcome.UNAVAILABLE, Cause.MISSING_DEPENDENCY)
+    verdict = ("unavailable", "missing_dependency")

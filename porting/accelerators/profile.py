@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from porting.accelerators.toml import loads
+
 FILE = "profile.toml"
 FOLDER_VARIABLE = "PORTING_PROFILES"
 
@@ -197,15 +199,3 @@ def _table(path: Path, name: str, kind: Any, entry: Mapping[str, Any]) -> Any:
         return kind(**values)
     except TypeError as error:
         raise ProfileError(f"{path}: [{name}]: {str(error).replace('__init__() ', '').split('.')[-1]}") from None
-
-
-def loads(text: str) -> Dict[str, Any]:
-    """Read TOML with what this interpreter has: its own reader from Python 3.11 on, tomli, or the copy that pip carries."""
-    for module in ("tomllib", "tomli", "pip._vendor.tomli"):
-        try:
-            reader = importlib.import_module(module)
-        except ImportError:
-            continue
-        found: Dict[str, Any] = reader.loads(text)
-        return found
-    raise ProfileError("nothing here reads TOML: install tomli")

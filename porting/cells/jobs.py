@@ -168,7 +168,8 @@ class Jobs:
 def finding_of(error: PortingError, stage: Stage) -> Finding:
     """One of our own errors as a finding."""
     where = Stage.ENVIRONMENT if isinstance(error, EnvironmentMissing) else stage
-    return Finding(where, *error.verdict, error.message, error.hint)
+    outcome, cause = error.verdict
+    return Finding(where, Outcome(outcome), Cause(cause), error.message, error.hint)
 
 
 def fault_of(error: Exception, trail: Trail) -> Finding:

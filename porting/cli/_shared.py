@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Result, to_json
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from porting.records.story import Story
     from porting.report import Matrix
     from porting.store import Store
+    from porting.types import ModelSpec, Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +73,8 @@ writes_option = click.option(
 
 def print_json(objects: Iterable[Any]) -> None:
     """One JSON array on standard output and nothing else there."""
+    from porting.types import to_json
+
     click.echo(json.dumps([to_json(o) for o in objects], ensure_ascii=False, indent=1))
 
 
@@ -93,6 +94,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def exit_code(results: Iterable[Result], planned: int | None = None) -> int:
     """0 when every cell passed (or was skipped), 1 when one failed, 3 when one says nothing about its model or is missing."""
+    from porting.types import Outcome
+
     found = list(results)
     rest = [r for r in found if r.outcome not in (Outcome.PASS, Outcome.DEGRADED, Outcome.SKIPPED)]
     if not all(_of_the_rig(r) for r in rest):
@@ -101,6 +104,8 @@ def exit_code(results: Iterable[Result], planned: int | None = None) -> int:
 
 
 def _of_the_rig(result: Result) -> bool:
+    from porting.types import INFRASTRUCTURE, Outcome
+
     return result.cause in INFRASTRUCTURE or result.outcome in (Outcome.UNAVAILABLE, Outcome.MISSING)
 
 

@@ -122,6 +122,8 @@ def many(count: int, word: str) -> str:
 
 def profiles(makers: Sequence[str]) -> list[Any]:
     """The makers that a person names. Raises UsageError for one that there is none of."""
+    if not makers:
+        return []
     from porting.accelerators.profile import find, load
 
     known = load()

@@ -79,7 +79,7 @@ def _names(devices: tuple[str, ...]) -> list[str]:
 
     makers = [device for device in devices if device.lower() not in (NAME, PROFILE)]
     asked = not devices or len(makers) < len(devices)
-    return [*([NAME] if asked else []), *(listed(makers) if makers or not devices else [])]
+    return [*([NAME] if asked else []), *(listed(makers, besides=[NAME]) if makers or not devices else [])]
 
 
 def _json(found: Verified) -> dict[str, Any]:

@@ -19,7 +19,8 @@ _FROM = re.compile(rb"from\s+([\w.]+)\s+import\b")
 def find(c: Collector) -> None:
     """Put down what a file does with torch.cuda."""
     edited = _imports(c)
-    names = [n for n in c.source.all(ast.Name) if n.id not in edited and c.names.known.get(n.id, "").startswith("torch.cuda")]
+    brought = {name for name, meaning in c.names.known.items() if meaning.startswith("torch.cuda")} - edited
+    names = [n for n in c.source.all(ast.Name) if n.id in brought] if brought else []
     rebound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
     attributes = [n for n in c.source.all(ast.Attribute) if n.attr == "cuda" and c.names.resolve(n) == "torch.cuda"]
     for node in attributes:

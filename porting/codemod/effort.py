@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from porting.accelerators.profile import loads
+from porting.accelerators.toml import loads
 from porting.codemod.finding import Finding, Safety, rules, table
 from porting.errors import UsageError
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from porting.codemod import kernels
 from porting.codemod.collect import BRANDS, Collector
 from porting.codemod.finding import ACCEL, Safety
+from porting.codemod.names import Names
+from porting.codemod.project import Project
 from porting.codemod.source import descendants
 from porting.codemod.words import TOOL, TUNING, VARIABLE, alternatives, package_of
 
 _BUILDS = ("torch.utils.cpp_extension.CUDAExtension", "torch.utils.cpp_extension.load_inline", "torch.utils.cpp_extension.load",
            "torch.utils.ffi.create_extension")  # fmt: skip
+_BUILDERS = tuple(name.rpartition(".")[2] for name in _BUILDS)
+_NAMED = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in (TUNING, VARIABLE, TOOL)))
 _ASKS = ("available", "find_spec", "has_", "version", "TYPE_CHECKING", "is_", "use_", "HAS_")
 
 
@@ -21,13 +27,13 @@ def find(c: Collector) -> None:
     """Put down what a file needs of CUDA's world."""
     for statement in (*c.source.all(ast.Import), *c.source.all(ast.ImportFrom)):
         _import(c, statement)
-    for function in c.source.all(ast.FunctionDef):
-        _triton(c, function)
-    called = c.project.called.setdefault(c.source.path, [])
+    compiled = [function for function in c.source.all(ast.FunctionDef) if _is_kernel(c, function)]
+    launched = _by_name(c) if compiled else {}
+    for function in compiled:
+        _triton(c, function, launched.get(function.name, []))
+    take_up(c.project, c.names, c.source.path, c.source.all(ast.Call))
     for call in c.source.all(ast.Call):
         _build(c, call)
-        _launch(c, call)
-        called.append((called_name(call), call.lineno))
     if b"CUDAExtension" in c.source.data:
         for node in (*c.source.all(ast.Name), *c.source.all(ast.Attribute)):
             _handed_on(c, node)
@@ -62,14 +68,25 @@ def is_guarded(c: Collector, node: ast.AST) -> bool:
     return False
 
 
-def _triton(c: Collector, function: ast.FunctionDef) -> None:
+def _is_kernel(c: Collector, function: ast.FunctionDef) -> bool:
     decorated = [c.names.resolve(d.func if isinstance(d, ast.Call) else d) for d in function.decorator_list]
-    if not any(d in ("triton.jit", "triton.runtime.jit") for d in decorated):
-        return
+    return any(d in ("triton.jit", "triton.runtime.jit") for d in decorated)
+
+
+def _by_name(c: Collector) -> Mapping[str, list[str]]:
+    """Places where functions of the file are called, with a grid or without, by their names."""
+    found: dict[str, list[str]] = {}
+    for call in c.source.all(ast.Call):
+        func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+        if isinstance(func, ast.Name):
+            found.setdefault(func.id, []).append(f"{c.source.path}:{call.lineno}")
+    return found
+
+
+def _triton(c: Collector, function: ast.FunctionDef, sites: Sequence[str]) -> None:
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    nodes = list(descendants(function))
+    nodes = descendants(function)
     parts = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
-    sites = [f"{c.source.path}:{n.lineno}" for n in c.source.all(ast.Call) if _launches(n, function.name)]
     details = kernels.described(function.name, ", ".join(a.arg for a in function.args.args), lines, sorted(parts), sites)
     c.add("PRT402", function, why=kernels.told(details), details=details)
     for node in nodes:
@@ -77,16 +94,14 @@ def _triton(c: Collector, function: ast.FunctionDef) -> None:
             c.add("PRT406", node)
 
 
-def _launches(call: ast.Call, name: str) -> bool:
-    func = call.func.value if isinstance(call.func, ast.Subscript) else call.func
-    return isinstance(func, ast.Name) and func.id == name
-
-
-def _launch(c: Collector, call: ast.Call) -> None:
-    """Remember who calls a function of another file with a grid."""
-    dotted = c.names.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else ""
-    if dotted:
-        c.project.launches.setdefault(dotted, []).append(f"{c.source.path}:{call.lineno}")
+def take_up(project: Project, names: Names, path: str, calls: Iterable[ast.Call]) -> None:
+    """Remember what a file calls, and which functions of other files with a grid."""
+    called = project.called.setdefault(path, [])
+    for call in calls:
+        func = call.func
+        if isinstance(func, ast.Subscript) and (dotted := names.resolve(func.value)):
+            project.launches.setdefault(dotted, []).append(f"{path}:{call.lineno}")
+        called.append((called_name(call), call.lineno))
 
 
 def called_name(call: ast.Call) -> str:
@@ -96,7 +111,7 @@ def called_name(call: ast.Call) -> str:
 
 
 def _build(c: Collector, call: ast.Call) -> None:
-    dotted = c.names.resolve(call.func)
+    dotted = c.names.resolve_one_of(call.func, _BUILDERS)
     if dotted not in _BUILDS:
         return
     text, why = c.source.text(call), ""
@@ -143,7 +158,7 @@ def _word(c: Collector, node: Any) -> None:
     value = node.value
     if isinstance(value, str) and "__global__" in value:
         _inline(c, node)
-    if not isinstance(value, str) or len(value) > 400 or isinstance(c.source.up(node), ast.Expr):
+    if not isinstance(value, str) or len(value) > 400 or not _NAMED.match(value) or isinstance(c.source.up(node), ast.Expr):
         return
     if value == "CUDA_VISIBLE_DEVICES":
         c.add("PRT260", node, [c.replace(node, f"{ACCEL}.visible_devices")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from porting.accelerators.profile import loads
+from porting.accelerators.toml import loads
 
 HERE = Path(__file__).parent
 ACCEL = "\0"

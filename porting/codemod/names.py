@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 Star = Callable[[str], Mapping[str, str]]
 """What a star import of a module of the scanned tree brings; nothing for others."""
@@ -21,6 +21,11 @@ class Names:
         self._star = star
         self.known: dict[str, str] = {}
         self.stars: list[str] = []
+
+    def add_all(self, nodes: Iterable[ast.Import | ast.ImportFrom]) -> None:
+        """Take up all of a file's import statements: the last one of a name counts."""
+        for node in sorted(nodes, key=lambda n: n.lineno):
+            self.add(node)
 
     def add(self, node: ast.Import | ast.ImportFrom) -> None:
         """Take up one import statement."""
@@ -64,3 +69,7 @@ class Names:
             parts.append(node.attr)
             node = node.value
         return ".".join([meaning, *reversed(parts)])
+
+    def resolve_one_of(self, node: ast.AST, last: Collection[str]) -> str:
+        """The same, for a name whose last part has to be one of some to matter: most are told by that part alone."""
+        return self.resolve(node) if type(node) is not ast.Attribute or node.attr in last else ""

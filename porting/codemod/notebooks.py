@@ -6,17 +6,22 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from porting.accelerators.profile import Profile
 from porting.codemod import ignores, python, text
 from porting.codemod.finding import Edit, Finding, Safety
 from porting.codemod.ignores import Ignored
+from porting.codemod.prefilter import GRID
 from porting.codemod.project import Project
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _SPACE = re.compile(r"\s*")
 _ATOM = re.compile(r"[^\s,\]}]+")
 _ASKED = re.compile(r"\?{1,2}[\w.]+|[\w.]+\?{1,2}")
+_READ = ("cells", "cell_type", "source", "metadata", "kernelspec", "language", "language_info", "name")
+"""Keys of what is read of a notebook; the others' values, pictures among them, are passed over."""
 _AROUND = re.compile(r"%%(?:time|timeit|capture|prun|heat|memit)\b")
 """Marks of a cell which is Python all the same."""
 
@@ -172,12 +177,16 @@ class Reader:
             if keyed:
                 named, at = self.value(at)
                 key, at = named.value, self._skip(at) + 1
-            value, at = self.value(at)
+            value, at = self.value(at) if not keyed or key in _READ else (None, self._end(at))
             found.append((key, value))
             at = self._skip(at)
             if self._raw[at] == ",":
                 at = self._skip(at + 1)
         return (dict(found) if keyed else [value for _, value in found]), at + 1
+
+    def _end(self, at: int) -> int:
+        """Where a value ends that is not read."""
+        return self._decoder.raw_decode(self._raw, self._skip(at))[1]
 
     def _skip(self, at: int) -> int:
         space = _SPACE.match(self._raw, at)
@@ -211,17 +220,22 @@ def scan(path: str, data: bytes, project: Project, named: Sequence[Profile] = ()
         book = Notebook(data)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         return [Finding("PRT900", path, 1, 1, path, Safety.REPORT, f"no notebook: {error}")], []
-    found = python.scan(path, book.program, project, named)
+    found = _scan(path, book.program, project, named)
     if any(f.rule == "PRT900" for f in found):
         found = [
             replace(f if f.rule == "PRT900" else f.without_edits("its notebook does not parse as a whole"), line=f.line + first)
             for _, first, program in book.cells()
-            for f in python.scan(path, program, project, named)
+            for f in _scan(path, program, project, named)
         ]
     found += _magic(path, book)
     found, ignored = ignores.apply(path, book.program.decode(), found)
     found.sort(key=lambda f: (f.line, f.column, f.rule))
     return [_moved(f, book) for f in found], [replace(i, finding=_moved(i.finding, book)) for i in ignored]
+
+
+def _scan(path: str, program: bytes, project: Project, named: Sequence[Profile]) -> list[Finding]:
+    look = python.may_hold_something(program, named) or GRID in program
+    return python.scan(path, program, project, named) if look else python.check(path, program)
 
 
 def _magic(path: str, book: Notebook) -> Iterator[Finding]:

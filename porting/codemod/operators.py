@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from porting.codemod import kernels
-from porting.codemod.extensions import called_name
 from porting.codemod.finding import Finding
 from porting.codemod.native import Native, Operator
+from porting.codemod.prefilter import GRID, Word
 from porting.codemod.project import Project, module_parts
-from porting.codemod.source import descendants, parse
 
 
-def join(findings: list[Finding], project: Project, root: Path, paths: Iterable[str]) -> list[Finding]:
-    """Findings with what the rest of the tree says of their kernels."""
-    if not any(f.details and "kernel" in f.details for f in findings):
-        return findings
-    native = project.native
-    reaching = native.reaching()
-    wanted = {operator.name: operator for operators in reaching.values() for operator in operators}
-    for operator in wanted.values():
-        operator.signature = operator.signature or f"({native.signatures.get(operator.function, '')})"
-    for name, place in _calls(project, root, paths, frozenset(wanted)):
-        wanted[name].calls.append(place)
-    launched = _launched(project)
-    return [_joined(f, native, reaching, launched) if f.details and "kernel" in f.details else f for f in findings]
+class Kernels:
+    """The custom kernels that were found in a tree, and what the rest of it says of them."""
+
+    def __init__(self, findings: Iterable[Finding], project: Project) -> None:
+        rules = {f.rule for f in findings if _is_kernel(f)}
+        self._project = project
+        self._triton = "PRT402" in rules
+        self._reaching = project.native.reaching() if rules else {}
+        self._operators = {operator.name: operator for operators in self._reaching.values() for operator in operators}
+        # Most of the text that has an operator's name and parentheses is a definition: forward is defined all over.
+        self._calls = [Word.of(rf"{name}(?<!\w{name})(?<!def {name})[\s\\)]*\(") for name in self._operators]
+
+    def concern(self, data: bytes) -> bool:
+        """Whether a Python file may call an operator, or launch a Triton kernel."""
+        return (self._triton and GRID in data) or any(word.stands_in(data) for word in self._calls)
+
+    def join(self, findings: list[Finding], paths: Iterable[str]) -> list[Finding]:
+        """Findings with what was found of their kernels. paths: in the order that calls are told in."""
+        if not any(map(_is_kernel, findings)):
+            return findings
+        for operator in self._operators.values():
+            operator.signature = operator.signature or f"({self._project.native.signatures.get(operator.function, '')})"
+        for path in paths:
+            for name, line in self._project.called.get(path, ()):
+                if name in self._operators:
+                    self._operators[name].calls.append(f"{path}:{line}")
+        launched = _launched(self._project)
+        return [_joined(f, self._project.native, self._reaching, launched) if _is_kernel(f) else f for f in findings]
+
+
+def _is_kernel(finding: Finding) -> bool:
+    return bool(finding.details) and "kernel" in (finding.details or {})
 
 
 def _joined(
@@ -54,24 +69,3 @@ def _launched(project: Project) -> Mapping[tuple[str, str], list[str]]:
             path = project.path(there[0].name)
             found[".".join(module_parts(path)), there[1]] += places
     return found
-
-
-def _calls(project: Project, root: Path, paths: Iterable[str], names: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Where Python calls something by one of some names, as an attribute or alone."""
-    if not names:
-        return
-    pattern = re.compile(rb"\b(?:%b)\s*\(" % b"|".join(sorted(name.encode() for name in names)))
-    for path in paths:
-        if path.endswith(".py"):
-            called = project.called[path] if path in project.called else _called(root / path, pattern)
-            yield from ((name, f"{path}:{line}") for name, line in called if name in names)
-
-
-def _called(path: Path, pattern: re.Pattern[bytes]) -> list[tuple[str, int]]:
-    """The calls of a file with nothing of CUDA's in it. One that cannot be read has been told."""
-    try:
-        data = path.read_bytes()
-        nodes = descendants(parse(data)) if pattern.search(data) else ()
-        return [(called_name(node), node.lineno) for node in nodes if isinstance(node, ast.Call)]
-    except (OSError, SyntaxError, ValueError):
-        return []

@@ -14,14 +14,11 @@ from porting.codemod.finding import ACCEL, Edit, Safety, table
 def find(c: Collector) -> None:
     """Put down what a file places on CUDA."""
     for call in c.source.all(ast.Call):
-        if (
-            isinstance(call.func, ast.Attribute)
-            and call.func.attr == "cuda"
-            and not c.names.resolve(call.func).startswith("torch.")
-        ):
+        func = call.func
+        if isinstance(func, ast.Attribute) and func.attr == "cuda" and not c.names.resolve(func).startswith("torch."):
             _cuda(c, call)
             continue
-        dotted = c.names.resolve(call.func)
+        dotted = c.names.resolve_one_of(func, ("load", "DataParallel"))
         if dotted == "torch.load":
             _load(c, call)
         elif dotted in ("torch.nn.DataParallel", "torch.nn.parallel.DataParallel"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from porting.codemod.names import Names, Star
 from porting.codemod.native import Native
@@ -119,5 +119,5 @@ def _strings(node: ast.expr) -> tuple[str, ...] | None:
 
 def module_parts(path: str) -> list[str]:
     """`a/b/c.py` as a module's name in parts; a package by its folder."""
-    parts = list(PurePosixPath(path).with_suffix("").parts)
+    parts = path.rpartition(".")[0].split("/")
     return parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts

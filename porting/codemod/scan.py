@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import Profile
 from porting.codemod import baseline, ignores, kernels, notebooks, operators, python, text
 from porting.codemod.finding import Finding, Safety, rules
 from porting.codemod.ignores import Ignored
 from porting.codemod.project import Project
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _SKIPPED = ("__pycache__", "node_modules", "site-packages")
 _BUILT = ("build", "dist")
@@ -66,15 +69,27 @@ def scan(
     collected = gc.isenabled()
     gc.disable()  # trees hold no circles that matter, and looking for them is a third of the time
     try:
+        later: dict[str, bytes] = {}
         for done, path in enumerate(paths):
-            _file(scanned, path, project, targets)
+            _file(scanned, path, project, targets, later)
             if done % 64 == 0:
                 progress(done, len(paths))
+        _others(scanned, paths, project, later)
     finally:
         if collected:
             gc.enable()
-    scanned.findings = operators.join(scanned.findings, project, base, paths)
     return scanned
+
+
+def _others(scanned: Scanned, paths: Sequence[str], project: Project, later: Mapping[str, bytes]) -> None:
+    """Look at Python files without any rule's words, which may call what the tree has of kernels, and join what was found."""
+    known = operators.Kernels(scanned.findings, project)
+    for path, data in later.items():
+        found = python.read(path, data, project) if known.concern(data) else python.check(path, data)
+        _take(scanned, path, data, found)
+    order = {path: number for number, path in enumerate(paths)}
+    scanned.findings = sorted(known.join(scanned.findings, paths), key=lambda f: order[f.path])
+    scanned.ignored.sort(key=lambda i: order[i.finding.path])
 
 
 def base_of(path: Path) -> Path:
@@ -88,15 +103,12 @@ def base_of(path: Path) -> Path:
 def _paths(root: Path, inside: Path, exclude: Sequence[str]) -> Iterator[str]:
     for folder, folders, files in os.walk(root / inside):
         folders[:] = sorted(f for f in folders if not _left_out(Path(folder), f))
+        above = Path(folder).relative_to(root)
         for name in files:
-            path = Path(folder, name)
-            relative = path.relative_to(root).as_posix()
-            if (
-                not path.is_symlink()
-                and name != RECORD
-                and looked_at(relative)
-                and not any(fnmatch(relative, pattern) for pattern in exclude)
-            ):
+            if not looked_at(name) or name == RECORD or os.path.islink(os.path.join(folder, name)):
+                continue
+            relative = (above / name).as_posix()
+            if not any(fnmatch(relative, pattern) for pattern in exclude):
                 yield relative
 
 
@@ -114,9 +126,10 @@ def looked_at(path: str) -> bool:
     return path.endswith((".py", ".ipynb", *kernels.SUFFIXES)) or bool(text.kind_of(path))
 
 
-def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profile]) -> None:
+def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profile], later: dict[str, bytes]) -> None:
+    """Look at one file. later: takes up those of Python that the rules need not look at."""
     try:
-        data = _read(scanned.root / path)
+        data = _read(os.path.join(scanned.root, path))
     except (OSError, ValueError) as error:
         scanned.findings.append(python.unreadable(path, error))
         return
@@ -126,6 +139,9 @@ def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profi
     if path.endswith(".py"):
         scanned.python_files += 1
         scanned.python_lines += data.count(b"\n")
+        if not python.may_hold_something(data, targets):
+            later[path] = data
+            return
         found: Iterable[Finding] = python.scan(path, data, project, targets)
     elif path.endswith(".ipynb"):
         found, ignored = notebooks.scan(path, data, project, targets)
@@ -137,14 +153,20 @@ def _file(scanned: Scanned, path: str, project: Project, targets: Sequence[Profi
             found = kernels.find(path, words)
         else:
             found = text.find(path, text.kind_of(path), words, targets)
+    _take(scanned, path, data, found)
+
+
+def _take(scanned: Scanned, path: str, data: bytes, found: Iterable[Finding]) -> None:
+    """Put down what was found in a file, and apart from it what marks there set aside."""
     if b"porting:" in data and not path.endswith(".ipynb"):
         found, ignored = ignores.apply(path, data.decode("utf-8", "replace"), found)
         scanned.ignored += ignored
     scanned.findings += found
 
 
-def _read(path: Path) -> bytes:
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{size >> 20} MiB is no source")
-    return path.read_bytes()
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"{size >> 20} MiB is no source")
+        return file.read()

@@ -7,7 +7,6 @@ import re
 import symtable
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any, TypeVar
 
 N = TypeVar("N", bound=ast.AST)
@@ -70,13 +69,17 @@ def children(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-def descendants(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all under it: ast.walk, without contexts and operators, and three times as fast."""
-    waiting = [node]
-    for one in waiting:
-        yield one
-        if _FIELDS[type(one)]:
-            waiting += children(one)
+def descendants(node: ast.AST) -> list[ast.AST]:
+    """A node and all under it: ast.walk, without contexts and operators, and many times as fast."""
+    found = [node]
+    for one in found:
+        for name in _FIELDS[type(one)]:
+            value = getattr(one, name, None)
+            if type(value) is list:
+                found += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                found.append(value)
+    return found
 
 
 class Source:

@@ -26,9 +26,9 @@ def find(c: Collector) -> None:
     """Put down the device strings of a file."""
     for node in c.source.all(ast.Constant):
         value = node.value
-        if not isinstance(value, str) or len(value) > 60 or isinstance(c.source.up(node), (ast.JoinedStr, ast.Expr)):
+        if not isinstance(value, str) or len(value) > 60 or not ("cuda" in value or value == "nccl"):
             continue
-        if ("cuda" in value or value == "nccl") and _means_something_else(c, node):
+        if isinstance(c.source.up(node), (ast.JoinedStr, ast.Expr)) or _means_something_else(c, node):
             continue
         if value == "nccl":
             _put(c, node, collectives.place_of(c, node))

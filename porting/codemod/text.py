@@ -8,10 +8,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import Profile, loads
+from porting.accelerators.toml import loads
 from porting.codemod.finding import Edit, Finding, Safety
 from porting.codemod.words import IMAGE, TOOL, VARIABLE, alternatives, distribution
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 _WORD = r"""(?P<quote>\\?["']|)(?P<word>cuda(?::\d+)?|nccl)(?P=quote)"""
 _VALUE = re.compile(r"""(?:[:=\[,{]|^|(?<=\s)-(?=\s))\s*""" + _WORD + r"""(?=\s*(?:[,\]})#;&|]|\\?["']|$))""")
@@ -51,9 +55,13 @@ def find(path: str, kind: str, text: str, named: Sequence[Profile] = ()) -> list
     editable = named if "\ufffd" not in text else ()  # else offsets are not the file's
     start = 0
     lists = kind in ("requirements", "yaml", "toml")
+    everywhere = text.lower()
+    words = [word for word in _WORDS if word in everywhere]
+    if not words and not lists:
+        return found
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         lower = line.lower()
-        if any(word in lower for word in _WORDS) or (lists and any(distribution(name) for _, name in _packages(kind, line))):
+        if any(word in lower for word in words) or (lists and any(distribution(name) for _, name in _packages(kind, line))):
             said = _without_comment(line.rstrip("\r\n"), kind)
             found += _line(path, kind, number, said, " ".join(line.split())[:160], (text, start), editable)
         start += len(line)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from porting.accelerators.profile import load
 from porting.codemod.finding import Rule, rules, table
+
+if TYPE_CHECKING:
+    from porting.accelerators.profile import Profile
 
 VARIABLE = re.compile(
     r"\b(?:CUDA_[A-Z][A-Z_0-9]+|NCCL_[A-Z_0-9]+|PYTORCH_CUDA_ALLOC_CONF|TORCH_CUDA_ARCH_LIST|NVIDIA_VISIBLE_DEVICES"
@@ -59,13 +62,21 @@ def _distributions() -> Mapping[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def _makers() -> Mapping[str, Profile]:
+    """All profiles. Reading them takes longer than a small tree does."""
+    from porting.accelerators.profile import load
+
+    return load()
+
+
 @functools.cache
 def alternatives(package: str) -> Mapping[str, str]:
     """What can stand in for a package: `anywhere`, and by makers' names what they bring."""
     entry = packages()[package]
     by = entry.get("by", {})
     assert isinstance(by, Mapping)
-    vendors = {name: profile.vendor for name, profile in load().items()}
+    vendors = {name: profile.vendor for name, profile in _makers().items()}
     brands = {vendors.get(str(name), str(name)): str(what) for name, what in by.items()}
     return {"anywhere": str(entry["instead"]), **brands}
 
@@ -84,7 +95,7 @@ def remedy(rule: str) -> str:
 @functools.cache
 def _of_makers(what: str) -> str:
     said = []
-    for profile in load().values():
+    for profile in _makers().values():
         if what == "visible_devices":
             word = profile.torch.visible_devices if profile.torch else ""
         else:

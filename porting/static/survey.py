@@ -211,16 +211,17 @@ def survey(
     )
 
 
-def listed(names: Sequence[str]) -> dict[str, Profile]:
-    """The profiles meant by names of makers, devices or plugins that have a list; all that have one without any. Raises
-    UnknownName, and UsageError for a maker that has published none."""
+def listed(names: Sequence[str], besides: Sequence[str] = ()) -> dict[str, Profile]:
+    """The profiles meant by names of makers, devices or plugins that have a list; all that have one without any. besides: what
+    the caller takes besides, for who has mistyped it. Raises UnknownName, and UsageError for a maker that has published none."""
     known = load()
     having = {name: profile for name, profile in known.items() if profile.listed}
     found = {}
     for name in names:
         profile = find(name, known)
         if profile is None:
-            raise UnknownName("accelerator", name, list(known), f"There are lists for {', '.join(having)}.")
+            also = f"Besides {', '.join(besides)}, there" if besides else "There"
+            raise UnknownName("accelerator", name, [*besides, *known], f"{also} are lists for {', '.join(having)}.")
         if profile.name not in having:
             why = profile.operators.none if profile.operators and profile.operators.none else "none is known"
             raise UsageError(

@@ -63,6 +63,13 @@ def test_a_right_port_passes_and_what_it_leaves_is_told(porting: Porting, trees:
     assert found["unverified"] == [{"path": "train.py", "first": 13, "last": 13}]
 
 
+def test_a_device_that_nobody_knows_is_answered_with_those_there_are(porting: Porting, trees: tuple[Path, Path]) -> None:
+    done = porting("verify", "--on", "cudda", *map(str, trees), "--", "train.py")
+    assert done.code == 2
+    assert "unknown accelerator 'cudda'. Did you mean cuda?" in done.err
+    assert "Besides cuda, there are lists for ascend" in done.err
+
+
 def test_a_wrong_port_fails_and_says_where_it_parts(porting: Porting, trees: tuple[Path, Path]) -> None:
     original, ported = trees
     (ported / "train.py").write_text((ported / "train.py").read_text().replace("lr=0.1", "lr=0.2"))
