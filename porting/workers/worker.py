@@ -238,9 +238,9 @@ def classify(error: BaseException, adapter: Optional[Adapter]) -> Tuple[Outcome,
             said = None
         if said is not None and said[0] in _MAY_SAY:
             return said
-    verdict: Optional[Tuple[Outcome, Cause]] = getattr(root_cause(error), "verdict", None)
+    verdict: Optional[Tuple[str, str]] = getattr(root_cause(error), "verdict", None)
     if verdict is not None and verdict[0] in (*_MAY_SAY, Outcome.INVALID):
-        return verdict
+        return Outcome(verdict[0]), Cause(verdict[1])
     if isinstance(error, NoArtifact):
         return Outcome.FAIL, Cause.NO_ARTIFACT
     if isinstance(error, MemoryError):
