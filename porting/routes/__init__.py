@@ -31,7 +31,7 @@ NOTHING = "NothingToChange"
 """In the message of a form that is not there because none of its changes found anything."""
 _NOT_OURS = frozenset(
     (
-        Cause.TIMEOUT, Cause.HANG, Cause.HOST_OOM, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,
+        Cause.TIMEOUT, Cause.HANG, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,
         Cause.MISSING_DEPENDENCY, Cause.UNTRUSTED, Cause.USAGE,
     )
 )  # fmt: skip
