@@ -52,8 +52,8 @@ def command(
     waits of the host; as unverified: edits that no run has reached.
 
     Exit status: 0 all runs came to the same; 1 one did not, or a card would have refused something; 2 wrong usage; 3 something
-    could not be compared: the original runs neither on the CPU nor on the stand-in for CUDA, or it does not run on the latter, or
-    that cannot be had with this PyTorch.
+    could not be compared: the program shows nothing, the original runs neither on the CPU nor on the stand-in for CUDA, or it
+    does not run on the latter, or that cannot be had with this PyTorch.
     """
     from porting.codemod.verify import verify
 
@@ -69,7 +69,7 @@ def command(
         _show(found)
     if not all(run.well for run in found.runs if not run.original):
         return 1
-    return 0 if found.comparable and not found.without_cuda else 3
+    return 0 if found.comparable and found.shown and not found.without_cuda else 3
 
 
 def _names(devices: tuple[str, ...]) -> list[str]:
@@ -102,7 +102,14 @@ def _json(found: Verified) -> dict[str, Any]:
     ]
     edits = {"edits": len(found.edits), "unverified": [asdict(e) for e in found.unverified]}
     devices = {run.device: run.evidence for run in found.runs if not run.unavailable}
-    return {"comparable": found.comparable, "devices": devices, "without_cuda": found.without_cuda, "runs": runs, **edits}
+    return {
+        "comparable": found.comparable,
+        "shown": found.shown,
+        "devices": devices,
+        "without_cuda": found.without_cuda,
+        "runs": runs,
+        **edits,
+    }
 
 
 _NAMES = {
@@ -124,6 +131,8 @@ def _show(found: Verified) -> None:
         _some("the host waits", [f"{w['what']}, {w['count']} times, at {w['place']}" for w in waits])
     if not found.comparable:
         click.echo("the original does not run here, so that nothing is compared with it")
+    if found.comparable and not found.shown:
+        click.echo("nothing is compared: the program has no loss, output or step and prints nothing; print what it comes to")
     if found.without_cuda:
         click.echo(f"nothing is compared on CUDA: {found.without_cuda}")
     reached = len(found.edits) - len(found.unverified)
@@ -134,7 +143,7 @@ def _show(found: Verified) -> None:
 def _head(what: str, run: Run) -> str:
     if run.status:
         return f"{what}: ended with {run.status}: {run.error}{f', at {run.place}' if run.place else ''}"
-    verdict = "" if run.original else " as expected" if run.well else " NOT as expected"
+    verdict = "" if run.original else " NOT as expected" if not run.well else " as expected" if run.events or run.output else ""
     until = "" if run.compared is None else f", the first {run.compared} compared: a scaler skipped a step for overflow then"
     narrow = f" in {' and '.join(run.narrow)}" if run.narrow else ""
     return f"{what}: {len(run.events)} losses, outputs and steps{narrow}{verdict}{until}"

@@ -30,6 +30,11 @@ class Verified:
         return any(run.ran for run in self.runs if run.original)
 
     @property
+    def shown(self) -> bool:
+        """Whether a run came to anything that another can be held against: a program may end well and show nothing."""
+        return any(run.events or run.output for run in self.runs if run.ran)
+
+    @property
     def without_cuda(self) -> str:
         """Why nothing was compared on CUDA, where that was asked for; else empty."""
         original = next((run for run in self.runs if run.where == ORIGINAL_ON_CUDA), None)

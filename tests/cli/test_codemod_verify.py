@@ -63,6 +63,15 @@ def test_a_right_port_passes_and_what_it_leaves_is_told(porting: Porting, trees:
     assert found["unverified"] == [{"path": "train.py", "first": 13, "last": 13}]
 
 
+def test_a_program_that_shows_nothing_proves_nothing(porting: Porting, trees: tuple[Path, Path]) -> None:
+    for tree in trees:
+        (tree / "train.py").write_text("import torch\n\nx = torch.ones(2) * 2\n")
+    done = porting("verify", *map(str, trees), "--cpu-only", "--", "train.py")
+    assert done.code == 3, done.out + done.err
+    assert "nothing is compared: the program has no loss, output or step and prints nothing" in done.out
+    assert "as expected" not in done.out
+
+
 def test_a_device_that_nobody_knows_is_answered_with_those_there_are(porting: Porting, trees: tuple[Path, Path]) -> None:
     done = porting("verify", "--on", "cudda", *map(str, trees), "--", "train.py")
     assert done.code == 2
