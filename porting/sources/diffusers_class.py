@@ -7,6 +7,7 @@ input, and serve for classes that are not there. Pipelines and schedulers are lo
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
@@ -96,6 +97,13 @@ def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Versions of diffusers and torch."""
     del spec
     return _files.versions("diffusers", "torch")
+
+
+def warm() -> None:
+    """Import what every model class imports, in the server that build jobs are forked from."""
+    _diffusers()
+    for name in ("controlnets", "autoencoders", "transformers", "unets"):
+        importlib.import_module(f"diffusers.models.{name}")
 
 
 def _diffusers() -> Any:

@@ -78,3 +78,8 @@ def fingerprint(spec: ModelSpec) -> Mapping[str, str]:
     """Versions of timm and torch."""
     del spec
     return _files.versions("timm", "torch")
+
+
+def warm() -> None:
+    """Import timm in the server that build jobs are forked from: it takes as long as a small model's whole build."""
+    import_timm()
