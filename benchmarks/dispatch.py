@@ -6,7 +6,7 @@ A cell's target is here by the coordinator's facts, and its node says that it is
 always: slices written, jobs queued, the program started on a node, a record a cell, read, checked, recorded in SQLite, removed.
 Slurm and Ray are those of tests/fleet, three nodes each on this machine: coordinator, scheduler and nodes share its cores. `here`
 is the CPU time of the coordinator alone: the rest is the nodes', which a cluster has elsewhere.
-Needs what `make fleet-test` installs, and submitit for its line.
+Needs what `make fleet-test` installs, and submitit in the same environment for its line.
 """
 
 from __future__ import annotations
@@ -174,8 +174,9 @@ def on_slurm(options: argparse.Namespace, folder: Path) -> None:
 def on_ray(options: argparse.Namespace, folder: Path) -> None:
     import ray
 
-    folder.mkdir()
-    cluster = ray_kit.MiniRay(folder)
+    unseen = folder / "unseen"
+    unseen.mkdir(parents=True)
+    cluster = ray_kit.MiniRay(folder, unseen)
     try:
         cluster.start()
         with variables({"RAY_ADDRESS": cluster.address}):
