@@ -48,7 +48,10 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, everything:
     counts = Counter(entry.state for _, entry in found)
     total = sum(entry.seconds or 0.0 for _, entry in chosen)
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    click.echo(f"{len(cells)} cells: {states}; about {total / workers / 60:.1f} minutes for {workers} jobs at a time", err=True)
+    unknown = sum(entry.seconds is None and entry.state != "known" for _, entry in chosen)
+    more = f", and {unknown} of unknown length" if unknown else ""
+    about = f"about {total / workers / 60:.1f} minutes for {workers} jobs at a time{more}"
+    click.echo(f"{len(cells)} cells: {states}; {about}", err=True)
     if seconds is not None and len(chosen) < len(found):
         click.echo(f"{len(found) - len(chosen)} cells do not fit into {given['budget']}", err=True)
     return 0

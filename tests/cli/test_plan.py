@@ -27,8 +27,10 @@ def give(porting: Run, records: Iterable[dict[str, Any]]) -> None:
 
 def test_a_plan_says_what_is_new_what_is_open_and_which_version_moved(porting: Run) -> None:
     assert {entry["state"] for entry in porting("plan", *LINE, "--format", "json").json()} == {"new"}
+    assert "and 4 of unknown length" in porting("plan", *LINE).err
     assert porting("check", *LINE).code == 1
     assert porting("plan", *LINE, "--format", "json").json() == []
+    assert "unknown length" not in porting("plan", *LINE).err
     assert {e["state"] for e in porting("plan", *LINE, "--all", "--format", "json").json()} == {"known"}
 
     found = [json.loads(line) for line in porting("results", "export", "--no-logs").out.splitlines()]
