@@ -18,6 +18,9 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 Json = Any  # what `json.dumps` takes; spelt out where the shape matters
 
 
+# ---- words: stages, outcomes, causes, evidence, precisions --------------------------------------------------------
+
+
 class Stage(str, enum.Enum):
     """Where a job is; a result carries the last stage that was entered."""
 
@@ -117,6 +120,9 @@ class Precision(str, enum.Enum):
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+
+
+# ---- what is declared: targets, tensors, models -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -251,6 +257,9 @@ _METADATA = frozenset(
         "root",
     )
 )
+
+
+# ---- what is measured of a cell, up to its result -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
