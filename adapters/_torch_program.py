@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import typing
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from porting.types import Artifact, Precision, TensorSpec
 
@@ -35,15 +37,67 @@ def load_module(path: Path, device: str = "cpu") -> torch.nn.Module:
     Its guards are left out: they repeat what tracing assumed, often only that a batch is larger than 1, and refuse sizes at
     which the program is right. Which sizes are right is found by running them.
     """
-    import torch
-
-    program = torch.export.load(str(path))
+    program = read_program(path)
     if device != "cpu":
         view_as_reshape(program)  # strides are the kernels' own
         from torch.export.passes import move_to_device_pass
 
         program = move_to_device_pass(program, device)
     return program.module(check_guards=False)
+
+
+def read_program(path: Path) -> torch.export.ExportedProgram:
+    """Read a saved program. Raises what torch raises for a file that is none."""
+    import torch
+
+    with asked_once():
+        return torch.export.load(str(path))
+
+
+@contextlib.contextmanager
+def asked_once() -> Iterator[None]:
+    """While this is open, torch works out once a program what an expression of sizes means, and which types a record has. By
+    itself it does so for every axis of every tensor, and in a model of many strides takes longer for it than for all else."""
+    from torch._export.serde import serialize
+
+    reader: Any = getattr(serialize, "GraphModuleDeserializer", None)
+    parse: Optional[Callable[..., Any]] = getattr(reader, "_parse_sym_expr", None)
+    hints = typing.get_type_hints
+    if parse is not None:  # another version of torch has it elsewhere
+        reader._parse_sym_expr = _parsed_once(parse)
+    typing.get_type_hints = _known_hints(hints, vars(getattr(serialize, "schema", serialize)))
+    try:
+        yield
+    finally:
+        typing.get_type_hints = hints
+        if parse is not None:
+            reader._parse_sym_expr = parse
+
+
+def _parsed_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    known: Dict[Any, Tuple[Any, Any]] = {}
+
+    def parsed(self: Any, expression: Any, hint: Any = None) -> Any:
+        sizes = self.shape_env  # one a program; kept, so that no other has its id
+        key = id(sizes), type(expression), expression, hint
+        if key not in known:
+            known[key] = parse(self, expression, hint), sizes
+        return known[key][0]
+
+    return parsed
+
+
+def _known_hints(hints: Callable[..., Dict[str, Any]], names: Dict[str, Any]) -> Callable[..., Dict[str, Any]]:
+    known: Dict[Any, Dict[str, Any]] = {}
+
+    def once(of: Any, globalns: Optional[Dict[str, Any]] = None, *others: Any, **how: Any) -> Dict[str, Any]:
+        if globalns is not names or others or how:
+            return hints(of, globalns, *others, **how)
+        if of not in known:
+            known[of] = hints(of, globalns)
+        return known[of]
+
+    return once
 
 
 def view_as_reshape(program: Any) -> None:
@@ -59,7 +113,6 @@ def view_as_reshape(program: Any) -> None:
 
 def rehearse() -> None:
     """Save and load one linear layer: what the first program costs every process. Starts no thread."""
-    import contextlib
     import io
 
     import torch

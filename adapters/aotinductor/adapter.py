@@ -37,7 +37,8 @@ class AotInductorAdapter(CompilerAdapter):
     name = "aotinductor"
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
-        program = import_torch().export.load(str(form.path))
+        import_torch()
+        program = programs.read_program(form.path)
         trace = programs.Trace()
         operators = programs.note_graph(trace, program.graph.nodes, "val")
         compile_package(program, folder / PACKAGE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._causes import one_line
-from .._torch_program import view_as_reshape
+from .._torch_program import read_program, view_as_reshape
 
 
 class ImportFailed(RuntimeError):
@@ -33,7 +33,7 @@ def import_program(path: Path, source: Path) -> None:
             table = torch.export.default_decompositions()
             table.update(current_aot_decompositions())
             table.update(torch._decomp.get_decompositions([torch.ops.aten.gelu]))  # or IREE's own, see graph._gelu
-            program = torch.export.load(str(path))
+            program = read_program(path)
             view_as_reshape(program)
             decomposed = program.run_decompositions(table)
             without_strides(decomposed)

@@ -17,7 +17,7 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precisi
 
 from .._causes import Meaning, Rule, first_match, nothing_here
 from .._outputs import by_position
-from .._torch_program import rehearse, view_as_reshape
+from .._torch_program import read_program, rehearse, view_as_reshape
 
 if TYPE_CHECKING:
     import numpy
@@ -128,10 +128,8 @@ def import_torchax() -> Any:
 
 def to_jax(path: Path) -> Tuple[List[Array], Callable[..., Any]]:
     """A saved program's weights, and a JAX function that takes those and a tuple of inputs. Returns a list of outputs."""
-    import torch
-
     exporter = import_torchax()
-    program = torch.export.load(str(path))
+    program = read_program(path)
     view_as_reshape(program)  # JAX has no strides
     _, states, function = exporter.exported_program_to_jax(program, export_raw=True)
     return [state.detach().numpy() for state in states], function

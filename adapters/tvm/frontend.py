@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from .._torch_program import view_as_reshape
+from .._torch_program import read_program, view_as_reshape
 
 SLICE_DEFAULTS: Tuple[Any, ...] = (0, 0, None, 1)
 """dim, start, end and step of aten.slice.Tensor where a node does not name them."""
@@ -19,7 +19,7 @@ def import_program(path: Path) -> Any:
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own trees of arguments
-        program = torch.export.load(str(path))
+        program = read_program(path)
         view_as_reshape(program)
         return count_from_the_end(from_exported_program(program, custom_convert_map={"slice.Tensor": slice_rows}))
 
