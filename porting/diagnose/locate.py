@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from porting.cells.pipeline import Pipeline
 
 RIGHT, WRONG, TOGETHER, AMPLIFIED = "right", "wrong_operators", "wrong_together", "amplified"
-UNSTEADY, EXPORT, WHOLE = "nondeterministic", "export", "whole_only"
+UNSTEADY, EXPORT, WHOLE, REFUSED = "nondeterministic", "export", "whole_only", "refused"
 VERDICTS = {
     RIGHT: "the model is right, and so is every operator by itself",
     WRONG: "operators are wrong by themselves",
@@ -38,6 +38,7 @@ VERDICTS = {
     UNSTEADY: "the target does not answer alike twice, so nothing can be told from single answers",
     EXPORT: "the exported model is wrong on a clean runtime, too: the fault is in the export, not in the target",
     WHOLE: "the failure goes away when the model is cut out of its file",
+    REFUSED: "an exporter refuses a part of the model, so that the target never sees it",
 }
 
 
@@ -51,7 +52,7 @@ class Blamed:
     value: str
     """Name of its first output."""
     kind: str
-    """`mismatch`, `nonfinite`, `structure`, `exception`, `crash`, `hang`, `memory`."""
+    """`mismatch`, `nonfinite`, `structure`, `exception`, `crash`, `hang`, `memory`, `export` (a part is refused)."""
     distance: float | None = None
     """From the reference; None where that is infinite, or there was no answer."""
     allowed: float | None = None

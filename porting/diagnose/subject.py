@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from porting import registry, verdict
 from porting.adapter import FormNeed
-from porting.bundles.bundle import Bundle, FormKey, FormRecord
+from porting.bundles.bundle import Bundle, Failure, FormKey, FormRecord
 from porting.bundles.tensors import as_declared
 from porting.cells import keys
 from porting.cells.cell import device_state
@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 AGAIN = " again"
 """Ends the name of a case that is run a second time."""
 _CODE = ("adapter", "bundles/tensors", "diagnose", "numerics/metrics", "workers/worker")
+
+
+class NoForm(ModelError):
+    """An exporter refuses a model, so that no target has ever seen it."""
+
+    def __init__(self, cell: Cell, bundle: Bundle, form: FormKey, failure: Failure) -> None:
+        hint = f"porting reduce {cell.spec.id} {cell.target} finds the smallest part that is refused."
+        super().__init__(f"{cell.spec.id} has no {form.kind} form: {failure.message}.", hint)
+        self.cell, self.bundle, self.form, self.failure = cell, bundle, form, failure
 
 
 PROGRAMS = ("pt2", "aten")
@@ -107,7 +116,7 @@ def one_model(specs: Sequence[ModelSpec]) -> ModelSpec:
 
 def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str = "") -> Subject:
     """Make the bundle and the form, where they are not there. kind: of the form, the first that the target takes by default.
-    Raises UsageError, EnvironmentMissing, ModelError."""
+    Raises UsageError, EnvironmentMissing, NoForm where an exporter refuses it, ModelError."""
     need = need_of(target, kind)
     (cell,) = pipeline.plan([spec], [target])
     state = device_state(cell, pipeline.jobs)
@@ -126,9 +135,7 @@ def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str 
     for each in keys_needed:
         bundle = pipeline.with_form(cell, bundle, each, made.trail)
         if failure := bundle.forms[str(each)].failure:
-            raise ModelError(
-                f"{spec.id} has no {each.kind} form: {failure.message}.", "porting explain tells more of the export."
-            )
+            raise NoForm(cell, bundle, each, failure)
     program = bundle.form(bundle.forms[str(keys_needed[0])]).path if key.kind in PROGRAMS else None
     return Subject(cell, bundle, bundle.forms[str(key)], program)
 

@@ -49,15 +49,25 @@ def reduce(
 ) -> Reduced:
     """Write the smallest case of a model's failure on a target into a folder, one of its own name by default.
 
-    Raises as `locate` does, and PortingError where nothing fails by itself.
+    Of a model that an exporter refuses, the case is the smallest part of it that is refused. Raises as `locate` does, and
+    PortingError where nothing fails by itself.
     """
     from porting.diagnose.reduce import Reducer
+    from porting.diagnose.refused import reduce_refused
+    from porting.diagnose.subject import NoForm
 
-    with _locator(model, target, settings, trust, on_progress) as locator:
-        place = Path(folder) if folder else default_folder(locator.subject.cell.spec.id, target)
-        found = Reducer(locator, _located(locator), on_progress).run(place)
-        keep(locator.pipeline.jobs.workspace, REDUCED, locator.subject.cell.key, Smallest.of(found))
-        return found
+    def place(model: str) -> Path:
+        return Path(folder) if folder else default_folder(model, target)
+
+    try:
+        with _locator(model, target, settings, trust, on_progress) as locator:
+            cell = locator.subject.cell
+            found = Reducer(locator, _located(locator), on_progress).run(place(cell.spec.id))
+    except NoForm as refused:
+        cell = refused.cell
+        found = reduce_refused(refused, place(cell.spec.id), settings, on_progress)
+    keep(Setting.find().workspace, REDUCED, cell.key, Smallest.of(found))
+    return found
 
 
 def _located(locator: Locator) -> Located:
