@@ -3,8 +3,8 @@ where they can match, expressions of sizes walked once and read once, no line lo
 
     python benchmarks/export.py [MODEL ...]
 
-Both ways in turn, each from the model on, in one process, on one thread. The ONNX files have to be equal, byte for byte, and so have
-the texts of the programs that are read.
+Both ways in turn, each from the model on, in one process, on one thread. The ONNX files have to be equal, byte for byte, and the
+texts of the programs that are read.
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ def row(name: str) -> str:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     print(f"### Capture, ONNX export and reading a saved program, as torch does them and with ours ({stamp()})\n")
-    print(
-        "| model | operators | capture, CPU-s | ours | ONNX, CPU-s | ours | ratio of both | reading, CPU-s | ours | ratio | same |"
-    )
+    print("| model | operators | capture, CPU-s | ours | ONNX, CPU-s | ours | ratio | reading, CPU-s | ours | ratio | same |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or MODELS:
         print(row(name), flush=True)
