@@ -19,7 +19,7 @@ Replaced = tuple[Any, str, Any]
 def shared_walks() -> Iterator[int]:
     """While this is open, each part of an expression is looked at once. Gives how many kinds of walk are so; none of those that
     another version of torch or sympy has elsewhere."""
-    replaced = [one for one in (_free_symbols(), _atoms(), _text(), _bounds()) if one]
+    replaced = [one for one in (_free_symbols(), _atoms(), _is_number(), _text(), _written(), _bounds()) if one]
     before = [getattr(place, name) for place, name, _ in replaced]
     for place, name, walk in replaced:
         setattr(place, name, walk)
@@ -71,6 +71,21 @@ def _atoms() -> Replaced | None:
     return (Basic, "atoms", atoms) if "atoms" in vars(Basic) else None
 
 
+def _is_number() -> Replaced | None:
+    """Asked of both sides of every sum and product of sizes."""
+    from sympy import Expr
+
+    known: dict[Any, bool] = {}
+
+    def is_number(self: Any) -> bool:
+        found = known.get(self)
+        if found is None:
+            found = known[self] = all(part.is_number for part in self.args)
+        return found
+
+    return (Expr, "is_number", property(is_number)) if "is_number" in vars(Expr) else None
+
+
 def _parts(expression: Any) -> set[Any]:
     """An expression and all that it is made of."""
     from sympy import Basic
@@ -98,6 +113,28 @@ def _text() -> Replaced | None:
         return known[expression]
 
     return (SymNode, "str", text) if hasattr(SymNode, "str") else None
+
+
+def _written() -> Replaced | None:
+    """Expressions as a saved program has them, for each axis of each tensor."""
+    import importlib
+
+    from sympy import Basic
+
+    printing = importlib.import_module("sympy.printing.repr")
+    write: Callable[..., str] | None = getattr(printing, "srepr", None)
+    if write is None:
+        return None
+    known: dict[Any, str] = {}
+
+    def written(expression: Any, **how: Any) -> str:
+        if how or not isinstance(expression, Basic):
+            return write(expression, **how)
+        if expression not in known:
+            known[expression] = write(expression)
+        return known[expression]
+
+    return printing, "srepr", written
 
 
 def _bounds() -> Replaced | None:

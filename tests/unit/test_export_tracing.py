@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from porting.types import Precision, TensorSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
 
+printing = importlib.import_module("sympy.printing.repr")
 SOURCE_LINE = "pkg.torch.onnx.stack_trace"
 
 
@@ -42,8 +45,8 @@ class Same(nn.Module):  # type: ignore[misc]  # torch is not followed
         return x
 
 
-def exported(folder: Path) -> tuple[str, bytes]:
-    """The text of the captured program, and the ONNX file."""
+def exported(folder: Path) -> tuple[str, bytes, bytes]:
+    """The text of the captured program, the ONNX file, and the program as it is saved."""
     folder.mkdir()
     torch.manual_seed(0)
     x = torch.randn(2, 3, 37, 41)
@@ -56,7 +59,10 @@ def exported(folder: Path) -> tuple[str, bytes]:
     record = exporter.export(FormKey("onnx", Precision.FP32, "dynamic"))
     ((program, kept),) = exporter._captured.values()
     assert kept == {"batch", "height", "width"}
-    return str(program), (folder / record.path).read_bytes()
+    saved = exporter.export(FormKey("pt2", Precision.FP32, "dynamic"))
+    with zipfile.ZipFile(folder / saved.path) as archive:
+        (written,) = (archive.read(name) for name in archive.namelist() if name.endswith("/models/model.json"))
+    return str(program), (folder / record.path).read_bytes(), written
 
 
 def test_the_program_and_the_file_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,11 +98,12 @@ def test_operators_keep_the_lines_of_the_model_that_they_come_from(tmp_path: Pat
 
 def test_all_that_was_replaced_is_put_back_also_after_an_error() -> None:
     def now() -> tuple[Any, ...]:
-        return sympy.Basic.free_symbols, sympy.Basic.atoms, SymNode.str, value_ranges.sympy_interp
+        number = vars(sympy.Expr)["is_number"]
+        return sympy.Basic.free_symbols, sympy.Basic.atoms, number, SymNode.str, printing.srepr, value_ranges.sympy_interp
 
     before, quiet = now(), torch.fx.config.do_not_emit_stack_traces
     with contextlib.suppress(KeyError), tracing.shared_walks() as count, tracing.untold_places():
-        assert count == 4
+        assert count == 6
         assert all(was is not is_now for was, is_now in zip(before, now(), strict=True))
         assert torch.fx.config.do_not_emit_stack_traces
         raise KeyError
@@ -111,18 +118,24 @@ def test_answers_about_expressions_are_the_same() -> None:
     plain = [(e.free_symbols, e.atoms(), e.atoms(sympy.Max), e.atoms(sympy.Integer, sympy.Symbol)) for e in asked]
     ranges = {s: value_ranges.ValueRanges(1, 9), t: value_ranges.ValueRanges(2, 4)}
     bounds = [value_ranges.bound_sympy(e, ranges) for e in asked[:4]]
+    asked += [sympy.sqrt(2) + 1, sympy.cos(s - s + 1), sympy.Function("f")(1)]
+    told = [(getattr(e, "is_number", None), printing.srepr(e), printing.srepr(e, order="none")) for e in asked]
     with tracing.shared_walks():
-        assert [(e.free_symbols, e.atoms(), e.atoms(sympy.Max), e.atoms(sympy.Integer, sympy.Symbol)) for e in asked] == plain
+        assert [(e.free_symbols, e.atoms(), e.atoms(sympy.Max), e.atoms(sympy.Integer, sympy.Symbol)) for e in asked[:5]] == plain
+        for _ in range(2):
+            assert [(getattr(e, "is_number", None), printing.srepr(e), printing.srepr(e, order="none")) for e in asked] == told
         assert [value_ranges.bound_sympy(e, ranges) for e in asked[:4]] == bounds
         asked[0].free_symbols.clear()  # an answer is the caller's own
         assert asked[0].free_symbols == {s, t}
 
 
 @pytest.mark.parametrize(
-    "gone", [(value_ranges, "sympy_interp"), (interp, "_run_sympy_handler"), (SymNode, "str")], ids=["walk", "step", "text"]
+    "gone",
+    [(value_ranges, "sympy_interp"), (interp, "_run_sympy_handler"), (SymNode, "str"), (printing, "srepr")],
+    ids=["walk", "step", "text", "written"],
 )
 def test_what_another_version_has_elsewhere_is_left_alone(gone: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(*gone)
     with tracing.shared_walks() as count:
-        assert count == 3
+        assert count == 5
     assert not hasattr(*gone)
