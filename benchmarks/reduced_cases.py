@@ -1,18 +1,20 @@
 """The commonest failures on record, each reduced to its smallest case, and the case run where nothing is but the backend.
 
-    python benchmarks/reduced_cases.py FOLDER [--on ADAPTER,...] [--count 10] [--seconds 900]
+    python benchmarks/reduced_cases.py FOLDER [--on ADAPTER,...] [--count 10] [--seconds 900] [--stage export,...]
 
 Failures of models on targets where models run, by the published records, are grouped by adapter and signature, the one of most
 models first. Of each the smallest models are tried, two at most, until `porting reduce` writes a case; then `porting env create`
 makes a new environment for the adapter, in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I),
-with nothing on PATH but the system's. One whose models have nothing that fails by itself is told, and the next takes its place.
-What was done before in FOLDER is not done again. Writes models/reduced.jsonl, which docs/diagnosis.md and docs/pass-rates.md are
-made from.
+with nothing on PATH but the system's. What an exporter refuses is shown in an environment of the packages that its case names.
+One whose models have nothing that fails by itself is told, and the next takes its place. What was done before in FOLDER is not
+done again. Writes to models/reduced.jsonl, which docs/diagnosis.md and docs/pass-rates.md are made from; what was found before of
+failures that are still on record stays there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import lzma
 import os
@@ -34,7 +36,7 @@ from porting.signature import normalise  # noqa: E402
 PLACE = re.compile(r"(?<!\w)/[\w.+-]+(/[\w.+-]+)+")
 """A path of this machine."""
 TABLE = ROOT / "models" / "reduced.jsonl"
-STAGES = ("convert", "load", "run", "compare")
+STAGES = ("export", "convert", "load", "run", "compare")
 OUTCOMES = ("fail", "unsupported", "mismatch")
 LIMITS = ("timeout", "hang", "host_oom", "nothing_executed", "precision")
 """Causes that say nothing of an operator."""
@@ -57,13 +59,13 @@ def records() -> list[dict[str, Any]]:
     return [found for found in latest.values() if found.get("evidence") in ("host", "simulator")]
 
 
-def groups(adapters: Sequence[str]) -> list[tuple[str, str, int, list[dict[str, Any]]]]:
+def groups(adapters: Sequence[str], stages: Sequence[str] = STAGES) -> list[tuple[str, str, int, list[dict[str, Any]]]]:
     """Adapter, signature, how many models have it, and the results of those that are not huge, the smallest model first; the
     group of most models first. adapters: all without any."""
     sizes = {spec.id: spec.params or HUGE for spec in load()}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in records():
-        fails = result["outcome"] in OUTCOMES and result["stage"] in STAGES and result.get("cause") not in LIMITS
+        fails = result["outcome"] in OUTCOMES and result["stage"] in stages and result.get("cause") not in LIMITS
         adapter = result["target"].partition(":")[0]
         if fails and not result["target"].endswith(":int8") and (not adapters or adapter in adapters):
             found.setdefault((adapter, result["signature"]), []).append(result)
@@ -113,6 +115,19 @@ def interpreter(folder: Path, adapter: str) -> Path:
     return python
 
 
+def exporting(folder: Path, case: Path) -> Path:
+    """Python of a new environment with the packages that an exporter's case names, and nothing else."""
+    versions = json.loads((case / "case.json").read_text())["versions"]
+    wanted = [f"{name}=={version.partition('+')[0]}" for name, version in versions.items()]
+    place = folder / "fresh" / hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:12]
+    python = place / "bin" / "python"
+    if not (place / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True, timeout=3600)
+        (place / "done").touch()
+    return python
+
+
 def shows(python: Path, case: Path, kind: str) -> str:
     """What becomes of a case where only its backend is: `yes`, or what came instead."""
     line = [str(python), "-I", str(case / "reproduce.py")]
@@ -125,7 +140,7 @@ def shows(python: Path, case: Path, kind: str) -> str:
         return "yes" if kind == "crash" else f"no: ended by signal {-done.returncode}"
     if done.returncode != 1:
         return f"no: exit status {done.returncode}"
-    if kind == "exception":
+    if kind in ("exception", "export"):
         told = json.loads((case / "case.json").read_text())["message"]
         return "yes" if _words(told) in _words(done.stdout) else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
     return "yes" if "wrong: " in done.stdout else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
@@ -136,8 +151,8 @@ def _words(message: str) -> str:
     return " ".join(normalise(message).split())[:40]
 
 
-def rows(folder: Path, adapters: Sequence[str], count: int, seconds: float) -> Iterator[dict[str, Any]]:
-    for adapter, signature, models, results in groups(adapters):
+def rows(folder: Path, adapters: Sequence[str], stages: Sequence[str], count: int, seconds: float) -> Iterator[dict[str, Any]]:
+    for adapter, signature, models, results in groups(adapters, stages):
         if count == 0:
             return
         row: dict[str, Any] = {"adapter": adapter, "signature": signature, "models": models, "message": "", "target": ""}
@@ -148,7 +163,9 @@ def rows(folder: Path, adapters: Sequence[str], count: int, seconds: float) -> I
             row |= {"model": result["model"], "target": result["target"], "cause": result["cause"]}
             row |= {"message": result["message"].splitlines()[0][:160] if result["message"] else ""}
             if found["case"]:
-                shown = shows(interpreter(folder, adapter), found["folder"], found["case"]["kind"])
+                refused = found["case"]["kind"] == "export"
+                python = exporting(folder, found["folder"]) if refused else interpreter(folder, adapter)
+                shown = shows(python, found["folder"], found["case"]["kind"])
                 yield {**row, "case": found["case"], "reproduces": shown}
                 count -= 1
                 break
@@ -157,20 +174,30 @@ def rows(folder: Path, adapters: Sequence[str], count: int, seconds: float) -> I
             yield {**row, "case": None, "reproduces": "", "why": errors[0] if errors else "its models are large"}
 
 
+def known() -> dict[tuple[str, str], dict[str, Any]]:
+    """What was found before of failures that are still on record."""
+    there = {(adapter, signature) for adapter, signature, *_ in groups(())}
+    lines = TABLE.read_text(encoding="utf-8").splitlines() if TABLE.exists() else []
+    found = {(row["adapter"], row["signature"]): row for row in map(json.loads, lines)}
+    return {key: row for key, row in found.items() if key in there}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where cases and environments go")
     parser.add_argument("--on", default="", help="adapters whose failures are taken, with commas; all by default")
-    parser.add_argument("--count", type=int, default=10, help="cases that are wanted")
+    parser.add_argument("--count", type=int, default=10, help="cases that are wanted; -1 is all that can be had")
+    parser.add_argument("--stage", default=",".join(STAGES), help="stages whose failures are taken, with commas")
     parser.add_argument("--seconds", type=float, default=900.0, help="for each reduction")
     given = parser.parse_args()
     adapters = [name for name in given.on.split(",") if name]
     for adapter in adapters or {adapter for adapter, *_ in groups(())}:
         registry.adapter(adapter)  # a record of an adapter that is gone says so at once
-    found = []
-    for row in rows(given.folder.absolute(), adapters, given.count, given.seconds):
-        found.append(row)
-        TABLE.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found))
+    kept = known()
+    for row in rows(given.folder.absolute(), adapters, given.stage.split(","), given.count, given.seconds):
+        kept[row["adapter"], row["signature"]] = row
+        ordered = sorted(kept.values(), key=lambda each: (-each["models"], each["adapter"], each["signature"]))
+        TABLE.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered))
 
 
 if __name__ == "__main__":

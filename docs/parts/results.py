@@ -85,11 +85,12 @@ def failures() -> str:
         for f in grouped(records(), sizes, _owners())
         if registry.adapter(f.target.partition(":")[0]).evidence_of(f.target.split(":")[1]).value not in ("static", "virtual")
     ]
-    cases = {(r["target"], r["model"]): smallest(r) for r in _reduced() if r["case"]}
+    cases = {(r["target"], r["model"]): smallest(r) if r["case"] else _no_case(r) for r in _reduced() if r.get("model")}
     rows = [
         (
             f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models),
-            "; ".join(f"`{model}`: {cases[f.target, model]}" for model in f.models if (f.target, model) in cases),
+            "none: a limit ended it" if f.reason.startswith("limit: ")
+            else "; ".join(f"`{model}`: {cases[f.target, model]}" for model in f.models if (f.target, model) in cases),
         )
         for f in found
     ]  # fmt: skip
