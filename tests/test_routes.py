@@ -256,6 +256,18 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 
+def test_a_value_that_the_exporter_lost_is_looked_for_in_a_file_that_it_did_not_optimise() -> None:
+    lost = "Load model from m.onnx failed:Invalid model. Node input 'mul_257_min_1' is not a graph input, initializer, or output"
+    seen = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, lost, Stage.LOAD)
+    assert "dynamic+optimize=off" in following(seen)
+    later = tried(
+        replace(USUAL, route=("capture=torchscript",)), Outcome.FAIL, Cause.EXCEPTION, "UnsupportedOperatorError", Stage.EXPORT
+    )
+    assert following(seen, later)[0] == "dynamic+optimize=off"
+    other = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "Load model from m.onnx failed: no kernel", Stage.LOAD)
+    assert "dynamic+optimize=off" not in following(other)
+
+
 def test_more_and_more_layers_are_kept_where_a_low_precision_is_wrong_and_the_adapter_can() -> None:
     wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
     ladder = [f"dynamic+keep=int8_{percent}" for percent in KEPT]

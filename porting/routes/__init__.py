@@ -151,7 +151,7 @@ def _answers(change: Change, tried: Sequence[Tried], target: Target) -> Iterator
             found = [name for name in named if when.blocker and re.search(when.blocker, name)]
             if when.blocker and not found:
                 continue
-            if when.message and not re.search(when.message, _said(each)):
+            if not _reads(when, each):
                 continue
             operators = [name.rpartition(" ")[2] for name in found]
             yield from (change.word.replace("*", name) for name in operators) if "*" in change.word else [change.word]
@@ -159,7 +159,15 @@ def _answers(change: Change, tried: Sequence[Tried], target: Target) -> Iterator
 
 def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
     last = tried[-1]
-    return any(_meets(when, last, target) for when in change.answers) and last.finding.outcome is not Outcome.DEGRADED
+    if last.finding.outcome is Outcome.DEGRADED:
+        return False
+    seen = [(when, each) for when in change.answers for each in (tried if when.message else [last])]
+    return any(_meets(when, each, target) and _reads(when, each) for when, each in seen)
+
+
+def _reads(when: When, tried: Tried) -> bool:
+    """Whether an error says what is looked for."""
+    return not when.message or bool(re.search(when.message, _said(tried)))
 
 
 def _meets(when: When, tried: Tried, target: Target) -> bool:
