@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ Plugin = Path
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file of a torch_npu that can be imported; empty, so that there is no device."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv(_torch_device.AUTOLOAD, raising=False)
@@ -25,7 +26,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delattr(torch, "npu", raising=False)  # of a stand-in that another test of this process has left
     file = tmp_path / "torch_npu.py"
     file.write_text("__version__ = '9.9'\n")
-    return file
+    yield file
+    sys.modules.pop("torch_npu", None)  # or libraries that look for it find it in every test that follows
 
 
 def test_only_the_cpu_is_here_and_every_other_device_says_why_not() -> None:
