@@ -112,8 +112,9 @@ class Search:
         torch.save(found.part, folder / PART)
         _copy_own_code(found.module, folder)
         last = self._refused(torch.load(folder / PART, weights_only=False))
-        if last is None:
-            raise PortingError(f"{found.path} is refused in its model, and not when it is read back from a file.")
+        if last is None or not self._is_wanted(last):
+            (folder / PART).unlink()
+            raise PortingError(f"{found.path} is not refused in the same words when it is read back from a file.")
         return {
             "path": found.path,
             "part": type(found.module).__name__,
@@ -131,7 +132,7 @@ class Search:
         for free in (False, True):
             self._free = free
             error = self._refused(self._calls[""].part)
-            if error is not None and alike(first_line(error)) == self._wanted:
+            if error is not None and self._is_wanted(error):
                 return error
             said.append("it is exported" if error is None else first_line(error))
         raise PortingError(f"the whole model is not refused as it was: with fixed sizes {said[0]}; with others {said[1]}.")
@@ -173,12 +174,15 @@ class Search:
                 source = source_of("".join(stack), place)
         return paths, source
 
+    def _is_wanted(self, error: BaseException) -> bool:
+        return alike(first_line(error)) == self._wanted
+
     def _is_refused(self, path: str) -> bool:
         key = f"{path} {self._free}"
         if key not in self._journal:
             self._journal[key] = False  # should it not come back
             error = self._refused(self._calls[path].part)
-            self._journal[key] = error is not None and alike(first_line(error)) == self._wanted
+            self._journal[key] = error is not None and self._is_wanted(error)
         return bool(self._journal[key])
 
     def _refused(self, part: dict[str, Any]) -> BaseException | None:

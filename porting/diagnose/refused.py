@@ -39,7 +39,6 @@ def reduce_refused(refused: NoForm, folder: Path, settings: Settings | None, tel
     settings, start = settings or Settings(), time.monotonic()
     tell("the parts of the model, exported one by one")
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         found = _searched(refused, folder, settings)
         shutil.copyfile(Path(__file__).with_name("reproduce_export.py"), folder / SCRIPT)
     case = _case(refused, found)

@@ -16,6 +16,7 @@ from cli_kit import Run
 from porting.diagnose import refusal
 from porting.diagnose.graph import Source
 from porting.diagnose.trial import Journal
+from porting.errors import PortingError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
 
@@ -96,6 +97,19 @@ def test_where_no_frame_tells_the_way_is_from_the_outside(search: Any, tmp_path:
     found = search.run(tmp_path / "case")
     assert found["path"] == "model.blocks.1.inner"
     assert found["source"]["text"] == "if (x.mean() > floor).item():"
+
+
+def test_a_part_that_is_refused_otherwise_out_of_its_file_is_no_case(
+    search: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Otherwise(torch.nn.Module):
+        def forward(self) -> None:
+            raise ValueError("for another reason")
+
+    monkeypatch.setattr(torch, "load", lambda *_, **__: {"module": Otherwise(), "args": (), "kwargs": {}})
+    with pytest.raises(PortingError, match="not refused in the same words"):
+        search.run(tmp_path / "case")
+    assert not (tmp_path / "case" / refusal.PART).exists()
 
 
 def test_a_search_that_was_ended_goes_on(search: Any, tmp_path: Path) -> None:
