@@ -1,19 +1,21 @@
 """The commonest failures on record, each reduced to its smallest case, and the case run where nothing is but the backend.
 
-    python benchmarks/reduced_cases.py FOLDER [--on ADAPTER,...] [--count 10] [--seconds 900] [--stage export,...]
+    python benchmarks/reduced_cases.py FOLDER [--on ADAPTER,...] [--count 10] [--seconds 900] [--stage export,...] [--by reason]
 
 Failures of models on targets where models run, by the published records, are grouped by adapter and signature, the one of most
-models first. Of each the smallest models are tried, two at most, until `porting reduce` writes a case; then `porting env create`
-makes a new environment for the adapter, in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I),
-with nothing on PATH but the system's. What an exporter refuses is shown in an environment of the packages that its case names.
-One whose models have nothing that fails by itself is told, and the next takes its place. What was done before in FOLDER is not
-done again. Writes to models/reduced.jsonl, which docs/diagnosis.md and docs/pass-rates.md are made from; what was found before of
-failures that are still on record stays there.
+models first; or as docs/pass-rates.md has them, by target and reason, those that have no case yet. Of each the smallest models
+are tried, two at most, until `porting reduce` writes a case; then `porting env create` makes a new environment for the adapter,
+in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I), with nothing on PATH but the system's. What
+an exporter refuses is shown in an environment of the packages that its case names. One whose models have nothing that fails by
+itself is told, and the next takes its place. What was done before in FOLDER is not done again. Writes to models/reduced.jsonl,
+which docs/diagnosis.md and docs/pass-rates.md are made from; what was found before of failures that are still on record stays
+there.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import lzma
@@ -30,8 +32,12 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 from porting import registry  # noqa: E402
-from porting.catalog import load  # noqa: E402
+from porting.catalog import load, measured  # noqa: E402
+from porting.diagnose.blockers import blockers  # noqa: E402
+from porting.diagnose.notes import published  # noqa: E402
+from porting.report.pass_rates import failures  # noqa: E402
 from porting.signature import normalise  # noqa: E402
+from porting.types import Result, from_json  # noqa: E402
 
 PLACE = re.compile(r"(?<!\w)/[\w.+-]+(/[\w.+-]+)+")
 """A path of this machine."""
@@ -56,19 +62,43 @@ def records() -> list[dict[str, Any]]:
                 key = (found["model"], found["target"])
                 if key not in latest or latest[key]["started"] <= found["started"]:
                     latest[key] = found
-    return [found for found in latest.values() if found.get("evidence") in ("host", "simulator")]
+    return [found for found in latest.values() if runs(found["target"])]
 
 
-def groups(adapters: Sequence[str], stages: Sequence[str] = STAGES) -> list[tuple[str, str, int, list[dict[str, Any]]]]:
-    """Adapter, signature, how many models have it, and the results of those that are not huge, the smallest model first; the
-    group of most models first. adapters: all without any."""
-    sizes = {spec.id: spec.params or HUGE for spec in load()}
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+@functools.cache
+def runs(target: str) -> bool:
+    """Whether models run on a target, rather than are read, or compiled only."""
+    adapter, device, _ = target.split(":")
+    return registry.adapter(adapter).evidence_of(device).value in ("host", "simulator")
+
+
+def parameters() -> dict[str, int]:
+    """By model, as it was built or else as the catalog says."""
+    found = measured.read(ROOT / "models" / measured.FILE)
+    built = {model: record.params for model, record in found.items() if record.params}
+    return {**{spec.id: spec.params for spec in load() if spec.params}, **built}
+
+
+def failing(adapters: Sequence[str], stages: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The results that a case can be made of. adapters: all without any."""
     for result in records():
         fails = result["outcome"] in OUTCOMES and result["stage"] in stages and result.get("cause") not in LIMITS
-        adapter = result["target"].partition(":")[0]
-        if fails and not result["target"].endswith(":int8") and (not adapters or adapter in adapters):
-            found.setdefault((adapter, result["signature"]), []).append(result)
+        ours = not adapters or result["target"].partition(":")[0] in adapters
+        if fails and ours and not result["target"].endswith(":int8"):
+            yield result
+
+
+Group = tuple[str, str, int, list[dict[str, Any]]]
+"""Adapter, signature, how many models have it, and results, the one to be tried first in front."""
+
+
+def groups(adapters: Sequence[str], stages: Sequence[str] = STAGES) -> list[Group]:
+    """Adapter, signature, how many models have it, and the results of those that are not huge, the smallest model first; the
+    group of most models first. adapters: all without any."""
+    sizes = parameters()
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in failing(adapters, stages):
+        found.setdefault((result["target"].partition(":")[0], result["signature"]), []).append(result)
     for results in found.values():
         results.sort(key=lambda r: (sizes.get(r["model"], HUGE), r["model"], r["target"]))
     ordered = sorted(found.items(), key=lambda item: (-len({r["model"] for r in item[1]}), item[0]))
@@ -76,6 +106,20 @@ def groups(adapters: Sequence[str], stages: Sequence[str] = STAGES) -> list[tupl
         (*key, len({r["model"] for r in results}), [r for r in results if sizes.get(r["model"], HUGE) < HUGE])
         for key, results in ordered
     ]
+
+
+def reasons(adapters: Sequence[str], stages: Sequence[str]) -> list[Group]:
+    """The same by target and reason; in front the results that have fewest other reasons. Without those that have a case."""
+    sizes = parameters()
+    results = {(result["model"], result["target"]): result for result in failing(adapters, stages)}
+    parsed = {cell: from_json(Result, result) for cell, result in results.items()}
+    found = []
+    for failure in failures(parsed.values(), sizes, lambda *_: "", published()):
+        cells = sorted(((model, failure.target) for model in failure.models), key=lambda cell: len(blockers(parsed[cell])))
+        if failure.case is None:
+            small = [results[cell] for cell in cells if sizes.get(cell[0], HUGE) < HUGE]
+            found.append((failure.target.partition(":")[0], results[cells[0]]["signature"], len(cells), small))
+    return sorted(found, key=lambda group: -group[2])
 
 
 def porting(arguments: Sequence[object], seconds: float, **environment: str) -> tuple[int, str, str]:
@@ -151,25 +195,26 @@ def _words(message: str) -> str:
     return " ".join(normalise(message).split())[:40]
 
 
-def rows(folder: Path, adapters: Sequence[str], stages: Sequence[str], count: int, seconds: float) -> Iterator[dict[str, Any]]:
-    for adapter, signature, models, results in groups(adapters, stages):
+def rows(folder: Path, found: Sequence[Group], count: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """A row a group, until so many cases are had."""
+    for adapter, signature, models, results in found:
         if count == 0:
             return
         row: dict[str, Any] = {"adapter": adapter, "signature": signature, "models": models, "message": "", "target": ""}
         errors = []
         for result in results[:MODELS]:
             print(f"{adapter} {signature}: {result['model']} on {result['target']}", file=sys.stderr, flush=True)
-            found = reduced(folder, result, seconds)
-            row |= {"model": result["model"], "target": result["target"], "cause": result["cause"]}
+            small = reduced(folder, result, seconds)
+            row |= {key: result[key] for key in ("signature", "model", "target", "cause")}
             row |= {"message": result["message"].splitlines()[0][:160] if result["message"] else ""}
-            if found["case"]:
-                refused = found["case"]["kind"] == "export"
-                python = exporting(folder, found["folder"]) if refused else interpreter(folder, adapter)
-                shown = shows(python, found["folder"], found["case"]["kind"])
-                yield {**row, "case": found["case"], "reproduces": shown}
+            if small["case"]:
+                refused = small["case"]["kind"] == "export"
+                python = exporting(folder, small["folder"]) if refused else interpreter(folder, adapter)
+                shown = shows(python, small["folder"], small["case"]["kind"])
+                yield {**row, "case": small["case"], "reproduces": shown}
                 count -= 1
                 break
-            errors.append(found["error"])
+            errors.append(small["error"])
         else:
             yield {**row, "case": None, "reproduces": "", "why": errors[0] if errors else "its models are large"}
 
@@ -188,13 +233,15 @@ def main() -> None:
     parser.add_argument("--on", default="", help="adapters whose failures are taken, with commas; all by default")
     parser.add_argument("--count", type=int, default=10, help="cases that are wanted; -1 is all that can be had")
     parser.add_argument("--stage", default=",".join(STAGES), help="stages whose failures are taken, with commas")
+    parser.add_argument("--by", choices=("signature", "reason"), default="signature", help="how failures are grouped")
     parser.add_argument("--seconds", type=float, default=900.0, help="for each reduction")
     given = parser.parse_args()
     adapters = [name for name in given.on.split(",") if name]
     for adapter in adapters or {adapter for adapter, *_ in groups(())}:
         registry.adapter(adapter)  # a record of an adapter that is gone says so at once
     kept = known()
-    for row in rows(given.folder.absolute(), adapters, given.stage.split(","), given.count, given.seconds):
+    found = (reasons if given.by == "reason" else groups)(adapters, given.stage.split(","))
+    for row in rows(given.folder.absolute(), found, given.count, given.seconds):
         kept[row["adapter"], row["signature"]] = row
         ordered = sorted(kept.values(), key=lambda each: (-each["models"], each["adapter"], each["signature"]))
         TABLE.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered))

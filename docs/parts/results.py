@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from parts.markdown import ROOT, code, table
@@ -77,24 +77,29 @@ def failures() -> str:
     """What still fails on targets where models ran, by reason."""
     from porting import registry
     from porting.catalog import load
+    from porting.diagnose.notes import published
     from porting.report.pass_rates import failures as grouped
 
     sizes = {spec.id: spec.params for spec in load() if spec.params}
     found = [
         f
-        for f in grouped(records(), sizes, _owners())
+        for f in grouped(records(), sizes, _owners(), published())
         if registry.adapter(f.target.partition(":")[0]).evidence_of(f.target.split(":")[1]).value not in ("static", "virtual")
     ]
-    cases = {(r["target"], r["model"]): smallest(r) if r["case"] else _no_case(r) for r in _reduced() if r.get("model")}
+    why = {(r["target"], r["model"]): _no_case(r) for r in _reduced() if r.get("model") and not r["case"]}
     rows = [
-        (
-            f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models),
-            "none: a limit ended it" if f.reason.startswith("limit: ")
-            else "; ".join(f"`{model}`: {cases[f.target, model]}" for model in f.models if (f.target, model) in cases),
-        )
-        for f in found
-    ]  # fmt: skip
+        (f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models), _smallest_of(f, why)) for f in found
+    ]
     return table(("target", "reason", "owner", "models", "which", "smallest case"), rows)
+
+
+def _smallest_of(failure: Any, why: Mapping[tuple[str, str], str]) -> str:
+    """What stands for the smallest case of a failure. why: why there is none of a model, by target and model."""
+    if failure.case:
+        return f"`{failure.reduced}`: {smallest(dataclasses.asdict(failure.case))}"
+    if failure.reason.startswith("limit: "):
+        return "none: a limit ended it"
+    return next((f"`{model}`: {why[failure.target, model]}" for model in failure.models if (failure.target, model) in why), "")
 
 
 def _reduced() -> list[dict[str, Any]]:
@@ -105,9 +110,8 @@ def _reduced() -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
-def smallest(row: dict[str, Any]) -> str:
+def smallest(case: Mapping[str, Any]) -> str:
     """Operators and sizes of a reduced case."""
-    case = row["case"]
     shapes = ", ".join(shape.replace("float32", "") or shape for shape in case["shapes"].values())
     return f"{' + '.join(case['operators'])} of {shapes}"
 
@@ -117,7 +121,7 @@ def reduced() -> str:
     rows = [
         (
             row["adapter"], f"`{row['signature']}`", row["models"], row.get("message", "")[:90],
-            *((f"`{row['model']}`", smallest(row), row["case"]["kind"]) if row["case"] else ("", _no_case(row), "")),
+            *((f"`{row['model']}`", smallest(row["case"]), row["case"]["kind"]) if row["case"] else ("", _no_case(row), "")),
             row["reproduces"],
         )
         for row in _reduced()

@@ -64,17 +64,18 @@ def recall(workspace: Workspace, what: str, key: str) -> Json | None:
 
 def smallest(workspace: Workspace, results: Iterable[Result]) -> dict[tuple[str, str], Smallest]:
     """The smallest case of every cell that was reduced here, by model and target; of others the one that is published."""
-    published = _published()
-    found = {(r.model, r.target): recall(workspace, REDUCED, r.key) or published.get((r.model, r.target)) for r in results}
-    return {cell: _still_there(from_json(Smallest, case)) for cell, case in found.items() if case}
+    known = published()
+    found = {(r.model, r.target): recall(workspace, REDUCED, r.key) for r in results}
+    here = {cell: from_json(Smallest, case) for cell, case in found.items() if case}
+    return {cell: _still_there(here.get(cell) or known[cell]) for cell in found if cell in here or cell in known}
 
 
 def _still_there(case: Smallest) -> Smallest:
     return case if Path(case.folder).is_dir() else Smallest(**{**vars(case), "folder": ""})
 
 
-def _published() -> dict[tuple[str, str], Json]:
-    """Cases that come with the catalog, where it is a checkout."""
+def published() -> dict[tuple[str, str], Smallest]:
+    """Cases that come with the catalog, where it is a checkout, by model and target."""
     files = [Path(folder) / "models" / PUBLISHED for folder in porting.__path__]
     lines = [line for file in files if file.is_file() for line in file.read_text("utf-8").splitlines()]
-    return {(row["model"], row["target"]): row["case"] for row in map(json.loads, lines) if row["case"]}
+    return {(row["model"], row["target"]): from_json(Smallest, row["case"]) for row in map(json.loads, lines) if row["case"]}

@@ -6,7 +6,7 @@ Models of one family count as one model, split among those that are recorded: a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from porting.diagnose.blockers import OPERATOR, Blocker, blockers
@@ -136,16 +136,15 @@ def _remedy(blocker: Blocker, cells: Sequence[Blocked], weight: Mapping[str, flo
         least.target,
         len(least.blockers) - 1,
         tuple(answers_to(f"{blocker.kind}: {blocker.name}")),
-        min((cell.case for cell in cells if cell.case and _shows(cell, blocker)), key=lambda case: case.bytes, default=None),
+        min((c.case for c in cells if c.case and shows(c.case, blocker, c.blockers)), key=lambda case: case.bytes, default=None),
     )
 
 
-def _shows(cell: Blocked, blocker: Blocker) -> bool:
+def shows(case: Smallest, blocker: Blocker, blockers: Collection[Blocker]) -> bool:
     """Whether what a cell was reduced to is of this reason: it has the operator, or the cell has no other reason."""
-    assert cell.case
     if blocker.kind == OPERATOR:
-        return blocker.name.rpartition("::")[2] in (name.rpartition("::")[2] for name in cell.case.operators)
-    return len(cell.blockers) == 1
+        return blocker.name.rpartition("::")[2] in (name.rpartition("::")[2] for name in case.operators)
+    return len(blockers) == 1
 
 
 def plan(target: str, results: Sequence[Result], cells: Sequence[Blocked], weight: Mapping[str, float], steps: int) -> Plan:

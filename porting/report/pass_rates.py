@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from porting.diagnose.blockers import blockers
+from porting.diagnose.notes import Smallest
+from porting.diagnose.unlock import shows
 from porting.report.counts import NO_VERDICT
 from porting.types import Outcome, Result, Stage
 
@@ -40,6 +42,10 @@ class Failure:
     owner: str
     models: tuple[str, ...]
     """By the smallest first, where sizes are known."""
+    case: Smallest | None = None
+    """The smallest that any of the cells was reduced to (`porting reduce`)."""
+    reduced: str = ""
+    """The model that it is of."""
 
 
 def rates(results: Iterable[Result]) -> list[Rate]:
@@ -63,16 +69,26 @@ def rates(results: Iterable[Result]) -> list[Rate]:
     return found
 
 
-def failures(results: Iterable[Result], sizes: Mapping[str, int], owner: Owner) -> list[Failure]:
-    """What still fails, by target and reason, the reason with most models first."""
+def failures(
+    results: Iterable[Result], sizes: Mapping[str, int], owner: Owner, cases: Mapping[tuple[str, str], Smallest] | None = None
+) -> list[Failure]:
+    """What still fails, by target and reason, the reason with most models first. cases: what cells were reduced to, by model
+    and target."""
     groups: dict[tuple[str, str, str], list[str]] = {}
+    smallest: dict[tuple[str, str, str], tuple[Smallest, str]] = {}
     for target, cells in sorted(_by_target(results).items()):
-        for records in cells:
-            result = records[-1]
-            for blocker in sorted(blockers(result)):
-                whose = owner(result.model, target) or _owner(result)
-                groups.setdefault((target, f"{blocker.kind}: {blocker.name}", whose), []).append(result.model)
-    found = [Failure(*key, tuple(sorted(models, key=lambda m: (sizes.get(m) or 1 << 60, m)))) for key, models in groups.items()]
+        for result in (records[-1] for records in cells):
+            reasons = blockers(result)
+            case = (cases or {}).get((result.model, target))
+            for blocker in sorted(reasons):
+                key = (target, f"{blocker.kind}: {blocker.name}", owner(result.model, target) or _owner(result))
+                groups.setdefault(key, []).append(result.model)
+                if case and shows(case, blocker, reasons) and (key not in smallest or case.bytes < smallest[key][0].bytes):
+                    smallest[key] = (case, result.model)
+    found = [
+        Failure(*key, tuple(sorted(models, key=lambda m: (sizes.get(m) or 1 << 60, m))), *smallest.get(key, (None, "")))
+        for key, models in groups.items()
+    ]
     return sorted(found, key=lambda f: (f.target, -len(f.models), f.reason))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from porting.diagnose.notes import Smallest
 from porting.report.pass_rates import failures, rates
 from porting.types import Cause, Evidence, Outcome, Result, Stage
 
@@ -42,3 +43,17 @@ def test_failures_are_by_reason_smallest_model_first_with_their_owner() -> None:
         ("operator: aten::roll", "upstream", ("small", "big")),
         ("limit: timeout", "export", ("other",)),
     ]
+
+
+def test_a_failure_has_the_smallest_case_of_its_models_that_shows_it() -> None:
+    lacks = {"cause": Cause.UNSUPPORTED_OP, "message": "Lowering not found: aten.roll"}
+    results = [record("one", Outcome.UNSUPPORTED, **lacks), record("other", Outcome.UNSUPPORTED, **lacks)]
+    cases = {
+        ("one", "a:cpu:fp32"): Smallest("exception", "1", ("roll",), {"x": "float32[4]"}, 90),
+        ("other", "a:cpu:fp32"): Smallest("exception", "1", ("roll",), {"x": "float32[1]"}, 60),
+        ("other", "b:cpu:fp32"): Smallest("exception", "1", ("roll",), {}, 1),
+    }
+    (found,) = failures(results, {"one": 1}, lambda *_: "", cases)
+    assert (found.models, found.reduced, found.case) == (("one", "other"), "other", cases["other", "a:cpu:fp32"])
+    other = {("one", "a:cpu:fp32"): Smallest("exception", "2", ("relu",), {}, 9)}
+    assert failures(results, {}, lambda *_: "", other)[0].case is None, "the case is of another operator"
