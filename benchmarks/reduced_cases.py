@@ -5,8 +5,8 @@
 Failures of models on targets where models run, by the published records, are grouped by adapter and signature, the one of most
 models first; or as docs/pass-rates.md has them, by target and reason, those that have no case yet. Of each the smallest models
 are tried, two at most, until `porting reduce` writes a case; then `porting env create` makes a new environment for the adapter,
-in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I), with nothing on PATH but the system's. What
-an exporter refuses is shown in an environment of the packages that its case names. One whose models have nothing that fails by
+in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I), with nothing on PATH but the system's.
+What an exporter refuses is shown in an environment of the packages that its case names. One whose models have nothing that fails by
 itself is told, and the next takes its place. What was done before in FOLDER is not done again. Writes to models/reduced.jsonl,
 which docs/diagnosis.md and docs/pass-rates.md are made from; what was found before of failures that are still on record stays
 there.
@@ -186,13 +186,13 @@ def shows(python: Path, case: Path, kind: str) -> str:
         return f"no: exit status {done.returncode}"
     if kind in ("exception", "export"):
         told = json.loads((case / "case.json").read_text())["message"]
-        return "yes" if _words(told) in _words(done.stdout) else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
+        return "yes" if _words(told)[:40] in _words(done.stdout) else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
     return "yes" if "wrong: " in done.stdout else f"no: {done.stdout.strip().splitlines()[-1][:120]}"
 
 
 def _words(message: str) -> str:
-    """The beginning of a message without names and numbers."""
-    return " ".join(normalise(message).split())[:40]
+    """A message without names and numbers."""
+    return " ".join(normalise(message).split())
 
 
 def rows(folder: Path, found: Sequence[Group], count: int, seconds: float) -> Iterator[dict[str, Any]]:
