@@ -6,8 +6,8 @@ Failures of models on targets where models run, by the published records, are gr
 models first; or as docs/pass-rates.md has them, by target and reason, those that have no case yet. Of each the smallest models
 are tried, two at most, until `porting reduce` writes a case; then `porting env create` makes a new environment for the adapter,
 in FOLDER, and the case's reproduce.py is run there by that interpreter, isolated (-I), with nothing on PATH but the system's.
-What an exporter refuses is shown in an environment of the packages that its case names. One whose models have nothing that fails by
-itself is told, and the next takes its place. What was done before in FOLDER is not done again. Writes to models/reduced.jsonl,
+What an exporter refuses is shown in an environment of the packages that its case names. One whose models have nothing that fails
+by itself is told, and the next takes its place. What was done before in FOLDER is not done again. Writes to models/reduced.jsonl,
 which docs/diagnosis.md and docs/pass-rates.md are made from; what was found before of failures that are still on record stays
 there.
 """
