@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,27 @@ def _domain(spec: Any) -> str:
     return Path(spec.origin.rpartition(":")[0]).parent.name
 
 
+_QUIET = ("sound", "not built", "listed only")
+
+
+def _state(spec: Any, records: Mapping[str, Any]) -> str:
+    if spec.cannot:
+        return "listed only"
+    return records[spec.id].status if spec.id in records else "not built"
+
+
+def _net(record: Any) -> tuple[Any, ...]:
+    """What entries that are one net under several names have in common."""
+    return record.architecture, record.params, record.inputs, record.outputs
+
+
 def measured() -> str:
     """What `make catalog` found: sound references by domain and modality, and every model without one, with the reason."""
     from porting.catalog import load
     from porting.catalog.measured import FILE, read
 
     specs, records = list(load()), read(ROOT / "models" / FILE)
-    found = {spec.id: records[spec.id].status if spec.id in records else "not built" for spec in specs}
+    found = {spec.id: _state(spec, records) for spec in specs}
     states = sorted(set(found.values()), key=lambda status: (status != "sound", status))
     built = {records[spec.id].architecture for spec in specs if spec.id in records} - {""}
 
@@ -131,10 +145,10 @@ def measured() -> str:
     said = ", ".join(f"{count} {state}" for state, count in zip(states, whole(states), strict=True))
     seconds = sum(record.cpu_seconds or 0.0 for record in records.values())
     cost = f"Built {days[0]} to {days[-1]} in {seconds / 3600:.1f} CPU hours."
-    head = f"{len(specs)} models, {len(built)} classes of modules: {said}. {cost}\n"
-    unsound = [
-        (f"`{s.id}`", found[s.id], records[s.id].message[:200]) for s in specs if found[s.id] not in ("sound", "not built")
-    ]
+    nets = {_net(records[spec.id]) for spec in specs if found[spec.id] == "sound"}
+    apart = f"{len(nets)} of the sound ones differ from one another in class, parameters, inputs or outputs."
+    head = f"{len(specs)} models, {len(built)} classes of modules: {said}. {apart} {cost}\n"
+    unsound = [(f"`{s.id}`", found[s.id], records[s.id].message[:200]) for s in specs if found[s.id] not in _QUIET]
     parts = [
         head,
         counted("domain", _grouped(specs, lambda spec: [_domain(spec)])),
@@ -158,16 +172,17 @@ def _grouped(specs: Iterable[Any], groups_of: Callable[[Any], Iterable[str]]) ->
 
 
 def families() -> str:
-    """Passes by family and executed target, of the models that have a record there."""
+    """Passes by family and executed target, of the models with a verdict there; what never came to the target has one, too."""
     from porting.catalog import load
+    from porting.report.counts import NO_VERDICT
     from porting.types import Outcome
 
     latest = {(r.model, r.target): r for r in sorted(records(), key=lambda r: r.started)}
-    ran = {key: r for key, r in latest.items() if r.evidence is not None and r.evidence.ran}
-    targets = sorted({target for _, target in ran})
+    targets = sorted({target for (_, target), r in latest.items() if r.evidence is not None and r.evidence.ran})
+    judged = {key: r for key, r in latest.items() if r.outcome not in NO_VERDICT}
     rows = []
     for family, own in sorted(_grouped(load(), lambda spec: [spec.family]).items()):
-        row = [[ran[spec.id, target] for spec in own if (spec.id, target) in ran] for target in targets]
+        row = [[judged[spec.id, target] for spec in own if (spec.id, target) in judged] for target in targets]
         cells = [f"{sum(r.outcome is Outcome.PASS for r in cell)}/{len(cell)}" if cell else "" for cell in row]
         rows.append((family, len(own), *cells))
     return table(("family", "models", *(f"`{target}`" for target in targets)), rows)

@@ -61,12 +61,14 @@ def rates() -> str:
 
     rows = [
         (
-            f"`{r.target}`", r.evidence, r.valid, r.before, r.after, r.degraded, r.again, _percent(r.before, r.valid),
+            f"`{r.target}`", r.evidence, r.recorded, r.valid, r.before, r.after, r.degraded, r.again, _percent(r.before, r.valid),
             _percent(r.after, r.valid),
         )
         for r in counted(records())
     ]  # fmt: skip
-    return table(("target", "evidence", "models", "before", "after", "degraded", "again", "before, %", "after, %"), rows)
+    return table(
+        ("target", "evidence", "on record", "valid", "before", "after", "degraded", "again", "before, %", "after, %"), rows
+    )
 
 
 def _percent(part: int, whole: int) -> str:

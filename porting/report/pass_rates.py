@@ -21,8 +21,10 @@ class Rate:
 
     target: str
     evidence: str
+    recorded: int
+    """Models with a record there, of whatever outcome."""
     valid: int
-    """Models with a record there whose reference is valid."""
+    """Of these, whose reference is valid."""
     before: int
     """That pass along the usual route."""
     after: int
@@ -59,6 +61,7 @@ def rates(results: Iterable[Result]) -> list[Rate]:
             Rate(
                 target,
                 evidence,
+                len(cells),
                 len(valid),
                 sum(_before(records) for records in valid),
                 sum(result.outcome is Outcome.PASS for result in latest),

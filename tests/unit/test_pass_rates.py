@@ -26,7 +26,7 @@ def test_the_latest_record_counts_and_the_last_from_before_routes_is_what_was_be
         record("worse", Outcome.PASS, 1),
     ]
     (rate,) = rates(results)
-    assert (rate.target, rate.evidence, rate.valid) == ("a:cpu:fp32", "host", 5)
+    assert (rate.target, rate.evidence, rate.recorded, rate.valid) == ("a:cpu:fp32", "host", 6, 5)
     assert (rate.before, rate.after, rate.degraded, rate.again) == (2, 3, 1, 4)
 
 
