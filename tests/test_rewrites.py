@@ -116,6 +116,12 @@ def places(model: Any, x: Any) -> Any:
     )
 
 
+def belongs(model: Any, x: Any) -> Any:
+    """Whether values are among so many others that PyTorch sorts these and searches."""
+    few, others = torch.floor(x * 8), torch.arange(-40.0, 40.0, 2).view(2, -1)
+    return torch.isin(few, others), torch.isin(few, others, invert=True)
+
+
 def orders(model: Any, x: Any) -> Any:
     """Sorts with many equals, whose order shows in the positions."""
     few = torch.floor(x)
@@ -160,6 +166,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "searchsorted=counted": (lambda: Model(places), "aten.searchsorted.Tensor"),
+    "isin=compared": (lambda: Model(belongs), "aten.isin.Tensor_Tensor"),
     "sort=plain": (lambda: Model(orders), "aten.sort.stable"),
     "triangle=compared": (lambda: Model(cuts), "aten.tril.default"),
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
@@ -198,7 +205,7 @@ def test_complex_numbers_become_pairs_in_an_onnx_file_as_well(tmp_path: Path) ->
         assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
 
 
-@pytest.mark.parametrize("word", ["searchsorted=counted", "sort=plain"])
+@pytest.mark.parametrize("word", ["searchsorted=counted", "isin=compared", "sort=plain"])
 def test_an_operator_that_the_exporter_does_not_know_is_written_by_others(tmp_path: Path, word: str) -> None:
     flat = flat_of(CASES[word][0]())
     with pytest.raises(Exception, match="No ONNX function found"):

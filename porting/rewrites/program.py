@@ -257,6 +257,17 @@ def _searchsorted() -> dict[Any, Callable[..., Any]]:
     return {aten.searchsorted.Tensor: search, aten.bucketize.Tensor: bucket}
 
 
+def _isin() -> dict[Any, Callable[..., Any]]:
+    import torch
+
+    def compared(elements: Any, among: Any, *, invert: bool = False, **_: Any) -> Any:
+        """elements: [...]; among: of any shape. Whether each element is one of them."""
+        found = (elements[..., None] == among.reshape(-1)).any(-1)
+        return ~found if invert else found
+
+    return {torch.ops.aten.isin.Tensor_Tensor: compared}
+
+
 def _sort() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -315,6 +326,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
     "searchsorted=counted": _searchsorted,
+    "isin=compared": _isin,
     "sort=plain": _sort,
 }
 PROGRAM = (*_TABLES, "complex=pairs", "int64=int32", "decompose=core")

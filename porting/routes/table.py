@@ -181,6 +181,11 @@ CHANGES: tuple[Change, ...] = (
         (When(blocker=r"operator: aten::(searchsorted|bucketize)$"), When(message=r"aten[.:]+(searchsorted|bucketize)")),
     ),
     Change(
+        "isin=compared", Level.PROGRAM, _ALL,
+        "whether a value is among others is found by comparing it with each; PyTorch decomposes it to a search among sorted ones",
+        (When(blocker=r"operator: aten::(isin|searchsorted)$"), When(message=r"aten[.:]+(isin|searchsorted)")),
+    ),
+    Change(
         "sort=plain", Level.PROGRAM, ("onnx",),
         "a sort that keeps the order of equals is a plain one, which keeps it by the ONNX standard; so is one for places alone",
         (When(message=r"aten[.:]+(argsort|sort\b.*stable)"),),
