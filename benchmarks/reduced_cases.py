@@ -15,6 +15,7 @@ there.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import functools
 import hashlib
 import json
@@ -48,7 +49,9 @@ LIMITS = ("timeout", "hang", "host_oom", "nothing_executed", "precision")
 """Causes that say nothing of an operator."""
 MODELS = 2
 HUGE = 500_000
-"""Parameters of a model that is not tried."""
+"""Parameters of a model that is not tried, unless it is said otherwise."""
+UNKNOWN = 1 << 60
+"""Where nobody knows how large a model is."""
 DEADLINE = 180
 """Seconds after which a case counts as hanging."""
 
@@ -88,24 +91,20 @@ def failing(adapters: Sequence[str], stages: Sequence[str]) -> Iterator[dict[str
             yield result
 
 
-Group = tuple[str, str, int, list[dict[str, Any]]]
-"""Adapter, signature, how many models have it, and results, the one to be tried first in front."""
+Group = tuple[str, int, list[dict[str, Any]]]
+"""Adapter, how many models, and their results, the one to be tried first in front; the group of most models comes first."""
 
 
 def groups(adapters: Sequence[str], stages: Sequence[str] = STAGES) -> list[Group]:
-    """Adapter, signature, how many models have it, and the results of those that are not huge, the smallest model first; the
-    group of most models first. adapters: all without any."""
+    """By adapter and signature; in front of each group its smallest model. adapters: all without any."""
     sizes = parameters()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in failing(adapters, stages):
         found.setdefault((result["target"].partition(":")[0], result["signature"]), []).append(result)
     for results in found.values():
-        results.sort(key=lambda r: (sizes.get(r["model"], HUGE), r["model"], r["target"]))
+        results.sort(key=lambda r: (sizes.get(r["model"], UNKNOWN), r["model"], r["target"]))
     ordered = sorted(found.items(), key=lambda item: (-len({r["model"] for r in item[1]}), item[0]))
-    return [
-        (*key, len({r["model"] for r in results}), [r for r in results if sizes.get(r["model"], HUGE) < HUGE])
-        for key, results in ordered
-    ]
+    return [(adapter, len({r["model"] for r in results}), results) for (adapter, _), results in ordered]
 
 
 def reasons(adapters: Sequence[str], stages: Sequence[str]) -> list[Group]:
@@ -117,9 +116,8 @@ def reasons(adapters: Sequence[str], stages: Sequence[str]) -> list[Group]:
     for failure in failures(parsed.values(), sizes, lambda *_: "", published()):
         cells = sorted(((model, failure.target) for model in failure.models), key=lambda cell: len(blockers(parsed[cell])))
         if failure.case is None:
-            small = [results[cell] for cell in cells if sizes.get(cell[0], HUGE) < HUGE]
-            found.append((failure.target.partition(":")[0], results[cells[0]]["signature"], len(cells), small))
-    return sorted(found, key=lambda group: -group[2])
+            found.append((failure.target.partition(":")[0], len(cells), [results[cell] for cell in cells]))
+    return sorted(found, key=lambda group: -group[1])
 
 
 def porting(arguments: Sequence[object], seconds: float, **environment: str) -> tuple[int, str, str]:
@@ -195,36 +193,47 @@ def _words(message: str) -> str:
     return " ".join(normalise(message).split())
 
 
-def rows(folder: Path, found: Sequence[Group], count: int, seconds: float) -> Iterator[dict[str, Any]]:
+def rows(folder: Path, found: Sequence[Group], count: int, largest: int, seconds: float) -> Iterator[dict[str, Any]]:
     """A row a group, until so many cases are had."""
-    for adapter, signature, models, results in found:
+    sizes = parameters()
+    for adapter, models, results in found:
         if count == 0:
             return
-        row: dict[str, Any] = {"adapter": adapter, "signature": signature, "models": models, "message": "", "target": ""}
-        errors = []
-        for result in results[:MODELS]:
-            print(f"{adapter} {signature}: {result['model']} on {result['target']}", file=sys.stderr, flush=True)
+        why = ""
+        for result in [r for r in results if sizes.get(r["model"], UNKNOWN) <= largest][:MODELS]:
+            print(f"{adapter} {result['signature']}: {result['model']} on {result['target']}", file=sys.stderr, flush=True)
             small = reduced(folder, result, seconds)
-            row |= {key: result[key] for key in ("signature", "model", "target", "cause")}
-            row |= {"message": result["message"].splitlines()[0][:160] if result["message"] else ""}
             if small["case"]:
                 refused = small["case"]["kind"] == "export"
                 python = exporting(folder, small["folder"]) if refused else interpreter(folder, adapter)
                 shown = shows(python, small["folder"], small["case"]["kind"])
-                yield {**row, "case": small["case"], "reproduces": shown}
+                yield {**row_of(adapter, models, result), "case": small["case"], "reproduces": shown}
                 count -= 1
                 break
-            errors.append(small["error"])
+            why = why or small["error"]
         else:
-            yield {**row, "case": None, "reproduces": "", "why": errors[0] if errors else "its models are large"}
+            yield {**row_of(adapter, models, results[0]), "case": None, "reproduces": "", "why": why or "its models are large"}
 
 
-def known() -> dict[tuple[str, str], dict[str, Any]]:
-    """What was found before of failures that are still on record."""
-    there = {(adapter, signature) for adapter, signature, *_ in groups(())}
-    lines = TABLE.read_text(encoding="utf-8").splitlines() if TABLE.exists() else []
-    found = {(row["adapter"], row["signature"]): row for row in map(json.loads, lines)}
-    return {key: row for key, row in found.items() if key in there}
+def row_of(adapter: str, models: int, result: dict[str, Any]) -> dict[str, Any]:
+    """What a row says of the failure itself."""
+    said = result["message"].splitlines()[0][:160] if result["message"] else ""
+    keys = ("signature", "target", "model", "cause")
+    return {"adapter": adapter, "models": models, "message": said, **{key: result[key] for key in keys}}
+
+
+def keep(row: dict[str, Any], failing_now: set[tuple[str, str, str]]) -> None:
+    """Put a row into the table, in the place of an older one of the same cell; what is not on record any more goes. Several runs
+    may write at once."""
+    with open(TABLE, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        kept = {(each["target"], each["model"]): each for each in map(json.loads, file)}
+        kept[row["target"], row["model"]] = row
+        there = [each for each in kept.values() if (each["target"], each["model"], each["signature"]) in failing_now]
+        ordered = sorted(there, key=lambda each: (-each["models"], each["target"], each["model"]))
+        file.truncate(0)
+        file.write("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered))
 
 
 def main() -> None:
@@ -234,17 +243,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10, help="cases that are wanted; -1 is all that can be had")
     parser.add_argument("--stage", default=",".join(STAGES), help="stages whose failures are taken, with commas")
     parser.add_argument("--by", choices=("signature", "reason"), default="signature", help="how failures are grouped")
+    parser.add_argument("--largest", type=int, default=HUGE, help="parameters of the largest model that is tried")
     parser.add_argument("--seconds", type=float, default=900.0, help="for each reduction")
     given = parser.parse_args()
     adapters = [name for name in given.on.split(",") if name]
     for adapter in adapters or {adapter for adapter, *_ in groups(())}:
         registry.adapter(adapter)  # a record of an adapter that is gone says so at once
-    kept = known()
+    failing_now = {(r["target"], r["model"], r["signature"]) for r in failing((), STAGES)}
     found = (reasons if given.by == "reason" else groups)(adapters, given.stage.split(","))
-    for row in rows(given.folder.absolute(), found, given.count, given.seconds):
-        kept[row["adapter"], row["signature"]] = row
-        ordered = sorted(kept.values(), key=lambda each: (-each["models"], each["adapter"], each["signature"]))
-        TABLE.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered))
+    for row in rows(given.folder.absolute(), found, given.count, given.largest, given.seconds):
+        keep(row, failing_now)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def failures() -> str:
         for f in grouped(records(), sizes, _owners(), published())
         if registry.adapter(f.target.partition(":")[0]).evidence_of(f.target.split(":")[1]).value not in ("static", "virtual")
     ]
-    why = {(r["target"], r["model"]): _no_case(r) for r in _reduced() if r.get("model") and not r["case"]}
+    why = {(r["target"], r["model"]): _no_case(r) for r in _reduced() if not r["case"]}
     rows = [
         (f"`{f.target}`", f.reason.replace("|", "/"), f.owner, len(f.models), code(f.models), _smallest_of(f, why)) for f in found
     ]
@@ -124,14 +124,15 @@ COMMONEST = 10
 
 def reduced() -> str:
     """The commonest failures on record, and the smallest case of each; between them those that have none."""
-    rows = []
-    for row in sorted(_reduced(), key=lambda row: -row["models"]):
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for row in sorted(_reduced(), key=lambda row: (-row["models"], not row["case"])):
         cells = (f"`{row['model']}`", smallest(row["case"]), row["case"]["kind"]) if row["case"] else ("", _no_case(row), "")
-        rows.append((row["adapter"], f"`{row['signature']}`", row["models"], row["message"][:90], *cells, row["reproduces"]))
-        if sum(bool(row[-2]) for row in rows) == COMMONEST:
+        said = (row["adapter"], f"`{row['signature']}`", row["models"], row["message"][:90], *cells, row["reproduces"])
+        rows.setdefault((row["adapter"], row["signature"]), said)
+        if sum(bool(said[-1]) for said in rows.values()) == COMMONEST:
             break
     head = ("adapter", "signature", "models", "the record says", "reduced from", "smallest case", "failure", "reproduces")
-    return table(head, rows)
+    return table(head, list(rows.values()))
 
 
 def _no_case(row: dict[str, Any]) -> str:
