@@ -39,6 +39,7 @@ from porting.diagnose.notes import published  # noqa: E402
 from porting.report.pass_rates import failures  # noqa: E402
 from porting.signature import normalise  # noqa: E402
 from porting.types import Result, from_json  # noqa: E402
+from porting.workspace import atomic_write  # noqa: E402
 
 PLACE = re.compile(r"(?<!\w)/[\w.+-]+(/[\w.+-]+)+")
 """A path of this machine."""
@@ -225,15 +226,17 @@ def row_of(adapter: str, models: int, result: dict[str, Any]) -> dict[str, Any]:
 def keep(row: dict[str, Any], failing_now: set[tuple[str, str, str]]) -> None:
     """Put a row into the table, in the place of an older one of the same cell; what is not on record any more goes. Several runs
     may write at once."""
-    with open(TABLE, "a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        kept = {(each["target"], each["model"]): each for each in map(json.loads, file)}
+    folder = os.open(TABLE.parent, os.O_RDONLY)  # the table itself is replaced as a whole, so that a kill loses nothing
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        lines = TABLE.read_text(encoding="utf-8").splitlines() if TABLE.exists() else []
+        kept = {(each["target"], each["model"]): each for each in map(json.loads, lines)}
         kept[row["target"], row["model"]] = row
         there = [each for each in kept.values() if (each["target"], each["model"], each["signature"]) in failing_now]
         ordered = sorted(there, key=lambda each: (-each["models"], each["target"], each["model"]))
-        file.truncate(0)
-        file.write("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered))
+        atomic_write(TABLE, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in ordered).encode())
+    finally:
+        os.close(folder)
 
 
 def main() -> None:
