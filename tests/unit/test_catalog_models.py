@@ -14,6 +14,7 @@ from porting.bundles.build import build
 from porting.bundles.cases import draw
 from porting.bundles.eager import flatten
 from porting.sources import BuiltModel
+from porting.sources._torchvision import make_importable
 from porting.sources._transformers_call import FEEDS
 from porting.types import ModelSpec
 
@@ -24,6 +25,14 @@ torch.set_num_threads(1)
 SPECS = {spec.id: spec for spec in catalog.load() if spec.source in ("transformers", "diffusers") and not spec.cannot}
 MOVED = 1e-5
 """Relative change of an output from which an input counts as having reached it; fp32 noise is below 5e-6."""
+
+PART_BY_NAME = {
+    "maskformer-swin": "maskformer",
+    "mlcd": "mlcd_vision_model",  # the same class, by the type its checkpoints state
+    "nemotron3_5_transcribe_asr_audio": "nemo_speechlm",
+    "nemotron3_5_transcribe_audio": "nemo_speechlm",
+}
+"""Config types that are parts of an entry, or another name of one, and whose config does not say so."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +71,29 @@ def test_the_catalog_is_broad() -> None:
     assert kinds.count("transformers") >= 40
     assert kinds.count("diffusers") >= 120
     assert {m for spec in SPECS.values() if spec.source == "transformers" for m in spec.modalities} == FEEDS.keys()
+
+
+def parts_of(config: type) -> set[str]:
+    """Config types that a config of transformers is made of, by what it declares."""
+    declared = [*getattr(config, "sub_configs", {}).values(), *getattr(config, "sub_configs_defaults", {}).values()]
+    return {t for part in declared for t in (getattr(part, "model_type", None),) if t}
+
+
+def test_every_config_type_with_a_class_in_an_auto_mapping_is_an_entry_or_a_part_of_one() -> None:
+    make_importable()
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto import modeling_auto
+
+    mappings = [n for n in dir(modeling_auto) if n.startswith("MODEL_") and n.endswith("_NAMES")]
+    wanted = {kind for name in mappings for kind in getattr(modeling_auto, name)}
+    entries = {spec.name for spec in catalog.load() if spec.source == "transformers"}
+    known, waiting = set(entries), [kind for kind in entries if kind in CONFIG_MAPPING]
+    while waiting:
+        new = parts_of(CONFIG_MAPPING[waiting.pop()]) - known
+        known |= new
+        waiting += [kind for kind in new if kind in CONFIG_MAPPING]
+    assert len(wanted) > 600
+    assert sorted(kind for kind in wanted - known if PART_BY_NAME.get(kind, kind.rsplit("_", 1)[0]) not in known) == []
 
 
 @pytest.mark.parametrize("name", [n for n, spec in SPECS.items() if len(spec.modalities) > 1 and "smoke" in spec.tiers])
