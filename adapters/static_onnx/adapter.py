@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
-from porting.accelerators.operators import read_list
+from porting.accelerators.operators import onnx_nodes, read_list
 from porting.accelerators.profile import Profile, load
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe, Session
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
@@ -93,22 +93,6 @@ def counted(model: onnx.ModelProto, profile: Profile) -> Counter[Tuple[str, bool
     known = read_list(profile.folder / profile.onnx.list)
     calls: Counter[Tuple[str, bool]] = Counter()
     constant = {tensor.name for tensor in model.graph.initializer}
-    for node in _nodes(model.graph, constant):
-        name = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    for name, _ in onnx_nodes(model.graph, constant):
         calls[name, name in known] += 1
     return calls
-
-
-def _nodes(graph: Any, constant: Set[str]) -> Iterator[Any]:
-    """Nodes that depend on an input, those of inner graphs among them."""
-    for node in graph.node:
-        if all(name in constant for name in node.input if name) and not _inner(node):
-            constant.update(node.output)
-            continue
-        yield node
-        for inner in _inner(node):
-            yield from _nodes(inner, constant | {tensor.name for tensor in inner.initializer})
-
-
-def _inner(node: Any) -> Tuple[Any, ...]:
-    return tuple(graph for a in node.attribute for graph in (*([a.g] if a.HasField("g") else []), *a.graphs))

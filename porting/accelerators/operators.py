@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, Set, Tuple
 
 
 class Support(str, enum.Enum):
@@ -24,6 +24,20 @@ def read_list(path: Path) -> FrozenSet[str]:
     """The names in a list: one a line, without `aten::`; lines that start with # say where it is from."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def onnx_nodes(graph: Any, constant: Set[str]) -> Iterator[Tuple[str, Any]]:
+    """The nodes of an ONNX graph that depend on an input, those of inner graphs among them, each after its operator's name, which
+    has its domain before it where that is not ONNX's own. constant: names of values that are known beforehand; what is worked out
+    from them alone is added."""
+    for node in graph.node:
+        inner = tuple(g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs))
+        if all(name in constant for name in node.input if name) and not inner:
+            constant.update(node.output)
+            continue
+        yield (node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"), node
+        for part in inner:
+            yield from onnx_nodes(part, constant | {tensor.name for tensor in part.initializer})
 
 
 class OperatorList:

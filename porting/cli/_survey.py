@@ -11,6 +11,7 @@ from porting.cli._shared import print_json, print_table
 
 if TYPE_CHECKING:
     from porting.accelerators.profile import Profile
+    from porting.static.onnx_survey import OnnxSurvey
     from porting.static.survey import Survey
 
 _FATES = {"native": "native", "composite": "composed", "fallback": "not listed", "unknown": "unknown"}
@@ -44,6 +45,61 @@ def run(models: Sequence[str], on: Sequence[str], train: bool, sizes: Sequence[s
         for one in found:
             _print(one, profiles)
     return 1 if any(one.refused() for one in found) else 0
+
+
+def run_onnx(models: Sequence[str], on: Sequence[str], trust: bool, form: str) -> int:
+    """Export models without their weights and print their ONNX operators. Returns the exit status."""
+    from porting.api import Setting
+    from porting.static.onnx_survey import listed, onnx_survey
+
+    profiles = listed([name for names in on for name in names.split(",") if name and name != "all"])
+    setting = Setting.find()
+    specs = setting.resolve(models, trust=trust)
+    with setting.pipeline() as pipeline:
+        found = [onnx_survey(pipeline.jobs, spec) for spec in specs]
+    if form == "json":
+        print_json(_onnx_record(one, profiles) for one in found)
+    else:
+        for one in found:
+            _print_onnx(one, profiles)
+    return 0
+
+
+def _onnx_record(found: OnnxSurvey, profiles: Mapping[str, Profile]) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "parameters": found.parameters,
+        "sizes": dict(found.sizes),
+        "weightless": found.weightless,
+        "layers": {name: {"exported": kept, "of": of} for name, (kept, of) in found.layers.items()},
+        "opset": found.opset,
+        "needs_opset": found.needs,
+        "evidence": "static",
+        "operators": [{"name": o.name, "count": o.count, "since": o.since} for o in found.operators],
+        "not_listed": {name: found.missing(profile) for name, profile in profiles.items()},
+    }
+
+
+def _print_onnx(found: OnnxSurvey, profiles: Mapping[str, Profile]) -> None:
+    how = "" if found.weightless else "; built with its weights, since it looks at values"
+    click.echo(f"{found.model}: {found.parameters:,} parameters, exported as opset {found.opset}{how}")
+    for name, (kept, of) in found.layers.items():
+        click.echo(f"    {name}: the first {kept} of {of}, which are of every kind")
+    missing = {name: found.missing(profile) for name, profile in profiles.items()}
+    rows = [
+        (o.name, str(o.since or "-"), str(o.count), *("not listed" if o.name in missing[p] else "listed" for p in profiles))
+        for o in found.operators
+    ]
+    click.echo()
+    print_table(("operator", "since opset", "nodes", *profiles), rows)
+    click.echo(f"\nopset {found.needs} is the newest that changed one of them: what reads it reads the model")
+    for name, profile in profiles.items():
+        assert profile.onnx
+        here = len(found.operators) - len(missing[name])
+        click.echo(
+            f"{name} ({profile.onnx.plugin_version or profile.onnx.list}): {here} of {len(found.operators)} operators there"
+        )
+    click.echo("\nFrom the graph and lists alone (static): nothing of weights, dtypes, shapes or whether a kernel is right.")
 
 
 def _records(found: Survey, profiles: Mapping[str, Profile]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ NAMES_SHOWN = 6
 )
 @click.option("--train", is_flag=True, help="With MODEL: its backward pass, too.")
 @click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="With MODEL: an axis at another size than the nominal.")
+@click.option("--onnx", is_flag=True, help="With MODEL: its ONNX operators, and the opset that they want, instead of PyTorch's.")
 @trust_option
 @click.option("--op", "operators", multiple=True, metavar="NAME", help="Only cases of this operator; may be repeated.")
 @click.option("--filter", "globs", multiple=True, metavar="GLOB", help="Only cases of such a name; may be repeated.")
@@ -64,13 +65,15 @@ def command(models: tuple[str, ...], on: tuple[str, ...], form: str, output: Pat
     from porting.operators.run import OperatorRun
     from porting.operators.suite import open_suite
 
-    train, sizes, trust = (given.pop(name) for name in ("train", "sizes", "trust"))
+    train, sizes, onnx, trust = (given.pop(name) for name in ("train", "sizes", "onnx", "trust"))
+    if onnx and (train or sizes):
+        raise click.UsageError("--train and --size go with PyTorch's operators, not with --onnx.")
     if models:
         from porting.cli import _survey
 
-        return _survey.run(models, on, train, sizes, trust, form)
-    if train or sizes:
-        raise click.UsageError("--train and --size are about a MODEL.")
+        return _survey.run_onnx(models, on, trust, form) if onnx else _survey.run(models, on, train, sizes, trust, form)
+    if train or sizes or onnx:
+        raise click.UsageError("--train, --size and --onnx are about a MODEL.")
     if output and not given["names"]:
         raise click.UsageError("-o needs --case: it writes the cases that are named.")
     setting = Setting.find(store=given["store"])

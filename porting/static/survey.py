@@ -39,7 +39,7 @@ def job(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
     try:
         return _survey(spec, job, clock, "meta")
     except Exception:  # whatever a model does that looks at values
-        if not _small(spec):
+        if not small(spec):
             raise
         traceback.print_exc()
     return _survey(spec, job, clock, "cpu")
@@ -71,7 +71,7 @@ def _survey(spec: ModelSpec, job: Mapping[str, Any], clock: Clock, raw: str) -> 
     return {**facts, "sizes": dict(built.sizes), "weightless": raw == "meta", "ledgers": ledgers}
 
 
-def _small(spec: ModelSpec) -> bool:
+def small(spec: ModelSpec) -> bool:
     """Whether a model may be built whole: a tiny instance of the catalog, not somebody's checkpoint or a config of full size."""
     return spec.source != "checkpoint" and not spec.config.get("_full_size")
 

@@ -52,6 +52,29 @@ def test_a_model_of_any_size_is_walked_without_memory_for_it(porting: Porting, s
     assert (attention["count"], attention["dtypes"]) == (80, {"bfloat16": 240, "bool": 80})
 
 
+def test_the_onnx_operators_of_a_model_of_any_size_and_the_opset_they_want(porting: Porting, seventy_billion: Path) -> None:
+    ended = porting("ops", seventy_billion, "--onnx", "--on", "npu", "--format", "json")
+    assert ended.code == 0, ended.err
+    (found,) = json.loads(ended.out)
+    assert found["parameters"] == 70_553_706_496
+    assert found["weightless"]
+    assert found["evidence"] == "static"
+    assert found["layers"] == {"model.layers": {"exported": 1, "of": 80}}
+    operators = {each["name"]: each for each in found["operators"]}
+    assert operators["MatMul"]["count"] > 7  # projections, scores and values of one layer, and the head
+    assert found["needs_opset"] == max(each["since"] for each in operators.values()) <= found["opset"]
+    assert set(found["not_listed"]) == {"ascend"}
+    assert set(found["not_listed"]["ascend"]) <= set(operators)
+
+
+def test_a_small_model_that_looks_at_values_is_exported_whole(porting: Porting) -> None:
+    ended = porting("ops", "transformers/mamba2", "--onnx")
+    assert ended.code == 0, ended.err
+    assert "built with its weights" in ended.out
+    assert "Softplus" in ended.out
+    assert "operators there" in ended.out
+
+
 def test_the_table_names_what_is_not_listed_with_its_line(porting: Porting) -> None:
     ended = porting("ops", "transformers/bert", "--on", "cambricon")
     assert ended.code == 0
@@ -67,6 +90,10 @@ def test_the_table_names_what_is_not_listed_with_its_line(porting: Porting) -> N
         (["ops", "timm/resnet18", "--size", "width"], "no AXIS=SIZE"),
         (["ops", "timm/resnet18", "--on", "npu", "--size", "sequence=3"], "no axis 'sequence'"),
         (["ops", "--train"], "about a MODEL"),
+        (["ops", "--onnx"], "about a MODEL"),
+        (["ops", "timm/resnet18", "--onnx", "--train"], "not with --onnx"),
+        (["ops", "timm/resnet18", "--onnx", "--on", "cambricon"], "lists of ONNX operators for ascend"),
+        (["ops", "pretrained/silero-vad", "--onnx"], "an ONNX file already"),
         (["ops", "pretrained/silero-vad", "--on", "npu"], "an ONNX file is no module"),
         (["run", "--device", "npu", "nowhere.py"], "no file nowhere.py"),
         (["run", "--device", "gcu", "nowhere.py"], "no list of PyTorch operators for Enflame"),
