@@ -256,6 +256,22 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 
+@pytest.mark.parametrize(
+    ("said", "fixed"),
+    [
+        ("case odd: RuntimeError: Expected input at *args[0].shape[2] to be <= 64, but got 96", True),
+        ("case far: output output has shape (3, 1000), expected (1, 1000) (2 of 6 cases fail)", True),
+        ("case odd, output output_0: 60480 of 60480 elements are not finite where they should be (2 of 5 cases fail)", True),
+        ("case nominal: output output has shape (3, 1000), expected (1, 1000)", False),
+        ("case odd, output output: rel error 5.2e-01, allowed 1.3e-06 (2 of 6 cases fail)", False),
+        ("case contrast, output y: 3 of 9 elements are not finite where they should be", False),
+    ],
+)
+def test_what_is_for_the_nominal_sizes_alone_is_tried_with_axes_fixed(said: str, fixed: bool) -> None:
+    found = following(tried(USUAL, Outcome.MISMATCH, Cause.OUTPUT_STRUCTURE, said, Stage.COMPARE))
+    assert ("static" in found) == ("dynamic+fix=batch" in found) == fixed
+
+
 def test_a_value_that_the_exporter_lost_is_looked_for_in_a_file_that_it_did_not_optimise() -> None:
     lost = "Load model from m.onnx failed:Invalid model. Node input 'mul_257_min_1' is not a graph input, initializer, or output"
     seen = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, lost, Stage.LOAD)
