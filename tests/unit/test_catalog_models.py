@@ -49,6 +49,8 @@ def outputs(built: BuiltModel, arrays: dict[str, Any]) -> dict[str, torch.Tensor
 def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> bool:
     if any(before[n].shape != after[n].shape for n in before):  # as many keypoints as were found
         return True
+    if any(not torch.equal(before[n], after[n]) for n in before if not before[n].is_floating_point()):
+        return True
     pairs = [(before[n].double(), after[n].double()) for n in before if before[n].is_floating_point()]
     return any((a - b).norm() > MOVED * a.norm() for a, b in pairs)
 
