@@ -74,23 +74,25 @@ class OnnxSurvey:
 
 
 def job(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
-    """Build `spec` without memory and export it; whole, where it looks at values and is small. Returns the fields of OnnxSurvey
-    but the model's name."""
+    """Build `spec` without memory and export the first of its layers; all of them, where it counts them; with its weights, where
+    it looks at values and is small. Returns the fields of OnnxSurvey but the model's name."""
     import torch
 
     torch.set_num_threads(1)
     spec = from_json(ModelSpec, job["spec"])
-    try:
-        return _survey(spec, clock, "meta")
-    except Exception:  # whatever a model does that looks at values
-        if not small(spec):
-            raise
-        traceback.print_exc()
-    return _survey(spec, clock, "cpu")
+    first: Exception | None = None
+    for device, cut in (("meta", True), ("meta", False), *((("cpu", False),) if small(spec) else ())):
+        try:
+            return _survey(spec, clock, device, cut)
+        except Exception as error:  # noqa: BLE001 -- exporters raise whatever a model makes them stumble over
+            traceback.print_exc()
+            first = first or error
+    assert first is not None
+    raise first
 
 
-def _survey(spec: ModelSpec, clock: Clock, device: str) -> dict[str, Any]:
-    """Export a model whose tensors are of `meta`, or of `cpu`."""
+def _survey(spec: ModelSpec, clock: Clock, device: str, cut: bool) -> dict[str, Any]:
+    """Export a model whose tensors are of `meta`, or of `cpu`. cut: without the layers that are like earlier ones."""
     from porting import sources
 
     clock.enter(Stage.BUILD)
@@ -98,7 +100,7 @@ def _survey(spec: ModelSpec, clock: Clock, device: str) -> dict[str, Any]:
     if built.module is None:
         raise ModelError("it is an ONNX file already.", "Targets of static_onnx look its operators up.")
     parameters = sum(p.numel() for p in built.module.parameters())
-    layers = {name: [kept, of] for name, kept, of in _shorten(built.module)}
+    layers = {name: [kept, of] for name, kept, of in _shorten(built.module)} if cut else {}
     clock.enter(Stage.EXPORT)
     model = _exported(built, device)
     opset = int(model.opset_imports[""])
@@ -117,13 +119,17 @@ def _shorten(module: nn.Module) -> Iterator[tuple[str, int, int]]:
     from torch import nn
 
     types = getattr(getattr(module, "config", None), "layer_types", None)
+    gone: list[str] = []
     for name, layers in [(n, m) for n, m in module.named_modules() if isinstance(m, nn.ModuleList) and len(m) > LONG]:
+        if name.startswith(tuple(gone)):
+            continue
         kinds = [_kind(layer) for layer in layers]
         if types and len(types) == len(kinds):  # by which a forward tells its layers apart
             kinds = list(zip(kinds, types, strict=True))
         last = max((kinds.index(kind) for kind in kinds), default=-1)
         if last + 1 < len(layers):
             whole = len(layers)
+            gone += [f"{name}.{number}." for number in range(last + 1, whole)]
             del layers[last + 1 :]
             yield name, len(layers), whole
 

@@ -48,6 +48,11 @@ def test_a_setting_tells_a_layer_from_one_with_the_same_weights() -> None:
     assert shortened(Net(norms)) == {"layers": (4, 12)}
 
 
+def test_lists_inside_of_what_is_cut_are_not_told_of() -> None:
+    net = Net(nn.ModuleList([nn.ModuleDict({"experts": layers(*[8] * 10)}) for _ in range(9)]))
+    assert shortened(net) == {"layers": (1, 9), "layers.0.experts": (1, 10)}
+
+
 def test_a_short_list_stays_whole() -> None:
     assert shortened(Net(layers(*[8] * onnx_survey.LONG))) == {}
 
