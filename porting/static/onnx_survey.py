@@ -16,7 +16,7 @@ from porting.accelerators.operators import onnx_nodes, read_list
 from porting.accelerators.profile import Profile, load
 from porting.cells.jobs import Jobs, Trail
 from porting.errors import ModelError, UnknownName
-from porting.static.survey import small
+from porting.static.survey import nominal, small
 from porting.types import ModelSpec, Stage, from_json, to_json
 from porting.verdict import of_end
 
@@ -151,7 +151,7 @@ def _exported(built: BuiltModel, device: str) -> onnx_ir.Model:
     from porting.bundles.optimizer import rooted_rules
     from porting.bundles.tracing import shared_walks
 
-    given = _inputs(built, device)
+    given = {name: tensor.to(device) for name, tensor in nominal(built).items()}
     flat = EagerModel(built.module, list(given), built.constants).flat()
     axes = tuple(_dynamic(built, name, tensor) for name, tensor in given.items())
     with sources.without_values(), shared_walks(), torch.no_grad(), rooted_rules():
@@ -160,18 +160,6 @@ def _exported(built: BuiltModel, device: str) -> onnx_ir.Model:
         written = torch.onnx.export(program, (), dynamo=True, verbose=False, optimize=False)
         assert written is not None
         return _simplified(written.model)
-
-
-def _inputs(built: BuiltModel, device: str) -> dict[str, torch.Tensor]:
-    """Nominal inputs; the floating ones in the dtype of the model."""
-    import torch
-
-    from porting.bundles.cases import draw
-
-    assert built.module is not None
-    floats = next((p.dtype for p in built.module.parameters() if p.is_floating_point()), torch.float32)
-    tensors = {key: torch.from_numpy(array) for key, array in draw(built.inputs, built.sizes, "nominal", "survey").items()}
-    return {name: t.to(device, floats if t.is_floating_point() else t.dtype) for name, t in tensors.items()}
 
 
 def _dynamic(built: BuiltModel, name: str, tensor: torch.Tensor) -> dict[int, Any]:

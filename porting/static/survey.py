@@ -83,7 +83,7 @@ def _walk(device: StandIn, built: BuiltModel, name: str, known: Mapping[str, Any
 
     assert built.module is not None
     module = built.module.to_empty(device=device.name) if device.raw == "meta" else built.module.to(device.name)
-    given = {**_inputs(built), **built.constants}
+    given = {**nominal(built), **built.constants}
     inputs = {key: device.put(value) if isinstance(value, torch.Tensor) else value for key, value in given.items()}
     device.become(known[name], keep_going=True)
     with sources.without_values(), torch.set_grad_enabled(train):
@@ -101,7 +101,7 @@ def _asked(built: BuiltModel, sizes: Mapping[str, int], every: bool) -> dict[str
     return {axis: size for axis, size in sizes.items() if axis in built.sizes}
 
 
-def _inputs(built: BuiltModel) -> dict[str, torch.Tensor]:
+def nominal(built: BuiltModel) -> dict[str, torch.Tensor]:
     """Nominal inputs; the floating ones in the dtype of the model."""
     import torch
 
