@@ -222,7 +222,7 @@ class ModelSpec:
     weights: str = "random"
     """`random` (the seeded recipe applies) or `real` (left as they are)."""
     params: Optional[int] = None
-    """Number of parameters of the entry as built here."""
+    """Number of parameters of the entry as built here; as `measured.jsonl` has it where an entry does not say."""
     tiers: Tuple[str, ...] = ("full",)
     """The smallest of `smoke`, `ci`, `nightly`, `full` that it is in; the larger ones follow."""
     requires: Tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import porting
 from porting.catalog import file as catalog_file
+from porting.catalog import measured
 from porting.catalog.file import REAL_WEIGHTS, TIERS, Problem
 from porting.catalog.project import FILE, Project, check_project, find_project
 from porting.errors import UnknownName, UntrustedError, UsageError
@@ -75,11 +76,18 @@ def catalog_files() -> list[Path]:
 
 def load(paths: Sequence[Path] | None = None, project: Project | None = None) -> Catalog:
     """Load a catalog. paths: files or folders, instead of the one that comes with the toolkit. project: whose entries to add.
+    How many parameters an entry has is what its build showed, where the entry says nothing of it.
     Raises CatalogError naming file and line of the first problem."""
     specs, problems = read_all(catalog_files() if paths is None else files_in(paths))
     if problems:
         raise problems[0].error()
-    return Catalog([*specs, *(project.models if project else ())])
+    return Catalog([*_sized(specs), *(project.models if project else ())])
+
+
+def _sized(specs: Iterable[ModelSpec]) -> Iterator[ModelSpec]:
+    known = measured.sizes()
+    for spec in specs:
+        yield replace(spec, params=known[spec.id]) if spec.params is None and spec.id in known else spec
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:

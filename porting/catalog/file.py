@@ -1,7 +1,7 @@
 """One catalog file (TOML) into model specs, with every problem named by file and line.
 
-A file has `[defaults]`, `[[models]]` (one entry, or a list under `names` or `configs` that share the other keys),
-`[overrides."name"]` and `[params]`. Which files there are is porting.catalog's matter. No torch, no numpy.
+A file has `models` (a row is one entry, or a list under `names` or `configs` that share the other keys), `[defaults]` and
+`[overrides."name"]`. Which files there are is porting.catalog's matter. No torch, no numpy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ TIERS = ("smoke", "ci", "nightly", "full")
 
 Table = dict[str, Any]
 
-TABLES = ("defaults", "models", "overrides", "params")
-"""What a catalog file may hold; `[params]` has the number of parameters by name."""
+TABLES = ("defaults", "models", "overrides")
+"""What a catalog file may hold."""
 
 # Sources whose weights come with what is named: the seeded recipe must leave them alone.
 REAL_WEIGHTS = frozenset(("factory", "onnx", "pt2", "checkpoint", "torchscript"))
@@ -72,6 +72,7 @@ class CatalogFile:
         self.lines = self.text.splitlines()
         self.headers = [n for n, line in enumerate(self.lines, 1) if re.match(r"\s*\[+[^\[\],]+\]+\s*(#.*)?$", line)]
         self.entries = [n for n in self.headers if re.match(rf"\s*\[\[\s*{self.table}\s*\]\]", self.lines[n - 1])]
+        self.entries = self.entries or list(_rows(self.lines, self.table))
 
     def complain(self, line: int, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.name, line, message, hint))
@@ -93,6 +94,22 @@ class CatalogFile:
         """First line at or after `start`, in the same entry, where `word` stands as a key or a string; else `start`."""
         end = next((n for n in self.entries if n > start), len(self.lines) + 1)
         return next((n for n in range(start, end) if _stands_in(word, self.lines[n - 1])), start)
+
+
+_NOT_BARE = re.compile(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|#.*")
+
+
+def _rows(lines: Iterable[str], table: str) -> Iterator[int]:
+    """Lines where the rows of `table = [` begin, where each begins a line."""
+    begin = re.compile(rf"\s*{table}\s*=\s*\[")
+    depth = 0
+    for number, line in enumerate(lines, 1):
+        if not depth and not begin.match(line):
+            continue
+        bare = _NOT_BARE.sub("", line)
+        if depth == 1 and bare.lstrip().startswith("{"):
+            yield number
+        depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
 
 _AFTER = re.compile(r"[\"']|\s*=|\]")
@@ -161,13 +178,12 @@ def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]
     before = len(file.problems)
     models = data.get("models", [])
     if not isinstance(models, list) or not all(isinstance(entry, dict) for entry in models):
-        file.complain(file.find(1, "models"), "'models' must be an array of tables.", "Write [[models]].")
+        file.complain(file.find(1, "models"), "'models' must be an array of tables.", "Write models = [{name = ...}].")
         return []
-    defaults, overrides, counts = (_table(file, data, key) for key in ("defaults", "overrides", "params"))
+    defaults, overrides = (_table(file, data, key) for key in ("defaults", "overrides"))
     used = {name for entry in models for name in _names(entry)}
     _check_layer(file, defaults, file.header("defaults"), FIELDS)
     _check_overrides(file, overrides, used)
-    _check_params(file, counts, used)
     for number, entry in enumerate(models):
         _check_entry(file, entry, file.entry(number))
     if len(file.problems) > before:
@@ -175,8 +191,7 @@ def read_entries(file: CatalogFile, data: Table, family: str) -> list[ModelSpec]
     specs = []
     for number, entry in enumerate(models):
         for name in _names(entry):
-            counted = {"params": counts[name]} if name in counts else {}
-            layers = (defaults, counted, entry, overrides.get(name, {}))
+            layers = (defaults, entry, overrides.get(name, {}))
             specs.append(_spec(file, layers, name, file.find(file.entry(number), name), family))
     return [spec for spec in specs if spec]
 
@@ -246,19 +261,10 @@ def _table(file: CatalogFile, data: Table, key: str) -> Table:
     return {}
 
 
-def _check_params(file: CatalogFile, counts: Table, used: set[str]) -> None:
-    start = file.header("params")
-    for name, count in counts.items():
-        wrong = _size(count)
-        if wrong:
-            file.complain(file.find(start, name), f"the number of parameters of {name!r} {wrong}.")
-        if name not in used:
-            file.complain(file.find(start, name), f"a number of parameters for {name!r}, which no entry of this file names.")
-
-
 def _check_overrides(file: CatalogFile, overrides: Table, used: set[str]) -> None:
     for name, layer in overrides.items():
         line = file.header("overrides", name)
+        line = line if line > 1 else file.find(file.header("overrides"), name)
         if name not in used:
             near = difflib.get_close_matches(name, sorted(used), n=3, cutoff=0.5)
             hint = f"Did you mean {', '.join(near)}?" if near else ""

@@ -72,6 +72,13 @@ def known(workspace: Workspace) -> dict[str, Measured]:
     return {**(read(path) if (path := shipped()) else {}), **read(own(workspace))}
 
 
+def sizes() -> dict[str, int]:
+    """Parameters of each model of the catalog that was built, by id."""
+    path = shipped()
+    lines = _lines(path) if path else ()
+    return {str(line["model"]): count for line in lines if isinstance(count := line.get("params"), int)}
+
+
 def read(path: Path) -> dict[str, Measured]:
     """Records by model; none where there is no file. A line that a killed run left half written is passed over."""
     found: dict[str, Measured] = {}

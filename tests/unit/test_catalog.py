@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from porting.catalog import TIERS, Catalog, catalog_files, find_project, load, resolve
+from porting.catalog import TIERS, Catalog, catalog_files, find_project, load, measured, resolve
 from porting.catalog.validity import validate
 from porting.errors import CatalogError, ModelError, UnknownName, UntrustedError, UsageError
 from porting.types import InputSpec, ModelSpec
@@ -192,8 +192,18 @@ WRONG = {
     "override type": (ENTRY + "[overrides.resnet18]\ntask = 3\n", 5, "'task' must be a string"),
     "override no table": (ENTRY + "[overrides]\nresnet18 = 3\n", 5, "overrides for 'resnet18' must be a table"),
     "default type": ("[defaults]\ntiers = 3\n" + ENTRY, 2, "'tiers' must be an array of strings"),
-    "params type": (ENTRY + "[params]\nresnet18 = 'many'\n", 5, "the number of parameters of 'resnet18' must be a whole number"),
-    "params of nobody": (ENTRY + "[params]\nresnet81 = 3\n", 5, "'resnet81', which no entry of this file names"),
+    "row": (
+        'models = [\n    {name = "a", source = "timm"},\n    # ] } the "next\n    {name = "b", source = "timm", task = 3},\n]\n',
+        4,
+        "'task' must be a string",
+    ),
+    "row after a list": (
+        'models = [\n    {source = "timm", names = [\n        "a",\n    ]},\n    {name = "b"},\n]\n[overrides]\nb = {}\n',
+        5,
+        "'b' has no 'source'",
+    ),
+    "override row": (ENTRY + "[overrides]\nresnet18 = {task = 3}\n", 5, "'task' must be a string"),
+    "override row of nobody": (ENTRY + "[overrides]\n\nresnet81 = {}\n", 6, "'resnet81', which no entry of this file names"),
     "models no tables": ("models = 3\n", 1, "'models' must be an array of tables"),
     "no TOML": (ENTRY + "task = \n", 4, "is not valid TOML"),
 }
@@ -246,6 +256,27 @@ def test_our_own_catalog_is_sound_and_every_entry_says_what_it_is() -> None:
     assert lacking == []
 
 
+def test_our_own_catalog_takes_one_line_an_entry_or_less() -> None:
+    """Beside what a file's entries share (`[defaults]`) and what is said of single ones (`[overrides]`)."""
+    lines = []
+    for file in catalog_files():
+        text = file.read_text()
+        assert "[[models]]" not in text, file
+        rows = text[text.index("models = [") :].partition("\n]\n")[0].splitlines()[1:]
+        lines += [row for row in rows if not row.lstrip().startswith("#")]
+    assert len(lines) <= len(load())
+
+
+def test_a_model_has_the_size_that_its_build_showed_or_that_its_entry_states(tmp_path: Path) -> None:
+    known = measured.sizes()
+    assert len(known) > 1000
+    ours = load()
+    assert {name: ours.get(name).params for name in known if name in ours} == {n: c for n, c in known.items() if n in ours}
+    text = '[defaults]\nsource = "timm"\n[[models]]\nname = "resnet18"\nparams = 3\n[[models]]\nnames = ["resnet34", "q"]'
+    stated = [spec.params for spec in load([write(tmp_path, text)])]
+    assert stated == [3, known["timm/resnet34"], None]
+
+
 def test_our_own_catalog_has_real_weights_and_a_smoke_tier_of_about_twelve() -> None:
     catalog = load()
     assert len([spec for spec in catalog if spec.source == "timm"]) >= 25
@@ -255,7 +286,7 @@ def test_our_own_catalog_has_real_weights_and_a_smoke_tier_of_about_twelve() -> 
 
 def test_loading_the_catalog_imports_neither_torch_nor_numpy_nor_onnx() -> None:
     program = (
-        "import sys; from porting.catalog import load, find_project; from porting.catalog.validity import validate;"
+        "import sys; from porting.catalog import measured, load, find_project; from porting.catalog.validity import validate;"
         "load(); validate();"
         "print([m for m in ('torch', 'numpy', 'onnx', 'onnxruntime', 'transformers') if m in sys.modules])"
     )
