@@ -67,7 +67,7 @@ def inputs_that_matter(spec: ModelSpec, built: BuiltModel) -> set[str]:
     others = {i.name: (padded if i.kind in ("mask", "left_mask") else contrast)[i.name] for i in built.inputs}
     for name in (i.name for i in built.inputs if i.kind == "left_mask"):  # padding may end before every layer's window begins
         others[name] = padded[name].copy()
-        others[name][:, : built.sizes.get("past_sequence", 0)] = 0
+        others[name][:, : padded[name].shape[1] - nominal["input_ids"].shape[1]] = 0
     return {name for name, other in others.items() if changed(before, outputs(built, {**nominal, name: other}))}
 
 
