@@ -23,7 +23,8 @@ _DATA = frozenset(
     (".safetensors", ".pt", ".pth", ".bin", ".npz", ".npy", ".ckpt", ".onnx", ".h5", ".json", ".yaml", ".yml", ".txt")
 )
 _KEPT = frozenset(("torch", "numpy", "porting"))
-"""Imported by nearly all, and part of every bundle's key already."""
+"""Imported by nearly all, and part of every bundle's key already: not followed. The path of `porting` in a checkout leads to
+everything there, a virtual environment too."""
 
 
 def module_file(root: Path, place: str) -> Path | None:
@@ -43,7 +44,7 @@ def files(file: Path, root: Path) -> tuple[set[Path], set[str]]:
     if _inside(file, porting.__path__):  # a net of the catalog: it stands on torch and on the blocks that these share
         return found, set()
     packages: set[str] = set()
-    waiting, seen = set(found), set[str]()
+    waiting, seen = set(found), set(_KEPT)
     while waiting:
         path = waiting.pop()
         for name in (_imports(_state(path)) if path.suffix == ".py" else frozenset()) - seen:
@@ -52,7 +53,7 @@ def files(file: Path, root: Path) -> tuple[set[Path], set[str]]:
             packages |= {name} if own is None else set()
             waiting |= (own or set()) - found
             found |= own or set()
-    return found, packages - _KEPT
+    return found, packages
 
 
 def _own(root: Path, name: str) -> set[Path] | None:
@@ -148,9 +149,11 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _installed(origin: Path) -> bool:
-    """Whether a module is of an installed distribution, whose version stands for its files."""
+    """Whether a module is of an installed distribution, whose version stands for its files; of another environment, too, which
+    may lie in the project's own folder."""
     paths = sysconfig.get_paths()
-    return _inside(origin, [paths[name] for name in ("purelib", "platlib", "stdlib")]) or "dist-packages" in origin.parts
+    inside = _inside(origin, [paths[name] for name in ("purelib", "platlib", "stdlib")])
+    return inside or not {"site-packages", "dist-packages"}.isdisjoint(origin.parts)
 
 
 def _inside(file: Path, folders: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from source_kit import build, run, spec
 
 from porting.errors import ModelError
-from porting.sources import source
+from porting.sources import _code, source
 from porting.types import InputSpec
 
 FACTORIES = """
@@ -184,6 +184,18 @@ def test_the_fingerprint_follows_what_the_factory_imports_from_elsewhere_in_the_
     assert second != first
     (tmp_path / "helpers" / "__init__.py").write_text("import numpy, pytest, os\n")
     assert mark() != second, "what is imported by what is imported"
+
+
+def test_the_fingerprint_stops_at_installed_packages_of_any_environment_and_at_this_toolkit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "env" / "lib" / "site-packages" / "their_net"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("first = 1")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    nets = tmp_path / "nets.py"
+    nets.write_text("import porting.types, their_net\ndef make(): ...\n")
+    assert _code.files(nets, tmp_path) == ({nets}, {"their_net"})
 
 
 def test_the_fingerprint_of_a_factory_deep_in_a_package_follows_the_whole_package(tmp_path: Path) -> None:
