@@ -59,7 +59,8 @@ def fit(jobs: Jobs, spec: ModelSpec, makers: Sequence[str], context: int, batch:
     UnknownName, UsageError for makers without a card, ModelError for a model that cannot be walked."""
     profiles = _with_cards(makers)
     listed = next((p for p in profiles.values() if p.listed), None) or next(p for p in load().values() if p.listed)
-    found = survey(jobs, spec, [listed.name], {"batch": batch, "sequence": context}, dtype=dtype, all_sizes=False)
+    sizes = {"batch": batch, "sequence": context}
+    found = survey(jobs, spec, [listed.name], sizes, dtype=dtype, all_sizes=False, served=True)
     weights = {name: int(found.parameters * each) for name, each in WEIGHT_BYTES.items()}
     cache, largest = _cache(found, context, batch, dtype), _largest(found, listed)
     rest = found.buffer_bytes + (cache.bytes if cache else 0) + TENSORS * largest.bytes

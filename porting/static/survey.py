@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from porting.accelerators.profile import Profile, find, load
 from porting.cells.jobs import Jobs, Trail
 from porting.errors import ModelError, UnknownName, UsageError
+from porting.static.experts import as_served
 from porting.types import ModelSpec, Stage, from_json, to_json
 from porting.verdict import of_end
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 def job(job: dict[str, Any], clock: Clock, _adapter: None) -> dict[str, Any]:
     """Walk a model for every profile in `profiles`. `sizes`: of axes, instead of the nominal ones; `train`: backward, too;
-    `dtype`: of weights and floating inputs, instead of the model's own.
+    `dtype`: of weights and floating inputs, instead of the model's own; `served`: experts as servers compute them.
 
     Returns `parameters` and `buffers` (elements, bytes), `cache`, what the config says that a cache of keys and values depends
     on, the `sizes` walked, `weightless`, whether that was done without memory for weights, and `ledgers`, one for every profile.
@@ -67,7 +69,8 @@ def _survey(spec: ModelSpec, job: Mapping[str, Any], clock: Clock, raw: str) -> 
         clock.enter(Stage.RUN, name)
         device = standin.install(known[name], raw)
         device.prepare_for_programs()
-        ledgers[name] = _walk(device, built, name, known, job["train"])
+        with as_served() if job["served"] else nullcontext():
+            ledgers[name] = _walk(device, built, name, known, job["train"])
     return {**facts, "sizes": dict(built.sizes), "weightless": raw == "meta", "ledgers": ledgers}
 
 
@@ -177,12 +180,14 @@ def survey(
     train: bool = False,
     dtype: str = "",
     all_sizes: bool = True,
+    served: bool = False,
 ) -> Survey:
     """Walk a model on stand-ins of makers that have published lists.
 
     sizes: of axes, instead of the nominal ones; all_sizes: an axis that the model has not is an error, and ignored otherwise.
-    train: the backward pass, too. dtype: of weights and floating inputs, `bfloat16`, instead of the model's own. Raises
-    ModelError when the model cannot be built or walked.
+    train: the backward pass, too. dtype: of weights and floating inputs, `bfloat16`, instead of the model's own. served: experts
+    in the sizes that they have in a server, instead of as they are exported. Raises ModelError when the model cannot be built or
+    walked.
     """
     payload = {
         "kind": "porting.static.survey:job",
@@ -192,6 +197,7 @@ def survey(
         "all_sizes": all_sizes,
         "train": train,
         "dtype": dtype,
+        "served": served,
     }
     end = jobs.run(payload, Trail())
     finding = of_end(end)

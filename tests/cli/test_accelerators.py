@@ -177,6 +177,18 @@ def test_a_fit_adds_up_and_says_how_each_figure_was_had(porting: Porting, sevent
         assert (card["needed"]["bfloat16"] - 1) * room < 2 * 70_553_706_496 + rest + 1024 < card["needed"]["bfloat16"] * room
 
 
+def test_a_fit_of_a_mixture_counts_no_copy_of_the_experts_weights_for_each_token(porting: Porting, setting: Path) -> None:
+    shape = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 4, "num_attention_heads": 32}
+    experts = {"num_local_experts": 8, "num_experts_per_tok": 2, "num_key_value_heads": 8, "vocab_size": 32000}
+    folder = setting / "mixture"
+    folder.mkdir()
+    config = {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], **shape, **experts}
+    (folder / "config.json").write_text(json.dumps(config))
+    (found,) = json.loads(porting("fit", folder, "--on", "metax", "--context", "8192", "--format", "json").out)
+    (largest,) = [figure["bytes"] for figure in found["figures"] if figure["what"] == "largest tensor"]
+    assert largest == 8192 * 2 * (2 * 14336) * 2, "gates and values of two experts a token, in bfloat16"
+
+
 def test_profiles_are_listed_shown_built_and_compared(porting: Porting, setting: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = json.loads(porting("profile", "list", "--format", "json").out)
     assert len(listed) >= 18
