@@ -93,9 +93,10 @@ def _having(known: Mapping[str, Profile]) -> list[str]:
 def _cache(found: Survey, context: int, batch: int, dtype: str) -> Figure | None:
     if not found.cache:
         return None
-    layers, heads, width = (found.cache[name] for name in ("layers", "heads", "width"))
-    size = 2 * layers * heads * width * context * batch * {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
-    how = f"config: 2 x {layers} layers x {heads} heads x {width} wide x {context} tokens x {batch} x the width of {dtype}"
+    layers, heads, width, latent = (found.cache[name] for name in ("layers", "heads", "width", "latent"))
+    each, said = (latent, f"one latent vector, {latent}") if latent else (2 * heads * width, f"2 x {heads} heads x {width}")
+    size = layers * each * context * batch * {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
+    how = f"config: {layers} layers x {said} wide x {context} tokens x {batch} x the width of {dtype}"
     return Figure("keys and values", size, how)
 
 

@@ -132,7 +132,9 @@ def _total(tensors: Any) -> dict[str, int]:
 
 
 def _cache(built: BuiltModel) -> dict[str, int] | None:
-    """Layers, heads of keys and values, and their width, as the config of a model that generates has them; None for others."""
+    """Layers, heads of keys and values, and their width, as the config of a model that generates has them; None for others.
+    `latent`: width of the one vector that stands for all heads of a layer, where keys and values are compressed (DeepSeek's
+    MLA); 0 where they are not."""
     if not getattr(built.module, "can_generate", lambda: False)():
         return None
     config = getattr(built.module, "config", None)
@@ -145,6 +147,7 @@ def _cache(built: BuiltModel) -> dict[str, int] | None:
         "layers": int(layers),
         "heads": int(getattr(text, "num_key_value_heads", None) or heads),
         "width": int(getattr(text, "head_dim", None) or width // heads),
+        "latent": int(getattr(text, "kv_lora_rank", None) or 0) and int(text.kv_lora_rank + getattr(text, "qk_rope_head_dim", 0)),
     }
 
 

@@ -177,6 +177,19 @@ def test_a_fit_adds_up_and_says_how_each_figure_was_had(porting: Porting, sevent
         assert (card["needed"]["bfloat16"] - 1) * room < 2 * 70_553_706_496 + rest + 1024 < card["needed"]["bfloat16"] * room
 
 
+def test_a_fit_counts_compressed_keys_and_values_as_what_is_kept_of_them(porting: Porting, setting: Path) -> None:
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 32, "qk_nope_head_dim": 64, "v_head_dim": 64}
+    shape = {"hidden_size": 1024, "num_hidden_layers": 2, "first_k_dense_replace": 2, "vocab_size": 1000, "q_lora_rank": 256}
+    folder = setting / "latent"
+    folder.mkdir()
+    config = {"model_type": "deepseek_v3", **heads, **shape, "kv_lora_rank": 512, "qk_rope_head_dim": 64}
+    (folder / "config.json").write_text(json.dumps({"architectures": ["DeepseekV3ForCausalLM"], **config}))
+    (found,) = json.loads(porting("fit", folder, "--on", "metax", "--context", "100", "--format", "json").out)
+    (cache,) = [figure for figure in found["figures"] if figure["what"] == "keys and values"]
+    assert cache["bytes"] == 2 * (512 + 64) * 100 * 2
+    assert "latent" in cache["how"]
+
+
 def test_a_fit_of_a_mixture_counts_no_copy_of_the_experts_weights_for_each_token(porting: Porting, setting: Path) -> None:
     shape = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 4, "num_attention_heads": 32}
     experts = {"num_local_experts": 8, "num_experts_per_tok": 2, "num_key_value_heads": 8, "vocab_size": 32000}
