@@ -37,8 +37,9 @@ from porting.catalog import load, measured  # noqa: E402
 from porting.diagnose.blockers import blockers  # noqa: E402
 from porting.diagnose.notes import published  # noqa: E402
 from porting.report.pass_rates import failures  # noqa: E402
+from porting.serialization import from_json  # noqa: E402
 from porting.signature import normalise  # noqa: E402
-from porting.types import Result, from_json  # noqa: E402
+from porting.types import Result  # noqa: E402
 from porting.workspace import atomic_write  # noqa: E402
 
 PLACE = re.compile(r"(?<!\w)/[\w.+-]+(/[\w.+-]+)+")

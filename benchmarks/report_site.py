@@ -34,8 +34,9 @@ from porting.records.diff import diff
 from porting.records.story import Story, walk
 from porting.report import Matrix, ModelRow, TargetColumn
 from porting.report.html import write_site
+from porting.serialization import from_json
 from porting.store.records import Verdict, moment
-from porting.types import Evidence, ModelSpec, Result, Target, from_json
+from porting.types import Evidence, ModelSpec, Result, Target
 
 RECORDS = Path(__file__).resolve().parents[1] / "models" / "records"
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -27,6 +27,7 @@ from postgresql import server, spent
 
 from porting.diagnose.verbs import unlock
 from porting.records.history import may_hit, query
+from porting.serialization import to_json
 from porting.store import Store
 from porting.types import (
     CaseNumbers,
@@ -40,7 +41,6 @@ from porting.types import (
     Stage,
     StageTime,
     Target,
-    to_json,
 )
 
 BATCH = 50_000  # records in one import

@@ -1,7 +1,7 @@
 """The adapter contract: what a backend's code declares and the few methods it has.
 
-Imported in the backend's own interpreter, so: Python 3.9 syntax, standard library and `porting.types` only. An
-adapter never compares numbers and never decides a verdict; it converts, loads, runs and reports what the backend says.
+Imported in the backend's own interpreter, so: Python 3.9 syntax, standard library, `porting.types` and `porting.serialization`
+only. An adapter never compares numbers and never decides a verdict; it converts, loads, runs and reports what the backend says.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
-from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target
 
 from .._causes import Meaning, Rule, first_match, nothing_here
 from . import mlir, tools

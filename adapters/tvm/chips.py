@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
-from porting.types import Json
+from porting.serialization import Json
 
 X86_64 = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}
 AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}

@@ -37,7 +37,8 @@ def records() -> Iterator[Any]:
     import json
     import lzma
 
-    from porting.types import Result, from_json
+    from porting.serialization import from_json
+    from porting.types import Result
 
     for path in sorted((ROOT / "models" / "records").glob("*.jsonl.xz")):
         with lzma.open(path) as lines:

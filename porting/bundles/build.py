@@ -22,7 +22,8 @@ from porting.cells import keys
 from porting.errors import ModelError
 from porting.rewrites.keep import keep
 from porting.rewrites.prove import proven
-from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, from_json
+from porting.serialization import from_json
+from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage
 from porting.workers.worker import Clock, describe
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from porting.bundles.generation import Prompt
 from porting.bundles.tensors import read_tensors
 from porting.errors import BundleError
 from porting.numerics.compare import Noise
-from porting.types import Cause, Json, Outcome, Precision, Stage, Target, TensorSpec, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Cause, Outcome, Precision, Stage, Target, TensorSpec
 from porting.workspace import atomic_write, digest_file
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from porting.bundles.bundle import FILE, Bundle, Failure, FormKey, FormRecord, r
 from porting.cells import keys
 from porting.cells.jobs import Cell, Jobs, Options, Stop, Trail, fault_of, finding_of, judged_at
 from porting.errors import PortingError
-from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage, to_json
+from porting.serialization import to_json
+from porting.types import INFRASTRUCTURE, Cause, ModelSpec, Outcome, Precision, Stage
 from porting.verdict import Finding
 from porting.workspace import disk_errors, locked
 

@@ -16,7 +16,8 @@ from porting.catalog.measured import SOUND, Measured
 from porting.cells.jobs import Trail, utc_now
 from porting.cells.pipeline import Event, Pipeline
 from porting.errors import InfrastructureError
-from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Precision, Stage, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import INFRASTRUCTURE, ModelSpec, Outcome, Precision, Stage
 
 if TYPE_CHECKING:
     from porting.bundles.bundler import Made

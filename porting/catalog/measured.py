@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import porting
-from porting.types import Json, from_json, to_json
+from porting.serialization import Json, from_json, to_json
 from porting.workspace import Workspace, atomic_write, disk_errors
 
 FILE = "measured.jsonl"

@@ -18,20 +18,8 @@ from porting.errors import PortingError
 from porting.numerics import tokens
 from porting.numerics.compare import Noise, Verdict, judge
 from porting.report.counts import first_line
-from porting.types import (
-    Artifact,
-    Cause,
-    Evidence,
-    Json,
-    Outcome,
-    Perf,
-    Placement,
-    Precision,
-    Stage,
-    StageTime,
-    from_json,
-    to_json,
-)  # fmt: skip
+from porting.serialization import Json, from_json, to_json
+from porting.types import Artifact, Cause, Evidence, Outcome, Perf, Placement, Precision, Stage, StageTime  # fmt: skip
 from porting.verdict import Finding
 from porting.workspace import disk_errors
 

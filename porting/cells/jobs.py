@@ -17,7 +17,8 @@ from porting.bundles.bundle import Bundle
 from porting.environments.environment import Interpreter, interpreter_for
 from porting.environments.probing import Prober, Probes
 from porting.errors import EnvironmentMissing, PortingError
-from porting.types import Cause, Json, ModelSpec, Outcome, Precision, Stage, StageTime, Target
+from porting.serialization import Json
+from porting.types import Cause, ModelSpec, Outcome, Precision, Stage, StageTime, Target
 from porting.verdict import Finding
 from porting.workers.runner import JobEnd, Limits, Runner
 from porting.workspace import Scratch, Workspace

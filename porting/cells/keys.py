@@ -13,7 +13,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from porting.types import Json, ModelSpec, Target
+from porting.serialization import Json
+from porting.types import ModelSpec, Target
 
 _BUNDLE_CODE = (
     *(

@@ -15,7 +15,8 @@ from porting.bundles.tensors import read_tensors, write_tensors
 from porting.cells.attempt import Attempt
 from porting.cells.jobs import Jobs, Options, Stop
 from porting.rewrites.parts import Part
-from porting.types import Artifact, Cause, Json, Outcome, Placement, Precision, Stage, Target, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Artifact, Cause, Outcome, Placement, Precision, Stage, Target
 from porting.verdict import Finding
 from porting.workspace import disk_errors
 

@@ -27,7 +27,7 @@ def settled(given: dict[str, Any], form: str, html: object) -> dict[str, Any]:
 def answer(results: Sequence[Result], planned: int, form: str) -> int:
     """Print what the search came to. Returns the exit status: 0 where every model has a right precision on every device."""
     from porting.cells.precision import choose
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     choices = choose(results)
     if form == "json":

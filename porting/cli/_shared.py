@@ -73,7 +73,7 @@ writes_option = click.option(
 
 def print_json(objects: Iterable[Any]) -> None:
     """One JSON array on standard output and nothing else there."""
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     click.echo(json.dumps([to_json(o) for o in objects], ensure_ascii=False, indent=1))
 

@@ -43,7 +43,7 @@ def command(model: str, target: str, log: bool, store: str | None, form: str) ->
     from porting.report.explain import text_of
     from porting.report.json_ import record
     from porting.report.words import printable_lines
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     setting = Setting.find(store=store)
     with setting.open_store() as records:

@@ -37,7 +37,7 @@ def command(model: str, target: str, timeout: float, memory: int, kind: str | No
     from porting.cli._progress import notes
     from porting.diagnose import verbs
     from porting.diagnose.locate import RIGHT, Settings
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     with notes(console(stderr=True)) as tell:
         settings = Settings(timeout, memory << 20, rerun, kind or "")

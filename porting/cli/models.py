@@ -46,7 +46,7 @@ def show(model: str, form: str) -> None:
     """Show one entry whole: how it is built, its metadata, where it is defined, and what building it has shown."""
     from porting.api import Setting
     from porting.catalog.measured import known
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     setting = Setting.find()
     spec = setting.catalog.get(model)

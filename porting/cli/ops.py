@@ -144,7 +144,7 @@ def _exit_code(results: Sequence[Result]) -> int:
 def _record(case: NodeCase, result: Result) -> dict[str, Any]:
     from porting.operators.known import explanation
     from porting.report.json_ import record
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     known = explanation(result)
     about = {"case": case.name, "operator": case.subject, "opset": case.opset, "expanded": case.expanded}

@@ -40,7 +40,7 @@ def command(
     from porting.cli._progress import notes
     from porting.diagnose import verbs
     from porting.diagnose.locate import Settings
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     with notes(console(stderr=True)) as tell:
         settings = Settings(timeout, memory << 20, rerun, kind or "")

@@ -30,7 +30,7 @@ def command(targets: tuple[str, ...], top: int, steps: int, store: str | None, f
     stand-ins (virtual) count as well, and are told apart. Models of one family count as one.
     """
     from porting.diagnose import verbs
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     found = verbs.unlock(targets, steps=steps, store=store)
     if form == "json":

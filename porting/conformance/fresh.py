@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from porting.adapter import Adapter, Probe
 from porting.bundles.tensors import read_tensors, write_npz, write_tensors
 from porting.deploy import BACKEND, RUNNER
-from porting.types import Artifact, Target, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Artifact, Target
 
 if TYPE_CHECKING:
     import numpy

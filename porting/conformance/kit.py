@@ -18,7 +18,8 @@ from porting.adapter import Adapter, ExportedForm, FormNeed
 from porting.bundles.tensors import read_tensors, write_tensors
 from porting.conformance import models
 from porting.conformance.models import TinyModel
-from porting.types import Precision, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Precision
 
 if TYPE_CHECKING:
     import numpy

@@ -17,7 +17,8 @@ from porting.confusion.faults import FAULTS, Fault
 from porting.confusion.trial import CAUGHT, Rules, Trial, judges, outcomes, rules_from_json
 from porting.numerics.compare import Judge, Noise
 from porting.numerics.metrics import METRICS, is_exact_kind, measure
-from porting.types import Json, ModelSpec, Precision, Stage, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import ModelSpec, Precision, Stage
 
 if TYPE_CHECKING:
     import numpy

@@ -13,7 +13,8 @@ from porting.cells.jobs import Trail
 from porting.confusion import answers
 from porting.confusion.margins import Margin, eager_margins, recorded_margins
 from porting.confusion.trial import Rules, Trial, rules_to_json
-from porting.types import ModelSpec, Precision, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import ModelSpec, Precision
 
 if TYPE_CHECKING:
     from porting.bundles.bundle import Bundle

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from porting.numerics.compare import RULES, Judge, Noise, Rule
-from porting.types import Json, Outcome, Precision, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Outcome, Precision
 
 if TYPE_CHECKING:
     import numpy

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from porting import routes
 from porting.deploy import BACKEND, RUNNER
 from porting.errors import DiskError, PortingError, UsageError
-from porting.types import Outcome, Result, to_json
+from porting.serialization import to_json
+from porting.types import Outcome, Result
 from porting.workspace import atomic_write, digest_file, disk_errors
 
 if TYPE_CHECKING:

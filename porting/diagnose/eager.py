@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.adapter import Adapter, ExportedForm, Family, FormNeed
-from porting.types import Artifact, Evidence, Json, Placement, Precision, Stage, Target
+from porting.serialization import Json
+from porting.types import Artifact, Evidence, Placement, Precision, Stage, Target
 
 if TYPE_CHECKING:
     import numpy

@@ -13,7 +13,8 @@ import traceback
 from typing import Any, Dict
 
 from porting.adapter import Adapter
-from porting.types import Json, Stage
+from porting.serialization import Json
+from porting.types import Stage
 from porting.workers import worker
 
 

@@ -13,7 +13,8 @@ from porting.diagnose.notes import LOCATED, Smallest, recall, smallest
 from porting.errors import PortingError
 from porting.report.counts import FAULTS
 from porting.routes import answers_to
-from porting.types import Json, Result, Stage
+from porting.serialization import Json
+from porting.types import Result, Stage
 from porting.workspace import Workspace
 
 OPERATORS = 8

@@ -21,7 +21,8 @@ from porting.diagnose.noise import Noise
 from porting.diagnose.probe import Lab, Spent
 from porting.diagnose.subject import Subject, Whole, drop_tensors, run_whole, working_folder
 from porting.diagnose.trial import Bench, Journal
-from porting.types import Outcome, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

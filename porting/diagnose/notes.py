@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import porting
-from porting.types import Json, Result, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Result
 from porting.workspace import Workspace, atomic_write
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from porting.cells.jobs import Jobs, Trail
 from porting.diagnose import clean, eager
 from porting.diagnose.cut import Piece
 from porting.errors import InfrastructureError, ModelError
+from porting.serialization import Json, from_json, to_json
 from porting.signature import normalise
-from porting.types import INFRASTRUCTURE, Artifact, Cause, Json, Outcome, Precision, Stage, Target, TensorSpec, from_json, to_json
+from porting.types import INFRASTRUCTURE, Artifact, Cause, Outcome, Precision, Stage, Target, TensorSpec
 from porting.verdict import Finding
 from porting.workers.runner import JobEnd, Limits
 from porting.workspace import disk_errors

@@ -26,8 +26,9 @@ from porting.diagnose.graph import Source, source_of
 from porting.diagnose.reproduce_export import export
 from porting.diagnose.trial import Journal
 from porting.errors import ModelError, PortingError
+from porting.serialization import Json, from_json, to_json
 from porting.signature import normalise
-from porting.types import Json, ModelSpec, Precision, Stage, from_json, to_json
+from porting.types import ModelSpec, Precision, Stage
 
 if TYPE_CHECKING:
     from torch import nn

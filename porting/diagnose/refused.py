@@ -20,8 +20,9 @@ from porting.diagnose.reduce import Reduced
 from porting.diagnose.refusal import PART
 from porting.diagnose.repro import CASE, README, SCRIPT
 from porting.errors import PortingError
+from porting.serialization import from_json, to_json
 from porting.signature import signature
-from porting.types import Stage, from_json, to_json
+from porting.types import Stage
 from porting.workers.runner import Limits
 from porting.workspace import Workspace, atomic_write, disk_errors
 

@@ -13,7 +13,8 @@ from porting import registry
 from porting.bundles.tensors import write_npz
 from porting.diagnose.case import Case
 from porting.environments import environment
-from porting.types import Json, Target, TensorSpec, to_json
+from porting.serialization import Json, to_json
+from porting.types import Target, TensorSpec
 from porting.workspace import Workspace, atomic_write, disk_errors
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 INPUTS, EXPECTED, CASE, SCRIPT, README, BACKEND = (
     "inputs.npz", "expected.npz", "case.json", "reproduce.py", "README.md", "backend",
 )  # fmt: skip
-_STANDS_ON = ("__init__", "_version", "types", "adapter", "bundles/__init__", "bundles/tensors")
+_STANDS_ON = ("__init__", "_version", "serialization", "types", "adapter", "bundles/__init__", "bundles/tensors")
 """Modules that an adapter needs."""
 
 

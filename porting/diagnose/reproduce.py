@@ -40,6 +40,7 @@ def run(case: Dict[str, Any], inputs: Dict[str, Any]) -> Dict[str, Any]:
     """Convert the model for the target, load it and run it once."""
     sys.path.insert(0, str(HERE / "backend"))
     types, contract = importlib.import_module("porting.types"), importlib.import_module("porting.adapter")
+    serialization = importlib.import_module("porting.serialization")
     module, _, name = case["adapter"].partition(":")
     adapter, target = getattr(importlib.import_module(module), name)(), types.Target.parse(case["target"])
     tensors = importlib.import_module("porting.bundles.tensors")
@@ -48,7 +49,7 @@ def run(case: Dict[str, Any], inputs: Dict[str, Any]) -> Dict[str, Any]:
         tensors.write_tensors(sample, inputs)
         folder.mkdir()
         model = HERE / ("model." + case["form"]["kind"])
-        form = types.from_json(contract.ExportedForm, {**case["form"], "path": model, "samples": [sample]})
+        form = serialization.from_json(contract.ExportedForm, {**case["form"], "path": model, "samples": [sample]})
         artifact = adapter.convert(form, target, folder)
         if case["compile_only"]:
             return {}

@@ -14,7 +14,8 @@ from porting.diagnose.graph import Values
 from porting.diagnose.measure import distance, is_nonfinite
 from porting.diagnose.probe import Ending, Lab
 from porting.numerics.compare import RULES
-from porting.types import Cause, Json, Outcome, Precision, Stage, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Cause, Outcome, Precision, Stage
 from porting.workspace import disk_errors
 
 NONFINITE, STRUCTURE, MISMATCH = "nonfinite", "structure", "mismatch"

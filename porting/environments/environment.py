@@ -23,9 +23,9 @@ from porting.workspace import Workspace, disk_errors
 
 # What a worker in another interpreter imports of ours, and nothing else: standard library, numpy and the backend suffice.
 WORKER_MODULES = (
-    "_version", "types", "adapter", "bundles/__init__", "bundles/generation", "bundles/tensors", "workers/__init__",
-    "workers/worker", "workers/forkserver", "workers/warm", "operators/__init__", "operators/job", "diagnose/__init__",
-    "diagnose/job",
+    "_version", "serialization", "types", "adapter", "bundles/__init__", "bundles/generation", "bundles/tensors",
+    "workers/__init__", "workers/worker", "workers/forkserver", "workers/warm", "operators/__init__", "operators/job",
+    "diagnose/__init__", "diagnose/job",
     *(f"accelerators/{path.stem}" for path in sorted((Path(__file__).parents[1] / "accelerators").glob("*.py"))),
 )  # fmt: skip
 SUITE_MODULES = (

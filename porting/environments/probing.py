@@ -20,7 +20,8 @@ from porting.adapter import Adapter, DeviceState, Probe
 from porting.cells import keys
 from porting.environments.environment import Interpreter
 from porting.errors import EnvironmentMissing
-from porting.types import Cause, Evidence, Target, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Cause, Evidence, Target
 from porting.verdict import of_end
 from porting.workers.runner import JobEnd, Limits, Runner
 from porting.workspace import Workspace, atomic_write

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from porting.environments.recipe import Recipe
 from porting.errors import EnvironmentMissing
-from porting.types import from_json, to_json
+from porting.serialization import from_json, to_json
 from porting.workspace import Workspace, atomic_write, disk_errors, locked
 
 RECORD = "porting.json"

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from porting.errors import UsageError
+from porting.serialization import Json
 from porting.store.jsonl import read_lines
 from porting.store.logs import Log, pack
 from porting.store.records import Record, canonical, moment, record_of, result_of
-from porting.types import Json, Result
+from porting.types import Result
 from porting.workspace import atomic_write
 
 SLICES, RESULTS, STATUS, FACTS, BROKEN = "slices", "results", "status", "facts", "broken"

@@ -13,7 +13,8 @@ from porting.cells import keys
 from porting.environments.probing import ABSENT_SECONDS, device_state
 from porting.launch.cluster import Kind
 from porting.launch.depot import read_json
-from porting.types import Cause, Evidence, Target, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Cause, Evidence, Target
 from porting.workspace import atomic_write
 
 Ask = Callable[[Mapping[Kind, Sequence[str]]], Mapping[Kind, Mapping[str, Probe]]]

@@ -25,7 +25,8 @@ from porting.launch.local import Local
 from porting.launch.slices import by_size
 from porting.launch.watch import POLL_SECONDS, Watch, end_jobs, patient
 from porting.launch.work import FleetWork, Wishes
-from porting.types import Outcome, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Outcome
 from porting.workspace import atomic_write, disk_errors
 
 if TYPE_CHECKING:

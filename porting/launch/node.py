@@ -29,7 +29,8 @@ from porting.launch import depot as depots
 from porting.launch import devices
 from porting.launch.canary import BrokenDevice, Canary
 from porting.launch.cluster import KEY_VARIABLE, MEMORY_SHARE, TOLD_TO_END, WARNING
-from porting.types import Cause, Json, ModelSpec, Result, Target, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Cause, ModelSpec, Result, Target
 from porting.workspace import Workspace, cache_folder
 
 _EARLY = 60

@@ -22,8 +22,9 @@ from porting.launch.interrupt import asking
 from porting.launch.local import Local
 from porting.launch.slices import Numbers, Slice
 from porting.launch.watch import CLOCK, POLL_SECONDS, Clock, Watch, patient
+from porting.serialization import Json, to_json
 from porting.signature import signature
-from porting.types import Cause, Json, Outcome, Result, Stage, to_json
+from porting.types import Cause, Outcome, Result, Stage
 
 if TYPE_CHECKING:
     from porting.launch.fleet import Fleet

@@ -21,19 +21,8 @@ from porting.operators.job import MARK
 from porting.operators.judge import judge
 from porting.operators.record import Piece, Recorder, Worked
 from porting.operators.suite import INPUTS, MODEL, NodeCase, Suite
-from porting.types import (
-    Artifact,
-    Cause,
-    Json,
-    Outcome,
-    Placement,
-    Precision,
-    Result,
-    Stage,
-    Target,
-    from_json,
-    to_json,
-)  # fmt: skip
+from porting.serialization import Json, from_json, to_json
+from porting.types import Artifact, Cause, Outcome, Placement, Precision, Result, Stage, Target  # fmt: skip
 from porting.verdict import Finding
 from porting.workers.runner import JobEnd, Limits
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from porting.adapter import Adapter
-from porting.types import Json, Stage
+from porting.serialization import Json
+from porting.types import Stage
 from porting.workers import worker
 
 MARK = "porting: node case "

@@ -13,8 +13,9 @@ from porting.cells.cell import LOG_TAIL, printable
 from porting.cells.jobs import Jobs, utc_now
 from porting.numerics.compare import Verdict
 from porting.operators.suite import NodeCase
+from porting.serialization import from_json
 from porting.signature import signature
-from porting.types import Outcome, Placement, Result, Stage, Target, from_json
+from porting.types import Outcome, Placement, Result, Stage, Target
 from porting.verdict import Finding
 from porting.workers.runner import stage_times
 

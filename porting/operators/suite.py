@@ -23,7 +23,8 @@ from porting.cells import keys
 from porting.cells.jobs import Jobs, Trail
 from porting.errors import InfrastructureError, UnknownName, UsageError
 from porting.operators import PREFIX
-from porting.types import Json, TensorSpec, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import TensorSpec
 from porting.verdict import of_end
 from porting.workers.runner import Limits
 from porting.workspace import disk_errors, locked

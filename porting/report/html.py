@@ -21,7 +21,8 @@ from porting.errors import DiskError
 from porting.report.matrix import Matrix
 from porting.report.site_index import index
 from porting.report.static_table import render as render_table
-from porting.types import Json, Outcome, Result, to_json
+from porting.serialization import Json, to_json
+from porting.types import Outcome, Result
 
 if TYPE_CHECKING:
     from porting.records.story import Story

@@ -8,7 +8,8 @@ from typing import Any
 from porting.expect import Judged, Stale
 from porting.report.matrix import Matrix
 from porting.report.numerics import summary
-from porting.types import Result, to_json
+from porting.serialization import to_json
+from porting.types import Result
 
 
 def record(result: Result) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from porting.report.counts import Tally, first_line
 from porting.report.matrix import Matrix
 from porting.report.numerics import worst
-from porting.types import Cause, Evidence, Json, Outcome, Result, Stage
+from porting.serialization import Json
+from porting.types import Cause, Evidence, Outcome, Result, Stage
 
 if TYPE_CHECKING:
     from porting.diagnose.unlock import Remedy

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from porting.errors import ModelError
-from porting.types import Json, TensorSpec, to_json
+from porting.serialization import Json, to_json
+from porting.types import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from porting.accelerators.operators import onnx_nodes, read_list
 from porting.accelerators.profile import Profile, load
 from porting.cells.jobs import Jobs, Trail
 from porting.errors import ModelError, UnknownName
+from porting.serialization import from_json, to_json
 from porting.static.survey import nominal, small
-from porting.types import ModelSpec, Stage, from_json, to_json
+from porting.types import ModelSpec, Stage
 from porting.verdict import of_end
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from porting.accelerators.profile import Profile, find, load
 from porting.cells.jobs import Jobs, Trail
 from porting.errors import ModelError, UnknownName, UsageError
+from porting.serialization import from_json, to_json
 from porting.static.experts import as_served
-from porting.types import ModelSpec, Stage, from_json, to_json
+from porting.types import ModelSpec, Stage
 from porting.verdict import of_end
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from porting.types import SCHEMA, Json
+from porting.serialization import Json
+from porting.types import SCHEMA
 from porting.workspace import digest_bytes
 
 LIMIT = 2 << 20

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
+from porting.serialization import Json, from_json, to_json
 from porting.store.validation import misfit
-from porting.types import SCHEMA, Cause, Evidence, Json, Outcome, Result, Stage, from_json, to_json
+from porting.types import SCHEMA, Cause, Evidence, Outcome, Result, Stage
 
 Columns = dict[str, Any]
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from porting.types import Json
+from porting.serialization import Json
 
 START_SECONDS = 120.0
 """A server that has not imported its libraries by then has failed."""

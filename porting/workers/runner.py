@@ -20,7 +20,8 @@ from typing import Any
 
 from porting.adapter import SHARED_FOLDER
 from porting.environments.environment import Interpreter
-from porting.types import Json, Stage, StageTime
+from porting.serialization import Json
+from porting.types import Stage, StageTime
 from porting.workers.forkclient import Process, Server, ServerLost
 from porting.workers.forkserver import JOB_VARIABLE
 from porting.workers.worker import END, JOB, LOG, STAGES

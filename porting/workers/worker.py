@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from porting.adapter import Adapter, ExportedForm
-from porting.types import Artifact, Cause, Json, Outcome, Placement, Stage, Target, from_json, to_json
+from porting.serialization import Json, from_json, to_json
+from porting.types import Artifact, Cause, Outcome, Placement, Stage, Target
 
 JOB, STAGES, END, LOG = "job.json", "stages.jsonl", "end.json", "log.txt"
 MESSAGE_LIMIT = 4000

@@ -10,8 +10,8 @@ import pytest
 from store_kit import TARGET, exported, failed, imported, line, result
 
 from porting.errors import UsageError
+from porting.serialization import to_json
 from porting.store import Imported, Store
-from porting.types import to_json
 from porting.workspace import digest_bytes
 
 

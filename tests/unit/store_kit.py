@@ -6,7 +6,8 @@ import json
 import os
 import traceback
 
-from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Placement, Result, Stage, StageTime, to_json
+from porting.serialization import to_json
+from porting.types import CaseNumbers, Cause, Evidence, Outcome, OutputNumbers, Placement, Result, Stage, StageTime
 
 MODEL, TARGET = "transformers/qwen3", "openvino:cpu:fp16"
 

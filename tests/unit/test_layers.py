@@ -19,8 +19,8 @@ BACKENDS = (
     "torch_mlu", "onnxruntime_openvino", "tinygrad", "jax", "torchax",
 )  # fmt: skip
 WORKER_SIDE = (
-    "_version", "types", "adapter", "bundles/generation", "bundles/tensors", "workers/worker", "workers/forkserver",
-    "workers/warm",
+    "_version", "serialization", "types", "adapter", "bundles/generation", "bundles/tensors", "workers/worker",
+    "workers/forkserver", "workers/warm",
 )  # fmt: skip
 LIGHT = (
     "porting", "porting.types", "porting.errors", "porting.adapter", "porting.catalog", "porting.registry", "porting.store",
@@ -63,13 +63,17 @@ def module_of(name: str) -> str | None:
     return name or None
 
 
-def test_types_imports_nothing_of_ours() -> None:
-    assert [n for n in imports(ROOT / "porting" / "types.py") if n.startswith("porting")] == []
+def test_types_imports_nothing_of_ours_but_serialization_and_that_imports_nothing() -> None:
+    def ours(module: str) -> set[str]:
+        return {n.rpartition(".")[0] for n in imports(ROOT / "porting" / f"{module}.py") if n.startswith("porting")}
+
+    assert ours("types") == {"porting.serialization"}
+    assert ours("serialization") == set()
 
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=name_of)
 def test_an_adapter_sees_only_types_the_contract_what_is_known_of_accelerators_and_its_family(path: Path) -> None:
-    allowed = ("porting.types", "porting.adapter", "porting.accelerators")
+    allowed = ("porting.types", "porting.serialization", "porting.adapter", "porting.accelerators")
     ours = [n for n in imports(path) if n.startswith(("porting", "adapters"))]
     foreign = [n for n in ours if not n.startswith(allowed)]
     if path.name == "deploy.py":

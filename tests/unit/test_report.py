@@ -15,7 +15,8 @@ from rich.console import Console
 from porting.report import Matrix, explain, json_, markdown, reasons, tally
 from porting.report.numerics import worst
 from porting.report.table import print_matrix
-from porting.types import CaseNumbers, Evidence, GenerationNumbers, Outcome, Placement, Result, from_json
+from porting.serialization import from_json
+from porting.types import CaseNumbers, Evidence, GenerationNumbers, Outcome, Placement, Result
 
 
 def printed(matrix: Matrix, width: int = 300, **console: Any) -> str:

@@ -111,7 +111,7 @@ def probed(folder: Path, plugin: str) -> dict[str, Any]:
     """What the adapter's probe says in a process that finds `plugin` as torch_npu."""
     (folder / "torch_npu.py").write_text(f"__version__ = '9.9'\n{plugin}\n")
     code = (
-        "import json\nfrom porting.types import to_json\nfrom porting.adapters.torch.adapter import TorchAdapter\n"
+        "import json\nfrom porting.serialization import to_json\nfrom porting.adapters.torch.adapter import TorchAdapter\n"
         "print(json.dumps(to_json(TorchAdapter().probe())))"
     )
     path = os.pathsep.join([str(folder), str(ROOT)])
@@ -141,7 +141,8 @@ from pathlib import Path
 from porting.adapter import ExportedForm
 from porting.adapters.torch.adapter import TorchAdapter
 from porting.bundles.tensors import as_declared, read_tensors, write_tensors
-from porting.types import Target, from_json, to_json
+from porting.serialization import from_json, to_json
+from porting.types import Target
 folder = Path(sys.argv[1])
 adapter, target = TorchAdapter(), Target.parse("torch:npu:fp32")
 probe = adapter.probe()
@@ -160,7 +161,7 @@ def whole_way(folder: Path, plugin: str) -> dict[str, Any]:
     """What the adapter of real devices comes to with a small model and a plugin."""
     from porting.adapter import FormNeed
     from porting.bundles.tensors import write_tensors
-    from porting.types import to_json
+    from porting.serialization import to_json
 
     model = models.mixed()
     form = models.export(model, FormNeed("pt2", at_target_precision=True), Precision.FP32, folder)
