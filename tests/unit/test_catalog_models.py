@@ -118,10 +118,11 @@ def test_every_modality_of_a_smoke_entry_reaches_an_output(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")  # AnyFlow-FAR
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op")  # MobileBERT, when it is built
 @pytest.mark.parametrize("name", list(SPECS))
-def test_every_entry_takes_another_batch_and_minds_all_its_inputs(name: str) -> None:
+def test_every_entry_has_the_size_on_record_takes_another_batch_and_minds_all_its_inputs(name: str) -> None:
     spec = SPECS[name]
     built = build(spec)
     assert built.module is not None
+    assert spec.params in (None, sum(p.numel() for p in built.module.parameters()))
     if "batch" in built.sizes and "batch" not in built.fixed:
         larger = draw(built.inputs, {**built.sizes, "batch": built.sizes["batch"] + 1}, "nominal", spec.id)
         assert outputs(built, larger)
