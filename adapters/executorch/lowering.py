@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from porting.adapter import ExportedForm
 from porting.types import Placement, Precision, Target, TensorSpec
@@ -61,7 +61,7 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     """Lower a program for a target. form: with static axes where the delegate takes no others; see `at_one_size`.
     Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
     examples = samples_in_order(form)
-    module = programs.load_module(form.path)
+    module = load_module(form)
     if target.precision is Precision.INT8:
         quantizer = delegate(target.device).quantizer
         assert quantizer is not None  # or int8 would not be declared
@@ -75,6 +75,19 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     check_kernels(lowered.kernels)
     check_sizes(program.buffer, form, examples)
     return lowered
+
+
+def load_module(form: ExportedForm) -> torch.nn.Module:
+    """The program as a module. A constant that a model makes while it runs is detached in place, as if it were trained, which
+    ExecuTorch refuses to lower: it is detached out of place here."""
+    import torch
+
+    program = programs.read_program(form.path)
+    for node in program.graph.nodes:
+        if node.target is torch.ops.aten.detach_.default:
+            node.target = torch.ops.aten.detach.default
+    program.graph_module.recompile()
+    return program.module(check_guards=False)
 
 
 def samples_in_order(form: ExportedForm) -> List[Tensors]:
@@ -91,7 +104,7 @@ def _fits(spec: TensorSpec, value: torch.Tensor) -> bool:
 def at_one_size(form: ExportedForm) -> ExportedForm:
     """The same form with every axis at its size in the first sample, and in what the program answers to that."""
     example = samples_in_order(form)[0]
-    answers = programs.named_outputs(programs.load_module(form.path)(*example), form.outputs)
+    answers = programs.named_outputs(load_module(form)(*example), form.outputs)
     inputs = tuple(replace(spec, shape=tuple(value.shape)) for spec, value in zip(form.inputs, example))  # noqa: B905 -- 3.10
     return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 
@@ -109,18 +122,29 @@ def export(module: torch.nn.Module, form: ExportedForm, examples: Sequence[Tenso
 
 
 def bounds(form: ExportedForm, examples: Sequence[Tensors]) -> Tuple[Dict[int, Any], ...]:
-    """Which axes may vary, and up to which size; one that follows from others (`2*frames`) has its bound from theirs."""
+    """Which axes may vary, and up to which size; of one that follows from others (`past+sequence`), what follows from theirs:
+    one without a bound gets the size of the first sample for one."""
     from torch.export import Dim
 
-    def dim(axis: str, number: int, place: int) -> Any:
-        if not axis.isidentifier():
-            return Dim.DYNAMIC
-        return Dim.DYNAMIC(min=0, max=HEADROOM * max(example[number].shape[place] for example in examples))
+    largest: Dict[str, int] = {}
+    for number, spec in enumerate(form.inputs):
+        for place, axis in enumerate(spec.shape):
+            if isinstance(axis, str):
+                seen = max(example[number].shape[place] for example in examples)
+                largest[axis] = max(largest.get(axis, 0), HEADROOM * seen)
 
-    return tuple(
-        {place: dim(axis, number, place) for place, axis in enumerate(spec.shape) if isinstance(axis, str)}
-        for number, spec in enumerate(form.inputs)
-    )
+    def dim(axis: str) -> Any:
+        return Dim.DYNAMIC(min=0, max=_at(axis, largest))
+
+    return tuple({place: dim(axis) for place, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in form.inputs)
+
+
+def _at(axis: str, sizes: Mapping[str, int]) -> int:
+    """The size of an axis where all have these; by those that it follows from, if they are axes of the inputs."""
+    try:
+        return int(eval(axis, {"__builtins__": {}}, dict(sizes)))  # noqa: S307 -- names and arithmetic of our own
+    except NameError:
+        return sizes[axis]
 
 
 def quantized(module: torch.nn.Module, examples: Sequence[Tensors], quantizer: Any) -> torch.nn.Module:

@@ -19,6 +19,7 @@ from porting import routes
 from porting.bundles import aten, shapes
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
 from porting.bundles.optimizer import optimize_unread, rooted_rules
+from porting.bundles.tables import kept_tables
 from porting.bundles.tracing import shared_walks, untold_places
 from porting.rewrites import model as model_changes
 from porting.rewrites import program as program_changes
@@ -110,7 +111,7 @@ class Exporter:
     def export(self, key: FormKey) -> FormRecord:
         """Export along the first way that works, with the changes of the key's route. Raises the first way's error when none
         does, NothingToChange where no change of the route finds anything."""
-        with shared_walks():
+        with shared_walks(), kept_tables():
             return self._export_along(key)
 
     def _export_along(self, key: FormKey) -> FormRecord:

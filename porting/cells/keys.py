@@ -21,7 +21,7 @@ _BUNDLE_CODE = (
         f"bundles/{name}"
         for name in (
             "aten", "build", "bundle", "cases", "eager", "export", "generation", "given", "onnx_reference", "optimizer",
-            "prompts", "reference", "shapes", "tensors", "tracing", "weights", "wide",
+            "prompts", "reference", "shapes", "tables", "tensors", "tracing", "weights", "wide",
         )
     ),
     "numerics", "rewrites", "sources/__init__",

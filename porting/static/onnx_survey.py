@@ -150,12 +150,13 @@ def _exported(built: BuiltModel, device: str) -> onnx_ir.Model:
     from porting import sources
     from porting.bundles.eager import EagerModel
     from porting.bundles.optimizer import rooted_rules
+    from porting.bundles.tables import kept_tables
     from porting.bundles.tracing import shared_walks
 
     given = {name: tensor.to(device) for name, tensor in nominal(built).items()}
     flat = EagerModel(built.module, list(given), built.constants).flat()
     axes = tuple(_dynamic(built, name, tensor) for name, tensor in given.items())
-    with sources.without_values(), shared_walks(), torch.no_grad(), rooted_rules():
+    with sources.without_values(), shared_walks(), kept_tables(), torch.no_grad(), rooted_rules():
         with _config.patch(backed_size_oblivious=True):
             program = torch.export.export(flat, tuple(given.values()), dynamic_shapes=(axes,), strict=False)
         written = torch.onnx.export(program, (), dynamo=True, verbose=False, optimize=False)

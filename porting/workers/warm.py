@@ -25,14 +25,11 @@ def rehearse() -> None:
 
     import porting.bundles.build
     import porting.bundles.onnx_reference  # noqa: F401
+    from porting.bundles.tables import kept_tables
 
     tqdm.tqdm.monitor_interval = 0  # onnxscript's progress bar would start a thread, and threads do not survive a fork
     torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):  # private: without it the first export of each job builds the table itself
-        from torch.onnx._internal.exporter import _registration
-
-        _registration.ONNXRegistry.from_torchlib()
-    with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+    with kept_tables(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         layer = torch.nn.Linear(2, 2).eval()
         program = torch.export.export(layer, (torch.ones(3, 2),), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
         torch.onnx.export(program, (), dynamo=True, verbose=False)

@@ -130,16 +130,36 @@ def test_the_precision_is_that_of_most_matrix_operators(inner: dict[str, int], p
 # ---- sizes
 
 
-def test_an_axis_may_be_twice_the_largest_sample_and_one_that_follows_is_left_open(tmp_path: Path) -> None:
-    given = form(tmp_path, (2, 6), (5, 8))
+@pytest.mark.parametrize(("follows", "largest"), [("batch+3", 13), ("2*batch", 20), ("2*frames", 16)])
+def test_an_axis_may_be_twice_the_largest_sample_and_one_that_follows_what_follows(
+    tmp_path: Path, follows: str, largest: int
+) -> None:
+    given = form(tmp_path, (2, 6), (5, 8), axes=("batch", follows))
     (dims,) = lowering.bounds(given, lowering.samples_in_order(given))
     assert (dims[0].min, dims[0].max) == (0, 10)
-    assert (dims[1].min, dims[1].max) == (None, None)
+    assert (dims[1].min, dims[1].max) == (0, largest)
 
 
 def test_a_fixed_axis_has_no_bound(tmp_path: Path) -> None:
     given = form(tmp_path, (2, 6), axes=("batch", 6))
     assert [set(dims) for dims in lowering.bounds(given, lowering.samples_in_order(given))] == [{0}]
+
+
+# ---- programs
+
+
+class Adds(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.tensor([1.0, 2.0])
+
+
+def test_a_constant_made_on_the_way_is_not_detached_in_place(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(Adds(), (torch.ones(1, 2),), strict=False), tmp_path / "model.pt2")
+    assert "detach_.default" in str(torch.export.load(tmp_path / "model.pt2").graph), "tracing does not do so anymore"
+    given = ExportedForm("pt2", Precision.FP32, tmp_path / "model.pt2", (), (), samples=())
+    module = lowering.load_module(given)
+    assert "detach_.default" not in str(module.graph)
+    assert module(torch.ones(1, 2)).tolist() == [[2.0, 3.0]]
 
 
 # ---- arithmetic
