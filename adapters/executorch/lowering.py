@@ -61,7 +61,7 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     """Lower a program for a target. form: with static axes where the delegate takes no others; see `at_one_size`.
     Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
     examples = samples_in_order(form)
-    module = load_module(form)
+    module = programs.load_module(form.path)
     if target.precision is Precision.INT8:
         quantizer = delegate(target.device).quantizer
         assert quantizer is not None  # or int8 would not be declared
@@ -75,19 +75,6 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     check_kernels(lowered.kernels)
     check_sizes(program.buffer, form, examples)
     return lowered
-
-
-def load_module(form: ExportedForm) -> torch.nn.Module:
-    """The program as a module. A constant that a model makes while it runs is detached in place, as if it were trained, which
-    ExecuTorch refuses to lower: it is detached out of place here."""
-    import torch
-
-    program = programs.read_program(form.path)
-    for node in program.graph.nodes:
-        if node.target is torch.ops.aten.detach_.default:
-            node.target = torch.ops.aten.detach.default
-    program.graph_module.recompile()
-    return program.module(check_guards=False)
 
 
 def samples_in_order(form: ExportedForm) -> List[Tensors]:
@@ -104,7 +91,7 @@ def _fits(spec: TensorSpec, value: torch.Tensor) -> bool:
 def at_one_size(form: ExportedForm) -> ExportedForm:
     """The same form with every axis at its size in the first sample, and in what the program answers to that."""
     example = samples_in_order(form)[0]
-    answers = programs.named_outputs(load_module(form)(*example), form.outputs)
+    answers = programs.named_outputs(programs.load_module(form.path)(*example), form.outputs)
     inputs = tuple(replace(spec, shape=tuple(value.shape)) for spec, value in zip(form.inputs, example))  # noqa: B905 -- 3.10
     return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 

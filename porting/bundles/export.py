@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from porting import routes
 from porting.bundles import aten, shapes
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
+from porting.bundles.captured import tidy
 from porting.bundles.optimizer import optimize_unread, rooted_rules
 from porting.bundles.tables import kept_tables
 from porting.bundles.tracing import shared_walks, untold_places
@@ -160,6 +161,7 @@ class Exporter:
         """Capture non-strictly with `wanted` axes dynamic, dropping those that tracing refuses. Captured once an axis set."""
         if wanted not in self._captured:
             program, kept = self._capture_anew(wanted)
+            tidy(program)
             words = self._at(Level.PROGRAM, self.words)
             if words:
                 program, done = program_changes.rewritten(program, words, lambda module: self._torch_export(module, kept))

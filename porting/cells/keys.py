@@ -20,8 +20,8 @@ _BUNDLE_CODE = (
     *(
         f"bundles/{name}"
         for name in (
-            "aten", "build", "bundle", "cases", "eager", "export", "generation", "given", "onnx_reference", "optimizer",
-            "prompts", "reference", "shapes", "tables", "tensors", "tracing", "weights", "wide",
+            "aten", "build", "bundle", "captured", "cases", "eager", "export", "generation", "given", "onnx_reference",
+            "optimizer", "prompts", "reference", "shapes", "tables", "tensors", "tracing", "weights", "wide",
         )
     ),
     "numerics", "rewrites", "sources/__init__",

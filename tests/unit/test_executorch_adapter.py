@@ -145,23 +145,6 @@ def test_a_fixed_axis_has_no_bound(tmp_path: Path) -> None:
     assert [set(dims) for dims in lowering.bounds(given, lowering.samples_in_order(given))] == [{0}]
 
 
-# ---- programs
-
-
-class Adds(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + torch.tensor([1.0, 2.0])
-
-
-def test_a_constant_made_on_the_way_is_not_detached_in_place(tmp_path: Path) -> None:
-    torch.export.save(torch.export.export(Adds(), (torch.ones(1, 2),), strict=False), tmp_path / "model.pt2")
-    assert "detach_.default" in str(torch.export.load(tmp_path / "model.pt2").graph), "tracing does not do so anymore"
-    given = ExportedForm("pt2", Precision.FP32, tmp_path / "model.pt2", (), (), samples=())
-    module = lowering.load_module(given)
-    assert "detach_.default" not in str(module.graph)
-    assert module(torch.ones(1, 2)).tolist() == [[2.0, 3.0]]
-
-
 # ---- arithmetic
 
 

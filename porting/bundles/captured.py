@@ -1,0 +1,51 @@
+"""What is put right in every captured program: what PyTorch says in a way that hardly anyone else understands.
+
+The numbers are the same to the bit. Who is served a program by us would otherwise need the same help in every adapter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def tidy(program: torch.export.ExportedProgram) -> None:
+    """Say plainly what a program says oddly; in place. A constant that a model makes while it runs is detached in place by
+    tracing, and an empty cache is part of what is put together."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(program.graph.nodes):
+        if node.target is aten.detach_.default:
+            node.target = aten.detach.default  # as if it were trained: ExecuTorch refuses to lower this in place
+        elif node.target is aten.cat.default:
+            _leave_out_nothing(node)
+    program.graph_module.recompile()
+
+
+def _leave_out_nothing(node: Any) -> None:
+    """A row of no elements may stand among tensors of any rank, where PyTorch overlooks it. A cache that nothing was written to
+    has such rows; TVM, ncnn and JAX do not overlook them."""
+    parts, *rest = node.args
+    some = [part for part in parts if _shape(part) != (0,)]
+    if not some or len(some) == len(parts):
+        return
+    node.args = (some, *rest)
+    for part in parts:
+        if part not in some:
+            _erase_unused(part)
+
+
+def _shape(part: Any) -> tuple[Any, ...]:
+    return tuple(part.meta["val"].shape)
+
+
+def _erase_unused(node: Any) -> None:
+    """Erase a node that nobody reads, and what it alone read."""
+    if node.op == "call_function" and not node.users:
+        before = node.all_input_nodes
+        node.graph.erase_node(node)
+        for each in before:
+            _erase_unused(each)

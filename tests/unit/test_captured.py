@@ -1,0 +1,60 @@
+"""Captured programs say plainly what they said oddly, and come to the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from porting.bundles.captured import tidy
+
+
+class Cached(nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Puts its rows behind those of a cache that nothing was written to."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.tensor([]), x.reshape(1, 2, -1)], dim=-2)
+
+
+class Adds(nn.Module):  # type: ignore[misc]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.tensor([1.0, 2.0])
+
+
+class Empty(nn.Module):  # type: ignore[misc]
+    """Everything in it is empty, as is a row of rank 2 in front of rows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        nothing = torch.cat([x.new_zeros(0), x.new_zeros(0)])
+        return torch.cat([x.new_zeros(0, 4), x]) + nothing.sum()
+
+
+@pytest.mark.parametrize("module", [Cached(), Adds(), Empty()], ids=lambda module: type(module).__name__)
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_stay_and_a_program_can_be_saved_and_run(module: nn.Module, tmp_path: Path) -> None:
+    x = torch.arange(8.0).reshape(2, 4)[:, : 2 if isinstance(module, Adds) else 4]
+    program = torch.export.export(module, (x,), strict=False)
+    tidy(program)
+    path = tmp_path / "model.pt2"
+    torch.export.save(program, path)
+    read = torch.export.load(path)
+    assert torch.equal(read.module()(x), module(x))
+    assert torch.equal(read.run_decompositions().module()(x), module(x))
+
+
+def targets(module: nn.Module, x: torch.Tensor) -> list[str]:
+    program = torch.export.export(module, (x,), strict=False)
+    before = str(program.graph)
+    assert "detach_.default" in before, "tracing does not do so anymore"
+    tidy(program)
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
+def test_a_constant_is_not_detached_in_place() -> None:
+    assert targets(Adds(), torch.ones(1, 2)) == ["aten.lift_fresh_copy.default", "aten.detach.default", "aten.add.Tensor"]
+
+
+def test_a_row_of_nothing_is_left_out_with_all_that_it_came_from() -> None:
+    assert targets(Cached(), torch.ones(2, 4)) == ["aten.reshape.default", "aten.cat.default"]
