@@ -5,6 +5,7 @@ What runs needs neither torch nor torchax. Static forms alone; see `quirks.toml`
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import warnings
@@ -99,8 +100,9 @@ def import_jax() -> Any:
     return jax
 
 
+@functools.lru_cache(None)
 def import_torchax() -> Any:
-    """Import torchax's exporter, its operators registered.
+    """Import torchax's exporter, its operators registered, once.
 
     torchax 0.0.13 has tables of operators with overloads for named dimensions, which torch 2.13 no longer has. What no program
     can hold stands in for them.
@@ -123,16 +125,40 @@ def import_torchax() -> Any:
         import torchax.export
 
         torchax.default_env()
+    torchax.export.JaxInterpreter = giving_lists(torchax.export.JaxInterpreter)
     return torchax.export
+
+
+def giving_lists(interpreter: Any) -> Any:
+    """An interpreter of programs that hands its operators lists of their own. torchax 0.0.13 extends the padding of a convolution
+    in place, where it has one size for all axes: torch does not let its arguments be changed."""
+
+    class Interpreter(interpreter):  # type: ignore[misc]  # torch is not followed
+        def call_function(self, target: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+            own = tuple(list(arg) if isinstance(arg, list) else arg for arg in args)
+            return super().call_function(target, own, kwargs)
+
+    return Interpreter
 
 
 def to_jax(path: Path) -> Tuple[List[Array], Callable[..., Any]]:
     """A saved program's weights, and a JAX function that takes those and a tuple of inputs. Returns a list of outputs."""
+    from unittest import mock
+
     exporter = import_torchax()
     program = read_program(path)
     view_as_reshape(program)  # JAX has no strides
-    _, states, function = exporter.exported_program_to_jax(program, export_raw=True)
+    with mock.patch.object(exporter, "_extract_states_from_exported_program", states_in_order):
+        _, states, function = exporter.exported_program_to_jax(program, export_raw=True)
     return [state.detach().numpy() for state in states], function
+
+
+def states_in_order(program: Any) -> Tuple[List[str], List[Any]]:
+    """Names and values of what a program holds, as it takes them. torchax 0.0.13 hands over parameters, then buffers, then
+    constants, wherever they stand: where a constant comes before a buffer, each gets the place of another."""
+    held = {**program.state_dict, **program.constants}
+    names = [spec.target for spec in program.graph_signature.input_specs if spec.target is not None]
+    return names, [held[name] for name in names]
 
 
 def described(specs: Sequence[TensorSpec]) -> Tuple[Any, ...]:

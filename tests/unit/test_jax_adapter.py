@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from porting.adapters._torch_program import view_as_reshape
-from porting.adapters.jax.adapter import JaxAdapter, operation_counts, product_precision
+from porting.adapters.jax.adapter import JaxAdapter, giving_lists, operation_counts, product_precision, states_in_order
 
 from porting.types import Cause, Outcome, Precision
 
@@ -52,6 +52,48 @@ def test_views_become_reshapes_which_need_no_strides() -> None:
     view_as_reshape(program)
     called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     assert called == ["aten.reshape.default", "aten.add.Tensor"]
+
+
+class Held(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Holds a parameter, two buffers and a constant, all of other sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = torch.nn.Linear(3, 3)
+        self.register_buffer("kept", torch.full((3,), 2.0))
+        self.register_buffer("table", torch.ones(4, 3), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.line(x * torch.tensor(3.0)) + self.table.sum(0) * self.kept
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_program_holds_is_handed_over_as_it_takes_it() -> None:
+    module, x = Held().eval(), torch.ones(2, 3)
+    program = torch.export.export(module, (x,), strict=False)
+    specs = program.graph_signature.input_specs
+    specs.insert(0, specs.pop(-2))  # the constant, in front of all
+    nodes = {node.name: node for node in program.graph.nodes}
+    nodes[specs[1].arg.name].prepend(nodes[specs[0].arg.name])
+    names, states = states_in_order(program)
+    assert [type(name) for name in names] == [str] * len(states)
+    with torch.no_grad():
+        (answer,) = torch.fx.Interpreter(program.graph_module).run(*states, x)
+    assert torch.allclose(answer, module(x))
+
+
+def test_operators_may_change_their_lists() -> None:
+    def doubled(x: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+        sizes *= 2
+        return x.reshape(sizes)
+
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    graph.output(graph.call_function(doubled, (x, [2])))
+    module = torch.fx.GraphModule(torch.nn.Module(), graph)
+    with pytest.raises(TypeError, match="immutable_list"):
+        torch.fx.Interpreter(module).run(torch.ones(4))
+    assert giving_lists(torch.fx.Interpreter)(module).run(torch.ones(4)).shape == (2, 2)
 
 
 @pytest.mark.parametrize(
