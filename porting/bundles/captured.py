@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 
 def tidy(program: torch.export.ExportedProgram) -> None:
-    """Say plainly what a program says oddly; in place. A constant that a model makes while it runs is detached in place by
-    tracing, and an empty cache is part of what is put together."""
+    """Say plainly what a program says oddly; in place. Checks of values and dtypes go, to which few have an answer: whether an
+    answer is right is found by comparing it. Those of sizes stay, which torch needs to trace a program again."""
     import torch
 
     aten = torch.ops.aten
+    checks = (aten._assert_async.default, aten._assert_async.msg, aten._assert_tensor_metadata.default)
     for node in list(program.graph.nodes):
-        if node.target is aten.detach_.default:
+        if node.target in checks:
+            _erase(node)
+        elif node.target is aten.detach_.default:
             node.target = aten.detach.default  # as if it were trained: ExecuTorch refuses to lower this in place
         elif node.target is aten.cat.default:
             _leave_out_nothing(node)
@@ -43,9 +46,13 @@ def _shape(part: Any) -> tuple[Any, ...]:
 
 
 def _erase_unused(node: Any) -> None:
-    """Erase a node that nobody reads, and what it alone read."""
-    if node.op == "call_function" and not node.users:
-        before = node.all_input_nodes
-        node.graph.erase_node(node)
-        for each in before:
-            _erase_unused(each)
+    if node.op == "call_function" and not node.users and not node.is_impure():
+        _erase(node)
+
+
+def _erase(node: Any) -> None:
+    """Erase a node, and what it alone read."""
+    before = node.all_input_nodes
+    node.graph.erase_node(node)
+    for each in before:
+        _erase_unused(each)
