@@ -1,5 +1,5 @@
 """What a capture, an ONNX export and reading a saved program cost as torch does them, and with ours: rules of the exporter tried
-where they can match, expressions of sizes walked once and read once, no line looked for anew.
+where they can match, its tables made once, expressions of sizes walked once and read once, no line looked for anew.
 
     python benchmarks/export.py [MODEL ...]
 
@@ -34,7 +34,7 @@ MODELS = (
     "transformers/bert", "timm/vit_tiny_patch16_224", "transformers/qwen3_moe", "timm/crossvit_9_240", "transformers/t5",
     "timm/tf_mobilenetv3_small_075", "timm/tf_efficientnet_b0",
 )  # fmt: skip
-OURS = ("rooted_rules", "shared_walks", "untold_places")
+OURS = ("rooted_rules", "shared_walks", "untold_places", "kept_tables")
 PROGRAM, GRAPH = FormKey("aten", Precision.FP32, "dynamic"), FormKey("onnx", Precision.FP32, "dynamic")
 SAVED = FormKey("pt2", Precision.FP32, "dynamic")
 
