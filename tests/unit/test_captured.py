@@ -39,7 +39,27 @@ class Checks(nn.Module):  # type: ignore[misc]
         return x.to(torch.float32) * 2
 
 
-@pytest.mark.parametrize("module", [Cached(), Adds(), Empty(), Checks()], ids=lambda module: type(module).__name__)
+class Counts(nn.Module):  # type: ignore[misc]
+    """Counts the places of a mask, to see whether they are as many as there are features."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = (x > 2).expand_as(x)
+        torch._check(x[mask].numel() == x.numel() - 3)
+        return torch.where(mask, x * 2, x)
+
+
+class Picks(nn.Module):  # type: ignore[misc]
+    """Its answer has as many rows as the mask has places."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        picked = x[x > 2]
+        torch._check(picked.shape[0] <= 8)
+        return picked * 2
+
+
+@pytest.mark.parametrize(
+    "module", [Cached(), Adds(), Empty(), Checks(), Counts(), Picks()], ids=lambda module: type(module).__name__
+)
 @pytest.mark.filterwarnings("ignore")
 def test_numbers_stay_and_a_program_can_be_saved_and_run(module: nn.Module, tmp_path: Path) -> None:
     x = torch.arange(8.0).reshape(2, 4)[:, : 2 if isinstance(module, Adds) else 4]
@@ -55,7 +75,7 @@ def test_numbers_stay_and_a_program_can_be_saved_and_run(module: nn.Module, tmp_
 def targets(module: nn.Module, x: torch.Tensor) -> list[str]:
     program = torch.export.export(module, (x,), strict=False)
     before = str(program.graph)
-    assert "detach_.default" in before or "_assert_async.msg" in before, "tracing does not do so anymore"
+    assert any(word in before for word in ("detach_.default", "_assert_async.msg", "_assert_scalar")), "tracing does otherwise"
     tidy(program)
     return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
 
@@ -70,3 +90,13 @@ def test_a_row_of_nothing_is_left_out_with_all_that_it_came_from() -> None:
 
 def test_checks_of_values_are_left_out_with_all_that_they_looked_at() -> None:
     assert [t for t in targets(Checks(), torch.ones(1, 2)) if "to.dtype" not in t] == ["aten.mul.Tensor"]
+
+
+def test_what_is_computed_for_a_check_alone_goes_with_it() -> None:
+    x = torch.arange(8.0).reshape(2, 4)
+    assert not {"aten.index.Tensor", "aten._assert_scalar.default"} & {*targets(Counts(), x)}
+
+
+def test_checks_of_a_size_that_is_needed_stay() -> None:
+    called = targets(Picks(), torch.arange(8.0).reshape(2, 4))
+    assert {"aten.index.Tensor", "aten._assert_scalar.default"} <= {*called}
