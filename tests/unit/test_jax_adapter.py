@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from porting.adapters._torch_program import view_as_reshape
-from porting.adapters.jax.adapter import JaxAdapter, giving_lists, operation_counts, product_precision, states_in_order
+from porting.adapters.jax.adapter import JaxAdapter, helped, operation_counts, product_precision, states_in_order
 
 from porting.types import Cause, Outcome, Precision
 
@@ -93,7 +93,18 @@ def test_operators_may_change_their_lists() -> None:
     module = torch.fx.GraphModule(torch.nn.Module(), graph)
     with pytest.raises(TypeError, match="immutable_list"):
         torch.fx.Interpreter(module).run(torch.ones(4))
-    assert giving_lists(torch.fx.Interpreter)(module).run(torch.ones(4)).shape == (2, 2)
+    assert helped(torch.fx.Interpreter)(module).run(torch.ones(4)).shape == (2, 2)
+
+
+def test_a_check_of_values_is_passed_over() -> None:
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    graph.call_function(torch.ops.aten._assert_async.msg, (x, "never"))
+    graph.output(x)
+    module = torch.fx.GraphModule(torch.nn.Module(), graph)
+    with pytest.raises(RuntimeError, match="never"):
+        torch.fx.Interpreter(module).run(torch.tensor(False))
+    assert not helped(torch.fx.Interpreter)(module).run(torch.tensor(False))
 
 
 @pytest.mark.parametrize(
