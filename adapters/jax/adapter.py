@@ -130,8 +130,8 @@ def import_torchax() -> Any:
 
 
 def helped(interpreter: Any) -> Any:
-    """An interpreter of programs that knows two things more. torchax 0.0.13 extends the padding of a convolution in place, where it
-    has one size for all axes: torch does not let its arguments be changed, so operators get lists of their own. And it has no
+    """An interpreter of programs that knows two things more. torchax 0.0.13 extends the padding of a convolution in place, where
+    it has one size for all axes: torch does not let its arguments be changed, so operators get lists of their own. And it has no
     word for the check that decomposing a one_hot leaves, which is passed over."""
     import torch
 
