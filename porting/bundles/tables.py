@@ -12,22 +12,15 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from porting.bundles.tracing import Replaced
+from porting.bundles.tracing import Replaced, in_place
 
 
 @contextlib.contextmanager
 def kept_tables() -> Iterator[int]:
     """While this is open, these tables are made once a process. Gives how many are so; none of those that another version of
     torch has elsewhere."""
-    replaced = [one for one in (_functions(), _composed()) if one]
-    before = [vars(place)[name] for place, name, _ in replaced]
-    for place, name, kept in replaced:
-        setattr(place, name, kept)
-    try:
-        yield len(replaced)
-    finally:
-        for (place, name, _), original in zip(replaced, before, strict=True):
-            setattr(place, name, original)
+    with in_place((_functions(), _composed())) as count:
+        yield count
 
 
 @functools.cache

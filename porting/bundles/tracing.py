@@ -8,7 +8,8 @@ several times with each stride, to minutes. While `shared_walks` is open, a part
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Replaced = tuple[Any, str, Any]
@@ -19,15 +20,22 @@ Replaced = tuple[Any, str, Any]
 def shared_walks() -> Iterator[int]:
     """While this is open, each part of an expression is looked at once. Gives how many kinds of walk are so; none of those that
     another version of torch or sympy has elsewhere."""
-    replaced = [one for one in (_free_symbols(), _atoms(), _is_number(), _text(), _written(), _bounds()) if one]
-    before = [getattr(place, name) for place, name, _ in replaced]
-    for place, name, walk in replaced:
-        setattr(place, name, walk)
+    with in_place((_free_symbols(), _atoms(), _is_number(), _text(), _written(), _bounds())) as count:
+        yield count
+
+
+@contextlib.contextmanager
+def in_place(ours: Iterable[Replaced | None]) -> Iterator[int]:
+    """While this is open, ours stand in the places of torch's. Gives how many do; None is what another version has elsewhere."""
+    replaced = [one for one in ours if one]
+    before = [inspect.getattr_static(place, name) for place, name, _ in replaced]
+    for place, name, one in replaced:
+        setattr(place, name, one)
     try:
         yield len(replaced)
     finally:
-        for (place, name, _), walk in zip(replaced, before, strict=True):
-            setattr(place, name, walk)
+        for (place, name, _), one in zip(replaced, before, strict=True):
+            setattr(place, name, one)
 
 
 @contextlib.contextmanager
