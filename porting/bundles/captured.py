@@ -31,7 +31,7 @@ def tidy(program: torch.export.ExportedProgram) -> None:
 
 def _leave_out_nothing(node: Any) -> None:
     """A row of no elements may stand among tensors of any rank, where PyTorch overlooks it. A cache that nothing was written to
-    has such rows; TVM, ncnn and JAX do not overlook them."""
+    has such rows; TVM's importer and pnnx do not overlook them."""
     parts, *rest = node.args
     some = [part for part in parts if _shape(part) != (0,)]
     if not some or len(some) == len(parts):
