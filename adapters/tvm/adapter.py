@@ -1,7 +1,7 @@
 """TVM: the exported program as Relax, compiled without tuning to a library of native code, run by TVM's virtual machine.
 
 The program goes first, the ONNX form second: of the smoke tier's twelve models TVM 0.27 had eight right from the first, ten as
-`frontend` helps it, and four from the second, whose importer stops at shapes that are computed (Slice, Reshape). Nothing is
+it is helped here, and four from the second, whose importer stops at shapes that are computed (Slice, Reshape). Nothing is
 tuned: kernels of a CPU are plain loops as LLVM vectorises them, and slow; those of GPUs are scheduled by DLight's rules.
 """
 

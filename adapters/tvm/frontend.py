@@ -1,27 +1,28 @@
-"""TVM's importers of exported programs and of ONNX, and the operators that the first is helped with. Nothing is compiled here."""
+"""TVM's importers of exported programs and of ONNX. Nothing is compiled here."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from .._torch_program import read_program, view_as_reshape
-
-SLICE_DEFAULTS: Tuple[Any, ...] = (0, 0, None, 1)
-"""dim, start, end and step of aten.slice.Tensor where a node does not name them."""
+from . import operators
 
 
 def import_program(path: Path) -> Any:
     """Read a saved program as a Relax module, its weights as constants. Raises what torch and TVM's importer raise."""
     import torch
-    from tvm.relax.frontend.torch import from_exported_program
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own trees of arguments
         program = read_program(path)
         view_as_reshape(program)
-        return count_from_the_end(from_exported_program(program, custom_convert_map={"slice.Tensor": slice_rows}))
+        program = program.run_decompositions()
+        importer = ExportedProgramImporter()
+        helped = operators.conversions(program, importer)
+        return count_from_the_end(importer.from_exported_program(program, False, False, False, helped))
 
 
 def import_onnx(path: Path) -> Any:
@@ -30,34 +31,6 @@ def import_onnx(path: Path) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
     return count_from_the_end(from_onnx(onnx.load(str(path))))
-
-
-def slice_rows(node: Any, importer: Any) -> Any:
-    """Import x[:s] with a dynamic s out of a fixed number of rows as a gather.
-
-    TVM 0.27 calls such a slice of 256 rows min(s, 256) long, and of a sum with it knows only the rank: it then cannot lower the
-    position embeddings of transformers' encoders. Said in a cast, FuseTIR ends the process (SIGSEGV).
-    """
-    from tvm import relax, tirx
-
-    axis, start, _, step = tuple(node.args[1:]) + SLICE_DEFAULTS[len(node.args) - 1 :]
-    data = importer.env[node.args[0]]
-    size = node.meta["val"].shape[axis]
-    rows = size_variables(importer).get(str(size))
-    fixed = isinstance(data.ty.shape, relax.ShapeExpr) and isinstance(data.ty.shape.values[axis], tirx.IntImm)
-    if rows is None or not fixed or start or step != 1:
-        return importer._slice(node)
-    numbers = importer.block_builder.emit(relax.op.arange(0, rows, 1, "int64"))
-    return importer.block_builder.emit(relax.op.take(data, numbers, axis=axis, mode="clip"))
-
-
-def size_variables(importer: Any) -> Dict[str, Any]:
-    """The dynamic sizes that inputs of the function have as such, by the name that torch gave them."""
-    from tvm import relax, tirx
-
-    shapes = [value.ty.shape for node, value in importer.env.items() if node.op == "placeholder"]
-    dims = [dim for shape in shapes if isinstance(shape, relax.ShapeExpr) for dim in shape.values]
-    return {dim.name: dim for dim in dims if isinstance(dim, tirx.Var)}
 
 
 def count_from_the_end(module: Any) -> Any:

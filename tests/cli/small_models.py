@@ -90,3 +90,25 @@ def fragile_at_bf16() -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 
 value = 3
+
+
+class Sizes(nn.Module):
+    """Sizes that vary wherever an operator takes a number: in pads, repeats, parts, ranges, products and places."""
+
+    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows = hidden_states
+        batch, length, width = rows.shape
+        padded = nn.functional.pad(rows, (0, 0, 0, -length % 4)).reshape(batch, -1, 2 * width)
+        repeated = rows[:1].repeat(batch, 2, 1) / length
+        first, rest = torch.split(rows, [length // 2, length - length // 2], dim=-2)
+        joined = torch.cat([rest[:, -1:], first * (2.0 / length)], dim=1)
+        counted = torch.cumsum(rows[..., 0] > 0, dim=-1)
+        steps = torch.arange(0.5, length, dtype=torch.float32).clamp(1.0, length / 2)
+        picked = rows[:, torch.arange(length)[:, None] - length, torch.tensor([0, -1])]
+        shown = nn.functional.interpolate(rows[:, None], scale_factor=2.0, mode="nearest")
+        largest = torch.topk(rows, 2, dim=-1, sorted=False).values.sum(-1)
+        return padded, repeated, joined, counted, steps, picked, shown, largest, rows[:, 1:] + rows[:, :-1]
+
+
+def sizes() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return Sizes(), {"hidden_states": torch.randn(2, 6, 4)}

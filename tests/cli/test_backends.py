@@ -84,3 +84,13 @@ def test_what_iree_cannot_compile_is_named(porting: Run, setting: Path) -> None:
     classify = IreeAdapter().classify
     assert classify(CompileError(said)) == (Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP)
     assert classify(CompileError(diagnosis("Error code: -11\nDiagnostics:\n"))) == (Outcome.FAIL, Cause.CRASH)
+
+
+def test_tvm_takes_sizes_that_vary_wherever_an_operator_takes_a_number(porting: Run, setting: Path, own_cache: Path) -> None:
+    made = porting("env", "create", "tvm")
+    assert "runs on cpu" in made.out, made.err
+    how = ("--on", "tvm:cpu:fp32", "--route", "usual", "--format", "json")
+    (found,) = porting("check", "small_models:sizes", *how).json()
+    assert (found["outcome"], found["evidence"]) == ("pass", "host"), found["message"]
+    assert found["form"] == "pt2-fp32-dynamic"
+    assert found["axes"] == {"batch": "dynamic", "sequence": "dynamic"}
