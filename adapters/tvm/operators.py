@@ -15,8 +15,7 @@ def reshape(node: Any, importer: Any) -> Any:
     """Import a reshape. TVM 0.27 asks first whether it changes anything, which has no answer where an expression meets a number;
     and it cannot work out a -1 where it knows no shape of the data."""
     data, wanted = importer.retrieve_args(node)[:2]
-    if not sizes.known_dims(data):
-        told = sizes.of_node(node, importer)
+    if not sizes.known_dims(data) and (told := sizes.of_node(node, importer)):
         wanted = [told[at] if isinstance(size, int) and size == -1 else size for at, size in enumerate(wanted)]
     return importer._emit_torch_reshape(data, wanted)
 
@@ -24,11 +23,11 @@ def reshape(node: Any, importer: Any) -> Any:
 def split(node: Any, importer: Any) -> Any:
     """Import a split into parts of sizes that vary as a slice for each; TVM 0.27 takes numbers alone."""
     data, parts = importer.retrieve_args(node)[:2]
-    if sizes.are_fixed(parts):
+    shapes = [sizes.of_tensor(part, importer) for part in node.meta["val"]]
+    if sizes.are_fixed(parts) or not all(shapes):
         return importer._split(node)
     axis = (*node.args[2:], 0)[0] % data.ty.ndim
     starts = [0, *itertools.accumulate(parts)]
-    shapes = [sizes.of_tensor(part, importer) for part in node.meta["val"]]
     return [_cut(data, shape, axis, start, 1, importer) for shape, start in zip(shapes, starts)]  # noqa: B905 -- Python 3.9
 
 
@@ -178,9 +177,10 @@ def pick(node: Any, importer: Any) -> Any:
 
     data, indices = importer.retrieve_args(node)[:2]
     axes = [axis for axis, index in enumerate(indices) if index is not None]
-    if len(axes) < 2 or axes[-1] - axes[0] >= len(axes) or "bool" in {str(indices[axis].ty.dtype) for axis in axes}:
-        return importer._index_tensor(node)
     shape, first = sizes.of_node(node, importer), axes[0]
+    together = len(axes) > 1 and axes[-1] - first < len(axes)
+    if not shape or not together or "bool" in {str(indices[axis].ty.dtype) for axis in axes}:
+        return importer._index_tensor(node)
     rank = len(shape) - data.ty.ndim + len(axes)
 
     def picked(tensor: Any, shape: Sequence[Any], *indices: Any) -> Any:

@@ -63,14 +63,17 @@ def known_dims(tensor: Any) -> Sequence[Any]:
 
 
 def of_node(node: Any, importer: Any) -> Sequence[Any]:
-    """The sizes of a node's tensor as torch knows them. Raises ValueError for one that TIR has no expression for."""
+    """The sizes of a node's tensor as torch knows them; empty where TIR has no expression for one."""
     return of_tensor(node.meta["val"], importer)
 
 
 def of_tensor(tensor: Any, importer: Any) -> Sequence[Any]:
-    """The sizes of a tensor of torch. Raises ValueError for one that TIR has no expression for."""
+    """The sizes of a tensor of torch; empty where TIR has no expression for one."""
     known = variables(importer)
-    return [dim if isinstance(dim, int) else expression(dim.node.expr, known) for dim in tensor.shape]
+    try:
+        return [dim if isinstance(dim, int) else expression(dim.node.expr, known) for dim in tensor.shape]
+    except ValueError:
+        return ()
 
 
 def as_tensor(value: Any, dtype: str, importer: Any) -> Any:
