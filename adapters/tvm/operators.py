@@ -103,8 +103,7 @@ def empty(node: Any, importer: Any) -> Any:
     """Import a tensor of no set values as zeros, of sizes that vary too; TVM 0.27 takes numbers alone."""
     from tvm import relax
 
-    dtype = str(node.meta["val"].dtype).replace("torch.", "")
-    return importer.block_builder.emit(relax.op.zeros(relax.ShapeExpr(importer.retrieve_args(node)[0]), dtype))
+    return importer.block_builder.emit(relax.op.zeros(relax.ShapeExpr(importer.retrieve_args(node)[0]), _dtype(node)))
 
 
 def arange(node: Any, importer: Any) -> Any:
@@ -115,7 +114,7 @@ def arange(node: Any, importer: Any) -> Any:
     shape = sizes.of_node(node, importer)
     if sizes.are_fixed(shape) or not (isinstance(start, float) and isinstance(step, (int, float))):
         return importer._arange(node)
-    dtype = str(node.meta["val"].dtype).replace("torch.", "")
+    dtype = _dtype(node)
     return importer.block_builder.emit_te(
         lambda: te.compute(
             shape, lambda i: tirx.Cast(dtype, i) * tirx.const(step, dtype) + tirx.const(start, dtype), name="arange"
@@ -128,7 +127,7 @@ def cumsum(node: Any, importer: Any) -> Any:
     from tvm import relax
 
     data, axis = importer.env[node.args[0]], node.args[1]
-    dtype = str(node.meta["val"].dtype).replace("torch.", "")
+    dtype = _dtype(node)
     return importer.block_builder.emit(relax.op.cumsum(importer.block_builder.emit(relax.op.astype(data, dtype)), axis, dtype))
 
 
@@ -220,7 +219,16 @@ def _dtype_beside(number: Any, node: Any) -> str:
     import torch
 
     tensor = next(part.meta["val"] for part in node.all_input_nodes if isinstance(part.meta["val"], torch.Tensor))
-    return str(torch.result_type(tensor, 1.0 if isinstance(number.meta["val"], torch.SymFloat) else 1)).replace("torch.", "")
+    return _named(torch.result_type(tensor, 1.0 if isinstance(number.meta["val"], torch.SymFloat) else 1))
+
+
+def _dtype(node: Any) -> str:
+    """The dtype that torch has a node's tensor in, in TVM's words."""
+    return _named(node.meta["val"].dtype)
+
+
+def _named(dtype: Any) -> str:
+    return str(dtype).replace("torch.", "")
 
 
 CONVERSIONS: Mapping[str, sizes.Convert] = {
