@@ -1,9 +1,11 @@
-"""ncnn: the exported program, traced to TorchScript, translated by pnnx and run by ncnn on the CPU.
+"""ncnn: the exported program, translated by pnnx or written as layers operator by operator, and run by ncnn on the CPU.
 
 pnnx is a program of its own. It is started here rather than through its Python package, which drops its exit status, and it is
 believed by what it wrote and printed: it exits with 0 as well when it left out what it does not know.
 
-Of the forms there are, a program is what serves: pnnx 20261020 ends with SIGSEGV on ONNX files that hold flags or an output
+What pnnx leaves out, refuses or gets wrong is written without it (adapters/ncnn/direct), from the program as plain data.
+
+Of the forms there are, a program is what serves pnnx: pnnx 20261020 ends with SIGSEGV on ONNX files that hold flags or an output
 that is an input, and does not read saved programs ("failed locating file constants.pkl").
 """
 
@@ -31,6 +33,7 @@ from ._recurrent import as_modules
 
 if TYPE_CHECKING:
     import numpy
+    import torch
 
     Array = numpy.ndarray[Any, Any]
     Arrays = Mapping[str, Array]
@@ -68,6 +71,7 @@ class NcnnAdapter(Adapter):
     vendor = "Tencent"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2", dynamic=False)  # pnnx writes sizes as they were traced, without saying where
+    alternatives = (FormNeed("aten", dynamic=False),)  # written here, without pnnx
     devices = {"cpu": (FP32, FP16, BF16)}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
     distributions = ("ncnn", "pnnx", "torch")
@@ -87,7 +91,9 @@ class NcnnAdapter(Adapter):
         return Probe({"cpu": DeviceState(True, precisions=(FP32, BF16, *half))}, {"ncnn": ncnn.__version__})
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
-        del target  # weights are kept in fp32; `load` sets the arithmetic
+        if form.kind == "aten":
+            return write_directly(form, target.precision, folder)
+        # weights are kept in fp32; `load` sets the arithmetic
         work = Path(os.environ.get("TMPDIR") or folder)
         trace(form, work / TRACED)
         printed = run_pnnx(work)
@@ -121,12 +127,35 @@ class NcnnAdapter(Adapter):
 # ---- translation --------------------------------------------------------------------------------------------------
 
 
+def write_directly(form: ExportedForm, precision: Precision, folder: Path) -> Artifact:
+    """Write a program as layers, without pnnx. Raises networks.UnsupportedError naming what has no words in layers."""
+    from .direct.build import Builder
+    from .direct.program import core
+
+    builder = Builder(core(form.path, example_of(form)), narrow=precision is not FP32)
+    builder.build()
+    layers, weights = builder.network()
+    (folder / PARAM).write_text(networks.write_layers(layers))
+    (folder / WEIGHTS).write_bytes(weights)
+    options = {
+        "blobs": dict(builder.dtypes),
+        "batch": dict.fromkeys(builder.dtypes, networks.NO_BATCH),
+        "shapes": {name: list(shape) for name, shape in builder.shapes.items()},
+    }
+    return Artifact((PARAM, WEIGHTS), form.inputs, form.outputs, options)
+
+
+def example_of(form: ExportedForm) -> Tuple[torch.Tensor, ...]:
+    """Inputs at the form's sizes, in its order."""
+    values = form.sample() if form.samples else zeros(form.inputs)
+    return tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs)
+
+
 def trace(form: ExportedForm, path: Path) -> None:
     """Save the program as TorchScript, traced at the form's sizes. Raises what torch raises."""
     import torch
 
-    values = form.sample() if form.samples else zeros(form.inputs)
-    example = tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs)
+    example = example_of(form)
     module = programs.load_module(form.path)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of constants, and of being deprecated
@@ -198,7 +227,8 @@ def refuse_what_is_left_out(layers: Sequence[networks.Layer], printed: str) -> N
 
 
 class NcnnSession:
-    """A loaded network. Blobs are called in0, in1 ..., out0, out1 ... in the order of the model's inputs and outputs."""
+    """A loaded network. Blobs are called in0, in1 ..., out0, out1 ... in the order of the model's inputs and outputs; in0f is in0
+    as floats, where a network that was written without pnnx computes with integers."""
 
     def __init__(self, artifact: Artifact, precision: Precision, folder: Path) -> None:
         import ncnn
@@ -207,6 +237,8 @@ class NcnnSession:
         self._artifact = artifact
         self._dtypes: Mapping[str, str] = artifact.options["blobs"]
         self._batch: Mapping[str, int] = artifact.options["batch"]
+        self._shapes: Mapping[str, Sequence[int]] = artifact.options.get("shapes", {})
+        """Axes of the blobs, where they are not those of the inputs and outputs."""
         self._net = ncnn.Net()
         configure(self._net.opt, precision)
         # Files that are missing, cut short or of another version end in a return code and a line on the screen.
@@ -218,9 +250,9 @@ class NcnnSession:
     def run(self, inputs: Arrays) -> Arrays:
         extractor = self._net.create_extractor()
         for number, spec in enumerate(self._artifact.inputs):
-            blob = f"in{number}"
-            if blob in self._dtypes:  # pnnx leaves out what nothing reads
-                _must(extractor.input(blob, self._mat(blob, inputs[spec.name])), "take", spec.name)
+            for blob in (f"in{number}", f"in{number}f"):
+                if blob in self._dtypes:  # what nothing reads is left out
+                    _must(extractor.input(blob, self._mat(blob, inputs[spec.name])), "take", spec.name)
         return {spec.name: self._extract(extractor, f"out{n}", spec) for n, spec in enumerate(self._artifact.outputs)}
 
     def _mat(self, blob: str, value: Array) -> Any:
@@ -228,6 +260,7 @@ class NcnnSession:
         import numpy as np
 
         array = np.array(np.atleast_1d(value), self._dtypes[blob], order="C")
+        array = array.reshape(self._shapes.get(blob, array.shape))
         return self._ncnn.Mat(array, batch_index=self._batch[blob]).clone()
 
     def _extract(self, extractor: Any, blob: str, spec: TensorSpec) -> Array:
@@ -237,7 +270,7 @@ class NcnnSession:
         code, mat = extractor.extract(blob)
         _must(code, "give", spec.name)
         value = mat.numpy("i" if self._dtypes[blob] == networks.INT else "", batch_index=self._batch[blob])
-        if value.shape != (spec.shape or (1,)):
+        if value.shape != tuple(self._shapes.get(blob, spec.shape or (1,))):
             raise RuntimeError(f"{spec.name} has the shape {list(value.shape)} in ncnn, and {list(spec.shape)} in the model")
         return np.array(value.reshape(spec.shape)).astype(spec.dtype)
 

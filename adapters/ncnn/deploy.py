@@ -17,13 +17,14 @@ HERE = Path(__file__).resolve().parent
 
 def run(artifact: dict[str, Any], target: str, inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     """Load the network in the target's arithmetic, and run it once."""
-    dtypes, batch = artifact["options"]["blobs"], artifact["options"]["batch"]
+    dtypes, batch, shapes = (artifact["options"].get(name, {}) for name in ("blobs", "batch", "shapes"))
     extractor = load(artifact["files"], target.split(":")[2]).create_extractor()
     for number, spec in enumerate(artifact["inputs"]):
-        blob = f"in{number}"
-        if blob in dtypes:  # what the network does not read is not part of it
-            value = np.array(np.atleast_1d(inputs[spec["name"]]), dtypes[blob], order="C")
-            extractor.input(blob, ncnn.Mat(value, batch_index=batch[blob]).clone())
+        for blob in (f"in{number}", f"in{number}f"):  # in0f is in0 as floats
+            if blob in dtypes:  # what the network does not read is not part of it
+                value = np.array(np.atleast_1d(inputs[spec["name"]]), dtypes[blob], order="C")
+                value = value.reshape(shapes.get(blob, value.shape))
+                extractor.input(blob, ncnn.Mat(value, batch_index=batch[blob]).clone())
     print(f"{artifact['files'][0]} as {target} on this CPU")
     outputs = {}
     for number, spec in enumerate(artifact["outputs"]):

@@ -184,7 +184,7 @@ class AdapterConformance:
 
             pytest.skip("it takes one form")
         for need in self.adapter.alternatives:
-            cell = _cell(self.adapter, target, need=need)
+            cell = _cell(self.adapter, target, models.mixed, need)
             answers = cell.session.run(cell.inputs(NOMINAL))
             _check_structure(cell, answers, NOMINAL)
             _check(cell.model, cell.inputs(NOMINAL), answers, cell.session.effective_precision())

@@ -42,7 +42,7 @@ def write(adapter: type[Adapter], kit: Path) -> None:
     usual = models.floating if adapter.floats_alone else models.mixed
     precisions = dict.fromkeys(target.precision for target in adapter.targets())
     static = replace(adapter.need, dynamic=False)
-    wanted = [(usual, need) for need in (*adapter.needs(), static)] + [(models.mixed, adapter.need)]
+    wanted = [(usual, need) for need in (adapter.need, static)] + [(models.mixed, need) for need in adapter.needs()]
     wanted += [(models.scalars, static), (models.large, static)]
     for make, need in dict.fromkeys(wanted):
         for precision in precisions:
