@@ -94,3 +94,24 @@ def test_tvm_takes_sizes_that_vary_wherever_an_operator_takes_a_number(porting: 
     assert (found["outcome"], found["evidence"]) == ("pass", "host"), found["message"]
     assert found["form"] == "pt2-fp32-dynamic"
     assert found["axes"] == {"batch": "dynamic", "sequence": "dynamic"}
+
+
+def test_ncnn_gets_as_layers_what_pnnx_leaves_out(porting: Run, setting: Path, own_cache: Path) -> None:
+    made = porting("env", "create", "ncnn")
+    assert "runs on cpu" in made.out, made.err
+    python = own_cache / "environments" / "ncnn" / "bin" / "python"
+    by_itself = [python, Path(__file__).parents[1] / "ncnn_on_ncnn.py"]
+    done = subprocess.run(by_itself, cwd=setting, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " cases, 0 wrong" in done.stdout
+
+    (found,) = porting("check", "transformers/roberta", "--on", "ncnn:cpu:fp32", "--format", "json").json()
+    assert (found["outcome"], found["evidence"], found["form"]) == ("pass", "host", "aten-fp32-static"), found["message"]
+    assert found["attempts"][0].startswith(
+        "pt2-fp32-static: unsupported (unsupported_op) at convert: UnsupportedError: ncnn has no"
+    )
+
+    assert porting("convert", "transformers/roberta", "--to", "ncnn:cpu:fp32", "-o", "port").code == 0
+    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "differs by" in done.stdout

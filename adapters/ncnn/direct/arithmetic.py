@@ -33,25 +33,35 @@ def _layer(kind: str, **settings: float) -> Way:
     return lambda to, value, *_, **__: to.same(kind, value, {int(key[1:]): number for key, number in settings.items()})
 
 
-def _rsub(to: Emitter, value: Operand, other: Operand, alpha: float = 1) -> Value:
-    return to.sub(other, to.mul(value, alpha) if alpha != 1 else value)
-
-
 def _div(to: Emitter, left: Operand, right: Operand, rounding_mode: Optional[str] = None) -> Value:
-    quotient = to.binary(e.DIV, left, right)
     if rounding_mode is None:
-        return quotient
-    return to.unary(e.FLOOR if rounding_mode == "floor" else TRUNC, quotient)
+        return to.binary(e.DIV, left, right)
+    return _whole(to, left, right, down=rounding_mode == "floor")
+
+
+def _whole(to: Emitter, left: Operand, right: Operand, down: bool) -> Value:
+    """How often right goes into left, rounded down or to zero. ncnn divides by the product with a reciprocal, which is short of 1
+    where both are alike; of integers a half more is taken, which no quotient is as near to the next as that."""
+    if to.dtype.is_floating_point:
+        return to.unary(e.FLOOR if down else TRUNC, to.binary(e.DIV, left, right))
+    sign = math.copysign(1.0, right) if not isinstance(right, Value) else to.unary(SIGN, right)
+    signed = to.mul(left, sign)
+    if down:
+        return to.unary(e.FLOOR, to.binary(e.DIV, to.add(signed, 0.5), _size(to, right)))
+    quotient = to.binary(e.DIV, to.add(to.unary(e.ABS, signed), 0.5), _size(to, right))
+    return to.mul(to.unary(e.FLOOR, quotient), to.unary(SIGN, signed))
+
+
+def _size(to: Emitter, value: Operand) -> Operand:
+    return to.unary(e.ABS, value) if isinstance(value, Value) else abs(value)
 
 
 def _remainder(to: Emitter, left: Operand, right: Operand) -> Value:
-    whole = to.unary(e.FLOOR, to.binary(e.DIV, left, right))
-    return to.sub(left, to.mul(whole, right))
+    return to.sub(left, to.mul(_whole(to, left, right, down=True), right))
 
 
 def _fmod(to: Emitter, left: Operand, right: Operand) -> Value:
-    whole = to.unary(TRUNC, to.binary(e.DIV, left, right))
-    return to.sub(left, to.mul(whole, right))
+    return to.sub(left, to.mul(_whole(to, left, right, down=False), right))
 
 
 def _pow(to: Emitter, base: Operand, exponent: Operand) -> Value:
@@ -123,10 +133,10 @@ def _cast(to: Emitter, value: Value, *_: Any, **__: Any) -> Value:
     return value
 
 
-TRUNC, SQRT, EXP, LOG, EXPM1, LOG1P = 19, 5, 7, 8, 21, 27
+TRUNC, SIGN, SQRT, EXP, LOG, EXPM1, LOG1P = 19, 20, 5, 7, 8, 21, 27
 
 _NUMBERS: Dict[str, Way] = {
-    "add": _binary(e.ADD), "sub": _binary(e.SUB), "mul": _binary(e.MUL), "div": _div, "rsub": _rsub,
+    "add": _binary(e.ADD), "sub": _binary(e.SUB), "mul": _binary(e.MUL), "div": _div,
     "maximum": _binary(e.MAX), "minimum": _binary(e.MIN), "atan2": _binary(10), "remainder": _remainder, "fmod": _fmod,
     "pow": _pow, "rsqrt": _rsqrt, "reciprocal": _reciprocal, "log2": _log(2), "log10": _log(10),
     "abs": _unary(e.ABS), "neg": _unary(e.NEG), "floor": _unary(e.FLOOR), "ceil": _unary(e.CEIL), "sqrt": _unary(SQRT),

@@ -18,7 +18,7 @@ _KERNEL, _DILATION, _STRIDE, _BEFORE, _BEHIND = (1, 11, 21), (2, 12, 22), (3, 13
 def table() -> Dict[str, Way]:
     """By the name of an operator, how it is emitted."""
     return {
-        "convolution": _convolution, "avg_pool1d": _average, "avg_pool2d": _average, "avg_pool3d": _average,
+        "convolution": _convolution, "avg_pool2d": _average, "avg_pool3d": _average,
         "max_pool2d_with_indices": _largest, "max_pool3d_with_indices": _largest, "_adaptive_avg_pool2d": _adaptive,
         "_adaptive_avg_pool3d": _adaptive, "grid_sampler_2d": _grid,
         **dict.fromkeys(_RESIZED, _resized),
@@ -90,16 +90,13 @@ def _by_item(
 def _pool(to: Emitter, value: Value, shape: Sequence[int], axes: int, settings: Dict[int, Setting]) -> Value:
     """Over the last `axes` axes."""
     front = value.shape[: len(value.shape) - axes]
-    one = (1,) if axes == 1 else ()
-    given = to.reshape(value, (1, size(front), *one, *value.shape[len(front) :]))
-    wide = (1, size(front), *one, *shape[len(front) :])
+    given = to.reshape(value, (1, size(front), *value.shape[len(front) :]))
+    wide = (1, size(front), *shape[len(front) :])
     return to.reshape(_by_item(to, "Pooling3D" if axes == 3 else "Pooling", [given], wide, settings), shape)
 
 
 def _window(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], ceil: bool) -> Dict[int, Setting]:
     axes = len(kernel)
-    if axes == 1:
-        kernel, stride, padding, axes = [1, *kernel], [1, *stride], [0, *padding], 2
     settings: Dict[int, Setting] = {5: 0 if ceil else 1}
     for place in range(axes):
         axis = axes - 1 - place
@@ -212,5 +209,5 @@ def _along(to: Emitter, value: Value, axis: int, matrix: torch.Tensor) -> Value:
 
 
 def _grid(to: Emitter, value: Value, grid: Value, mode: int, padding: int, align: bool) -> Value:
-    settings: Dict[int, Setting] = {0: {0: 2, 1: 1, 2: 3}[mode], 1: padding + 1, 2: int(align)}
+    settings: Dict[int, Setting] = {0: mode + 1, 1: padding + 1, 2: int(align)}
     return _by_item(to, "GridSample", [value, grid], to.shape, settings)

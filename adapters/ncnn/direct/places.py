@@ -124,12 +124,6 @@ def _slice_scatter(
     return to.concat(parts, axis)
 
 
-def _select_scatter(to: Emitter, value: Value, source: Value, axis: int, place: int) -> Value:
-    axis, place = axis % len(value.shape), place % value.shape[axis]
-    row = to.reshape(source, (*value.shape[:axis], 1, *value.shape[axis + 1 :]))
-    return _slice_scatter(to, value, row, axis, place, place + 1)
-
-
 def _unfold(to: Emitter, value: Value, axis: int, width: int, step: int) -> Value:
     """Windows along an axis, their places along a new last one."""
     axis %= max(len(value.shape), 1)
@@ -198,8 +192,10 @@ def _scatter(adds: bool) -> Way:
         chosen = to.one_hot(places, value.shape[axis])  # [..., k, n]
         spread = to.reduce(e.SUM, to.mul(chosen, to.reshape(sources, (*sources.shape, 1))), [-2], False)
         moved, before = to.last(value, [axis])
-        if not adds:
-            moved = to.mul(moved, to.inverse(to.reduce(e.LARGEST, chosen, [-2], False)))
+        if not adds:  # to a place that is named more than once goes the mean, which is right where all that go there are alike
+            times = to.reduce(e.SUM, chosen, [-2], False)
+            spread = to.binary(e.DIV, spread, to.clip(times, 1.0, None))
+            moved = to.mul(moved, to.inverse(to.clip(times, 0.0, 1.0)))
         order = list(range(len(before)))
         order.insert(axis, len(before))
         return to.permute(to.add(moved, spread), order)
@@ -328,10 +324,10 @@ def _embedding(to: Emitter, weight: Value, index: Value, *_: Any, **__: Any) -> 
 
 _MOVES: Dict[str, Way] = {
     **dict.fromkeys(("clone", "alias", "detach", "lift_fresh_copy", "contiguous"), _same),
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "view_copy"), _reshape),
+    **dict.fromkeys(("view", "reshape", "unsqueeze", "squeeze"), _reshape),
     "permute": _permute, "transpose": _transpose, "t": _transpose, "expand": _expand, "repeat": _repeat, "cat": _cat,
     "stack": _stack, "slice": _slice, "select": _select, "unbind": _unbind, "split": _split, "split_with_sizes": _split,
-    "constant_pad_nd": _pad, "flip": _flip, "slice_scatter": _slice_scatter, "select_scatter": _select_scatter,
+    "constant_pad_nd": _pad, "flip": _flip, "slice_scatter": _slice_scatter,
     "copy": _copy, "unfold": _unfold, "masked_scatter": _masked_scatter,
     "gather": _gather, "scatter": _scatter(False), "scatter_add": _scatter(True), "index": _index, "index_select": _index_select,
     "index_put": _index_put, "embedding": _embedding,

@@ -27,12 +27,9 @@ def _reduction(operation: int) -> Way:
     return way
 
 
-def _of_flags(operation: int) -> Way:
-    def way(to: Emitter, value: Value, axes: Any = (), *_: Any) -> Value:
-        flags = value if str(to.given) == "torch.bool" else to.unequal(value, 0.0)
-        return to.reshape(to.reduce(operation, flags, _listed(axes), True), to.shape)
-
-    return way
+def _any(to: Emitter, value: Value, axes: Any = (), *_: Any) -> Value:
+    flags = value if str(to.given) == "torch.bool" else to.unequal(value, 0.0)
+    return to.reshape(to.reduce(e.LARGEST, flags, _listed(axes), True), to.shape)
 
 
 def _listed(axes: Any) -> List[int]:
@@ -138,14 +135,6 @@ def _addmm(to: Emitter, bias: Value, left: Value, right: Value, beta: float = 1,
     return to.add(product, to.mul(bias, float(beta)) if beta != 1 else bias)
 
 
-def _mv(to: Emitter, left: Value, right: Value) -> Value:
-    return to.reshape(to.product(left, to.reshape(right, (*right.shape, 1))), to.shape)
-
-
-def _dot(to: Emitter, left: Value, right: Value) -> Value:
-    return to.reshape(to.reduce(e.SUM, to.mul(left, right), [0], False), to.shape)
-
-
 def _layer_norm(to: Emitter, value: Value, shape: Sequence[int], weight: Any, bias: Any, eps: float) -> List[Value]:
     rows = to.reshape(value, (size(value.shape) // size(shape), size(shape)))
     made = to.reshape(to.rows("LayerNorm", rows, -1, {0: size(shape), 1: float(eps), 2: 0}), value.shape)
@@ -181,10 +170,10 @@ def _batch_norm(to: Emitter, value: Value, *stats: Any) -> List[Value]:
 
 _ROWS: Dict[str, Way] = {
     "sum": _reduction(e.SUM), "mean": _reduction(e.MEAN), "amax": _reduction(e.LARGEST), "amin": _reduction(e.SMALLEST),
-    "prod": _reduction(e.PRODUCT), "any": _of_flags(e.LARGEST), "all": _of_flags(e.SMALLEST), "var": _var,
+    "prod": _reduction(e.PRODUCT), "any": _any, "var": _var,
     "linalg_vector_norm": _norm, "argmax": _argmax(True),
     "argmin": _argmax(False), "max": _extreme(True), "min": _extreme(False), "topk": _topk, "sort": _sort, "cumsum": _cumsum,
-    "_softmax": _softmax, "_safe_softmax": _softmax, "_log_softmax": _log_softmax, "mm": _mm, "bmm": _bmm,
-    "addmm": _addmm, "mv": _mv, "dot": _dot, "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
+    "_softmax": _softmax, "_log_softmax": _log_softmax, "mm": _mm, "bmm": _bmm,
+    "addmm": _addmm, "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
     "_native_batch_norm_legit_no_training": _batch_norm, "native_batch_norm": _batch_norm,
 }  # fmt: skip
