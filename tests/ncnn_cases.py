@@ -273,6 +273,14 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
         layer(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.BatchNorm2d(6), nn.GroupNorm(3, 6))),
         (floats(1, 4, 5, 6),),
     ),
+    "normed convolutions": (
+        layer(
+            nn.Sequential(
+                nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ConvTranspose2d(6, 4, 2, groups=2), nn.BatchNorm2d(4)
+            )
+        ),
+        (floats(2, 4, 5, 6),),
+    ),
     "rows and volumes": (layer(RowsAndVolumes()), (floats(2, 3, 8),)),
     "same padding": (layer(nn.Conv2d(2, 3, 3, padding="valid")), (floats(2, 2, 5, 5),)),
     "back": (

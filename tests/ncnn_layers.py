@@ -79,8 +79,10 @@ class Network:
             return [self._read(math.prod(sizes(settings)))]
         if kind == "Embed":
             return [self._tagged(settings[3])]
-        if kind == "InnerProduct":
-            return [self._tagged(settings[2]), *([self._read(settings[0])] if settings[1] else [])]
+        if kind == "Gemm":
+            return [self._tagged(settings[8] * settings[9]), *([self._tagged(settings[8])] if settings[10] == 4 else [])]
+        if kind == "LayerNorm":
+            return [self._read(settings[0]), self._read(settings[0])] if settings[2] else []
         if "onvolution" in kind:
             return [self._tagged(settings[6]), *([self._read(settings[0])] if settings[5] else [])]
         return []
@@ -155,10 +157,10 @@ class Network:
         assert settings[1] == 1
         return np.asarray(torch.softmax(torch.from_numpy(given[0].copy()), settings[0]))
 
-    def _layernorm(self, given: list[Array], settings: dict[int, Any], _: Any) -> Array:
-        assert settings[2] == 0
+    def _layernorm(self, given: list[Array], settings: dict[int, Any], held: list[Array]) -> Array:
         assert given[0].shape[-1] == settings[0]
-        return np.asarray(torch.layer_norm(torch.from_numpy(given[0].copy()), [settings[0]], eps=settings[1]))
+        weights = [torch.from_numpy(part.copy()) for part in held]
+        return np.asarray(torch.layer_norm(torch.from_numpy(given[0].copy()), [settings[0]], *weights, eps=settings[1]))
 
     def _cumulativesum(self, given: list[Array], settings: dict[int, Any], _: Any) -> Array:
         return np.cumsum(given[0], settings[0])
@@ -166,9 +168,17 @@ class Network:
     def _matmul(self, given: list[Array], *_: Any) -> Array:
         return np.matmul(*given)
 
-    def _innerproduct(self, given: list[Array], settings: dict[int, Any], held: list[Array]) -> Array:
-        product = given[0] @ held[0].reshape(settings[0], -1).T
+    def _gemm(self, given: list[Array], settings: dict[int, Any], held: list[Array]) -> Array:
+        assert [settings[key] for key in (2, 3, 4, 5, 6, 7)] == [0, 1, 0, 1, 1, 0]
+        product = given[0] @ held[0].reshape(settings[8], settings[9]).T
         return product + held[1] if len(held) > 1 else product
+
+    def _gelu(self, given: list[Array], settings: dict[int, Any], _: Any) -> Array:
+        how = "tanh" if settings[0] else "none"
+        return np.asarray(torch.nn.functional.gelu(torch.from_numpy(given[0].copy()), approximate=how))
+
+    def _swish(self, given: list[Array], *_: Any) -> Array:
+        return given[0] / (1 + np.exp(-given[0]))
 
     def _embed(self, given: list[Array], settings: dict[int, Any], held: list[Array]) -> Array:
         assert given[0].dtype == np.int32

@@ -105,15 +105,7 @@ def _elu(to: Emitter, value: Value, alpha: float = 1, scale: float = 1, input_sc
 
 
 def _gelu(to: Emitter, value: Value, approximate: str = "none") -> Value:
-    if approximate == "tanh":
-        cube = to.mul(to.mul(value, value), value)
-        inner = to.mul(to.add(value, to.mul(cube, 0.044715)), math.sqrt(2 / math.pi))
-        return to.mul(to.mul(value, 0.5), to.add(to.same("TanH", inner), 1.0))
-    return to.mul(to.mul(value, 0.5), to.add(to.same("Erf", to.mul(value, math.sqrt(0.5))), 1.0))
-
-
-def _silu(to: Emitter, value: Value) -> Value:
-    return to.mul(value, to.same("Sigmoid", value))
+    return to.same("GELU", value, {0: int(approximate == "tanh")})
 
 
 def _softplus(to: Emitter, value: Value, beta: float = 1, _threshold: float = 20) -> Value:
@@ -145,7 +137,7 @@ _NUMBERS: Dict[str, Way] = {
     "expm1": _unary(EXPM1), "sinh": _unary(22), "asinh": _unary(23), "cosh": _unary(24), "acosh": _unary(25),
     "atanh": _unary(26), "log1p": _unary(LOG1P), "erf": _layer("Erf"), "tanh": _layer("TanH"), "sigmoid": _layer("Sigmoid"),
     "relu": _layer("ReLU"), "clamp": _clamp, "hardtanh": _clamp, "leaky_relu": _leaky, "elu": _elu, "gelu": _gelu,
-    "silu": _silu, "softplus": _softplus, "_to_copy": _cast,
+    "silu": _layer("Swish"), "softplus": _softplus, "_to_copy": _cast,
 }  # fmt: skip
 
 

@@ -38,14 +38,13 @@ class Builder(Emitter):
     def build(self) -> None:
         """Add the whole graph; outputs are called out0, out1 and so on. Raises UnsupportedError with all that has no words."""
         missing: Dict[str, None] = {}
+        self.constants.update((n, _attribute(self._module, n.target)) for n in self._module.graph.nodes if n.op == "get_attr")
         for number, node in enumerate(self._module.graph.nodes):  # inputs come first
             if node.op == "placeholder":
                 self._made[node] = self._input(number, node)
-            elif node.op == "get_attr":
-                self.constants[node] = _attribute(self._module, node.target)
             elif node.op == "output":
                 self._finish(node, missing)
-            elif not self._fold(node):
+            elif node not in self.constants and not self._fold(node):
                 name = name_of(node.target)
                 if name not in self._ways and name != "getitem":
                     missing[f"aten::{name}"] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .._network import UnsupportedError
 from .writer import MOST_AXES, NOTHING, Blob, Setting, Shape, Writer, floats, size
@@ -50,6 +50,8 @@ class Emitter:
         self.writer = writer
         self.constants: Dict[Any, Any] = {}
         """Values of the graph's nodes that depend on no input."""
+        self.absorbed: Set[Any] = set()
+        """Nodes that a layer before them has done already."""
         self.node: Any = None
         """The node of the graph that is emitted now."""
         self.exact = False
@@ -233,6 +235,11 @@ class Emitter:
         if not isinstance(right, Value):
             number = max(min(float(right), LOWEST), -LOWEST)
             return self.same("BinaryOp", left, {0: operation, 1: 1, 2: number})
+        if left.shape == right.shape and left.blob.shape == right.blob.shape:
+            return Value(
+                self.writer.layer("BinaryOp", [left.blob, right.blob], left.blob.shape, {0: operation}, exact=self.exact),
+                left.shape,
+            )
         shape, (one, other) = _broadcast(left.shape, right.shape)
         if max(len(one), len(other)) > MOST_AXES:
             left, right = self.expand(left, shape), self.expand(right, shape)
@@ -293,14 +300,14 @@ class Emitter:
         settings: Dict[int, Setting] = {0: operation, 1: 0, 3: [1], 4: 0, 5: 1}
         return Value(self.writer.layer("Reduction", [blob], (size(before),), settings, exact=self.exact), shape)
 
-    def rows(self, kind: str, value: Value, axis: int, settings: Mapping[int, Setting]) -> Value:
+    def rows(self, kind: str, value: Value, axis: int, settings: Mapping[int, Setting], weights: Sequence[bytes] = ()) -> Value:
         """A layer that works along the rows of a matrix, along an axis."""
         if not value.shape:
             value = self.reshape(value, (1,))
         rank = len(value.shape)
         moved, before = self.last(value, [axis])
         blob = self.mat(moved, (size(before), value.shape[axis % rank]))
-        made = Value(self.writer.layer(kind, [blob], blob.shape, settings, exact=self.exact), moved.shape)
+        made = Value(self.writer.layer(kind, [blob], blob.shape, settings, weights, self.exact), moved.shape)
         order = list(range(rank - 1))
         order.insert(axis % rank, rank - 1)
         return self.permute(made, order)
@@ -319,15 +326,24 @@ class Emitter:
 
     def linear(self, value: Value, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> Value:
         """Rows times a stored matrix, [in, out], and a stored row added."""
+        outputs = weight.shape[1]
         blob = self.mat(value, (size(value.shape[:-1]), value.shape[-1]))
-        settings = {0: weight.shape[1], 1: int(bias is not None), 2: weight.numel()}
+        settings: Dict[int, Setting] = {
+            2: 0,
+            3: 1,
+            4: 0,
+            5: 1,
+            6: 1,
+            7: 0,
+            8: outputs,
+            9: weight.shape[0],
+            10: -1 if bias is None else 4,
+        }
         held = floats(weight.detach().float().t().contiguous().numpy())
         if bias is not None:
-            held += floats(bias.detach().float().numpy(), tagged=False)
-        given = blob.shape[0], weight.shape[1]
-        return Value(
-            self.writer.layer("InnerProduct", [blob], given, settings, held, self.exact), (*value.shape[:-1], weight.shape[1])
-        )
+            held += floats(bias.detach().float().numpy())
+        made = self.writer.layer("Gemm", [blob], (blob.shape[0], outputs), settings, held, self.exact)
+        return Value(made, (*value.shape[:-1], outputs))
 
     def one_hot(self, index: Value, count: int) -> Value:
         """Along a new last axis of `count` places, 1 at the place that the index names, else 0."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 from .._network import UnsupportedError
 from .emitter import Emitter, Value, Way
+from .rows import norm_of
 from .writer import MOST_AXES, Setting, floats, size
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def _convolution(
     held, shift = to.known(to.node.args[1]), None if bias is None else to.known(to.node.args[2])
     if held is None or (bias is not None and shift is None):
         raise UnsupportedError("a convolution whose weights are computed")
+    held, shift = _with_norm(to, held, shift, groups if transposed else 0)
     axes = len(value.shape) - 2
     stride, padding, dilation = (_all_axes(numbers, axes) for numbers in (stride, padding, dilation))
     output_padding = _all_axes(output_padding, axes)
@@ -42,7 +44,7 @@ def _convolution(
         stride, padding, dilation, output_padding = [1, *stride], [0, *padding], [1, *dilation], [0, *output_padding]
         held, value, axes = held.unsqueeze(2), to.reshape(value, (*value.shape[:2], 1, value.shape[2])), 2
     outputs = held.shape[1] * groups if transposed else held.shape[0]
-    settings: Dict[int, Setting] = {0: int(outputs), 5: int(bias is not None), 6: held.numel()}
+    settings: Dict[int, Setting] = {0: int(outputs), 5: int(shift is not None), 6: held.numel()}
     for place in range(axes):
         axis = axes - 1 - place
         settings[_KERNEL[place]] = int(held.shape[2 + axis])
@@ -59,6 +61,24 @@ def _convolution(
     shape = to.shape
     wide = shape if len(shape) == axes + 2 else (*shape[:2], 1, *shape[2:])
     return to.reshape(_by_item(to, kind, [value], wide, settings, weights), shape)
+
+
+def _with_norm(to: Emitter, weight: Any, bias: Any, back: int) -> Tuple[Any, Any]:
+    """Weights and bias with the BatchNorm that alone reads the convolution taken in. back: groups of a transposed one, else 0."""
+    (reader, *others) = to.node.users
+    norm = None if others else norm_of(to, reader)
+    if norm is None:
+        return weight, bias
+    to.absorbed.add(reader)
+    scale, shift = norm
+    by_output = (-1, *(1,) * (weight.dim() - 1))
+    if back:  # [in, out / groups, ...]
+        scales = scale.reshape(back, 1, -1).expand(back, weight.shape[0] // back, -1).reshape(weight.shape[:2])
+        scales = scales.reshape(*weight.shape[:2], *(1,) * (weight.dim() - 2))
+    else:
+        scales = scale.reshape(by_output)
+    whole = shift if bias is None else shift + bias.double() * scale
+    return (weight.double() * scales).float(), whole.float()
 
 
 def _by_output(weight: torch.Tensor, groups: int) -> Any:

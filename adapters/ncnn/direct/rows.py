@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from .._network import UnsupportedError
 from . import emitter as e
 from .arithmetic import EXP, LOG, SQRT
 from .emitter import Emitter, Value, Way
-from .writer import size
+from .writer import floats, size
+
+if TYPE_CHECKING:
+    import torch
 
 MOST_SORTED = 64
 """Places that are put in order, one product and some sums each."""
@@ -136,9 +139,14 @@ def _addmm(to: Emitter, bias: Value, left: Value, right: Value, beta: float = 1,
 
 
 def _layer_norm(to: Emitter, value: Value, shape: Sequence[int], weight: Any, bias: Any, eps: float) -> List[Value]:
-    rows = to.reshape(value, (size(value.shape) // size(shape), size(shape)))
-    made = to.reshape(to.rows("LayerNorm", rows, -1, {0: size(shape), 1: float(eps), 2: 0}), value.shape)
-    return [_affine(to, made, weight, bias)]
+    rows, width = to.reshape(value, (size(value.shape) // size(shape), size(shape))), size(shape)
+    held = [to.known(part) for part in to.node.args[2:4]]
+    if any(part is None for part in held):
+        made = to.rows("LayerNorm", rows, -1, {0: width, 1: float(eps), 2: 0})
+        return [_affine(to, to.reshape(made, value.shape), weight, bias)]
+    weights = [part for tensor in held for part in floats(tensor.detach().float().numpy(), tagged=False)]
+    made = to.rows("LayerNorm", rows, -1, {0: width, 1: float(eps), 2: 1}, weights)
+    return [to.reshape(made, value.shape)]
 
 
 def _group_norm(
@@ -155,17 +163,30 @@ def _affine(to: Emitter, value: Value, weight: Any, bias: Any) -> Value:
     return value if bias is None else to.add(value, bias)
 
 
-def _batch_norm(to: Emitter, value: Value, *stats: Any) -> List[Value]:
-    """A product and a sum. Behind the value: weight, bias, mean, variance, whether that is of training, momentum, epsilon."""
+def _batch_norm(to: Emitter, value: Value, *_: Any) -> List[Value]:
+    """A product and a sum, unless the weights of the convolution before have taken them in."""
+    if to.node in to.absorbed:
+        return [value]
+    known = norm_of(to, to.node)
+    if known is None:
+        raise UnsupportedError("a BatchNorm without its statistics")
+    shape = (-1, *(1,) * (len(value.shape) - 2))
+    scale, shift = (to.constant(part.float().reshape(shape)) for part in known)
+    return [to.add(to.mul(value, scale), shift)]
+
+
+def norm_of(to: Emitter, node: Any) -> Optional[Tuple[torch.Tensor, torch.Tensor]]:
+    """What a BatchNorm multiplies channels by, and adds, in float64; None of one of training, and of what is none. Its arguments
+    are the value, weight, bias, mean, variance, whether it is of training in one of two spellings, momentum and epsilon."""
     import torch
 
-    weight, bias, mean, variance = (to.known(part) for part in to.node.args[1:5])
-    if mean is None or variance is None or stats[4] is True:
-        raise UnsupportedError("a BatchNorm without its statistics")
-    scale = torch.rsqrt(variance.double() + stats[-1]) * (1.0 if weight is None else weight.double())
-    shift = (0.0 if bias is None else bias.double()) - mean.double() * scale
-    shape = (-1, *(1,) * (len(value.shape) - 2))
-    return [to.add(to.mul(value, to.constant(scale.float().reshape(shape))), to.constant(shift.float().reshape(shape)))]
+    if "batch_norm" not in str(node.target) or node.args[5] is True:
+        return None
+    weight, bias, mean, variance = (to.known(part) for part in node.args[1:5])
+    if mean is None or variance is None:
+        return None
+    scale = torch.rsqrt(variance.double() + node.args[-1]) * (1.0 if weight is None else weight.double())
+    return scale, (0.0 if bias is None else bias.double()) - mean.double() * scale
 
 
 _ROWS: Dict[str, Way] = {

@@ -104,9 +104,9 @@ class Writer:
         return self.layer("Reshape", [blob], shape[1:], {**_sizes(shape), OUT_BATCH: 0}, exact=blob.exact)
 
     def from_batch(self, blob: Blob, number: int, shape: Shape) -> Blob:
-        """Elements of a batch of `number` as one blob again."""
+        """Elements of a batch of `number` as one blob again, of these axes unless it is one already."""
         if number == 1:
-            return self.reshape(blob, shape)
+            return blob
         plain = self.layer("Packing", [blob], blob.shape, {0: 1}, exact=blob.exact)
         return self.layer("Reshape", [plain], shape, {**_sizes(shape), IN_BATCH: 0}, exact=blob.exact)
 
