@@ -17,6 +17,7 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precisi
 
 from .. import _torch_program as programs
 from .._causes import Meaning, Rule, first_match, nothing_here
+from .program import prepare
 
 if TYPE_CHECKING:
     import numpy
@@ -68,9 +69,13 @@ class LiteRtAdapter(Adapter):
         programs.rehearse()
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
+        import torch
+
         del target  # there is one
         artifact = Artifact((FILE,), form.inputs, form.outputs)
         module = programs.load_module(form.path)
+        with torch.no_grad():
+            prepare(module)
         convert_module(module, programs.ordered_inputs(form.sample(), artifact), folder / FILE)
         return artifact
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from porting.adapters.litert.adapter import LiteRtAdapter, LiteRtSession, operator_counts
+from porting.adapters.litert.program import prepare
 
 from porting.types import Artifact, Cause, Outcome, Precision, TensorSpec
 
@@ -77,3 +79,47 @@ def test_another_size_than_it_was_converted_for_is_refused() -> None:
 )
 def test_its_errors_are_read(message: str, meaning: tuple[Outcome, Cause]) -> None:
     assert LiteRtAdapter().classify(RuntimeError(message)) == meaning
+
+
+# ---- what the interpreter has no kernel for
+
+
+class Ordered(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    """Sorts in every spelling, the largest of one, and positions that depend on no input."""
+
+    def forward(self, x: Any) -> Any:
+        places = (torch.arange(4)[:, None] - torch.arange(4)).clamp(min=0).to(torch.float32)
+        ordered, order = x.sort(-1)
+        falling = torch.sort(x, dim=0, descending=True, stable=True).values
+        return x @ places, ordered, order, falling, x.argsort(1, descending=True), *x[:, :1].topk(1), *x.topk(2)
+
+
+def test_sorts_and_ranges_are_written_in_operators_that_the_interpreter_has() -> None:
+    x = torch.randn(3, 4)
+    module = torch.export.export(Ordered(), (x,), strict=False).module(check_guards=False)
+    expected = module(x)
+    with torch.no_grad():
+        prepare(module)
+    for answer, value in zip(module(x), expected, strict=True):
+        assert torch.equal(answer, value)
+    operators = [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+    assert not [name for name in operators if "sort" in name or "arange" in name]
+    assert operators.count("aten.topk.default") == 4
+
+
+class Written(torch.nn.Module):  # type: ignore[misc]
+    """What is written into, or drawn, is computed when the program runs."""
+
+    def forward(self, x: Any) -> Any:
+        mask = torch.zeros(3)
+        mask[1:].copy_(x)
+        return mask + 1, torch.rand(2) * 0 + x
+
+
+def test_what_is_written_into_is_not_computed_ahead() -> None:
+    x = torch.randn(2)
+    module = torch.export.export(Written(), (x,), strict=False).module(check_guards=False)
+    with torch.no_grad():
+        prepare(module)
+    assert module(x + 5)[0].tolist() == [1.0, *(x + 6).tolist()]
+    assert any("rand" in str(node.target) for node in module.graph.nodes)

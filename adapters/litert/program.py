@@ -1,0 +1,137 @@
+"""A program put in words that LiteRT's interpreter has kernels for. Its values stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Tuple
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_FOLDED = 1 << 24
+"""Elements of a constant that is computed ahead."""
+
+
+def prepare(module: torch.fx.GraphModule) -> None:
+    """Change the graph of an exported program's module in place. Call it without gradients: what depends on no input is computed.
+
+    A range of numbers that is left to the interpreter is STABLEHLO_IOTA there, and a sort is STABLEHLO_SORT, as the largest of
+    one is, for neither of which it has a kernel.
+    """
+    import torch
+
+    fold(module)
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in _sorts():
+            _as_largest(node)
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.aten.topk.default and _axis_of(node)[1] == 1:
+            _as_it_is(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+
+
+def fold(module: torch.fx.GraphModule) -> None:
+    """Compute what depends on no input, once, and store what others read of it."""
+    import torch
+
+    known: Dict[torch.fx.Node, Any] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            known[node] = _attribute(module, node.target)
+        elif _writes(node):
+            _forget(node, known)
+        elif _follows(node, known):
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+            known[node] = node.target(*args, **kwargs)
+    made = [n for n, v in known.items() if n.op == "call_function" and isinstance(v, torch.Tensor) and v.numel() <= MOST_FOLDED]
+    for number, node in enumerate(node for node in made if any(reader not in known for reader in node.users)):
+        module.register_buffer(f"_folded_{number}", known[node].detach().clone())
+        with module.graph.inserting_before(node):
+            stored = module.graph.get_attr(f"_folded_{number}")
+        stored.meta = dict(node.meta)
+        node.replace_all_uses_with(stored)
+    for node in reversed(list(known)):
+        if node.op == "call_function" and not node.users:  # checks among them, which have passed
+            module.graph.erase_node(node)
+
+
+def _follows(node: torch.fx.Node, known: Dict[torch.fx.Node, Any]) -> bool:
+    """Whether a node is an operator whose answer is always the same."""
+    import torch
+
+    if node.op != "call_function" or any(given not in known for given in node.all_input_nodes):
+        return False
+    return torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ())
+
+
+def _writes(node: torch.fx.Node) -> bool:
+    return bool(getattr(getattr(node.target, "_schema", None), "is_mutable", False))
+
+
+def _forget(node: torch.fx.Node, known: Dict[torch.fx.Node, Any]) -> None:
+    """Know nothing any more of what shares memory with what a node may write to."""
+    import torch
+
+    given = [known[other] for other in node.all_input_nodes if isinstance(known.get(other), torch.Tensor)]
+    places = {value.untyped_storage().data_ptr() for value in given}
+    for other, value in list(known.items()):
+        if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in places:
+            del known[other]
+
+
+def _attribute(module: Any, path: Any) -> Any:
+    value = module
+    for name in str(path).split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _sorts() -> Tuple[Any, ...]:
+    import torch
+
+    aten = torch.ops.aten
+    return aten.sort.default, aten.sort.stable, aten.argsort.default, aten.argsort.stable
+
+
+def _as_largest(node: torch.fx.Node) -> None:
+    """A sort as the largest of all, which come in order, equals as they stood; the smallest first is that of the negatives."""
+    import operator
+
+    import torch
+
+    aten, graph = torch.ops.aten, node.graph
+    axis, count = _axis_of(node)
+    descending = node.kwargs.get("descending", node.args[2] if len(node.args) > 2 else False)
+    value = node.args[0]
+    with graph.inserting_before(node):
+        given = value if descending else graph.call_function(aten.neg.default, (value,))
+        largest = graph.call_function(aten.topk.default, (given, count, axis))
+        given.meta.setdefault("val", value.meta["val"])
+        values, places = (graph.call_function(operator.getitem, (largest, part)) for part in (0, 1))
+        values = values if descending else graph.call_function(aten.neg.default, (values,))
+    if "argsort" in str(node.target):
+        node.replace_all_uses_with(places)
+        return
+    _read_instead(node, values, places)
+
+
+def _as_it_is(node: torch.fx.Node) -> None:
+    """The largest of one is that one, at the first place."""
+    import torch
+
+    with node.graph.inserting_before(node):
+        places = node.graph.call_function(torch.ops.aten.zeros_like.default, (node.args[0],), {"dtype": torch.int64})
+    _read_instead(node, node.args[0], places)
+
+
+def _axis_of(node: torch.fx.Node) -> Tuple[int, int]:
+    """The axis that a sort or a topk is along, and its size."""
+    place = 2 if "topk" in str(node.target) else 1
+    axis = node.kwargs.get("dim", node.args[place] if len(node.args) > place else -1)
+    shape = node.args[0].meta["val"].shape
+    return axis, int(shape[axis]) if len(shape) else 1
+
+
+def _read_instead(node: torch.fx.Node, *parts: Any) -> None:
+    for reader in list(node.users):
+        reader.replace_all_uses_with(parts[reader.args[1]])
