@@ -45,6 +45,16 @@ def scatters(model: Any, x: Any) -> Any:
     return torch.masked_scatter(x, (x > 0).any(-1, keepdim=True), x.flip(1) * 2)
 
 
+def gathers(model: Any, x: Any) -> Any:
+    """Sums, means, largest and smallest of rows by segment, as graph networks have them; one segment is empty."""
+    index = torch.arange(x.shape[1]) % 3
+    rows = index[None, :, None].expand_as(x)
+    start = x.new_zeros(x.shape[0], 4, WIDTH)
+    added = start.index_add(1, index, x, alpha=2) + start.scatter_add(1, rows, x)
+    best = start.scatter_reduce(1, rows, x, "amax", include_self=False), start.scatter_reduce(1, rows, x, "amin")
+    return added, *best, start.scatter_reduce(1, rows, x, "mean", include_self=False), start.scatter_reduce(1, rows, x, "sum")
+
+
 def doubles(model: Any, x: Any) -> Any:
     steps = torch.arange(0, WIDTH, 2, dtype=torch.float64) / WIDTH
     return x * torch.cat([steps, steps]).to(torch.float32)
@@ -164,6 +174,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
+    "scatter=products": (lambda: Model(gathers), "aten.scatter_reduce.two"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "searchsorted=counted": (lambda: Model(places), "aten.searchsorted.Tensor"),
     "isin=compared": (lambda: Model(belongs), "aten.isin.Tensor_Tensor"),

@@ -252,7 +252,8 @@ def test_an_export_that_runs_out_of_memory_is_tried_once_more_blind_to_the_weigh
 
 def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
-    assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager", "dynamic+softplus=series"]
+    rewritten = ["dynamic+scatter=products", "dynamic+softplus=series"]
+    assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager", *rewritten]
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 
@@ -290,6 +291,13 @@ def test_more_and_more_layers_are_kept_where_a_low_precision_is_wrong_and_the_ad
     assert following(wrong, target="a:cpu:int8", keeps=True) == ladder
     assert "dynamic+keep=fp16_5" in following(wrong, target="a:cpu:fp16", keeps=True)
     assert "dynamic+keep=fp16_5" not in following(wrong, target="a:cpu:fp16")
+
+
+def test_a_scatter_that_is_refused_by_name_is_a_product_then() -> None:
+    refused = "UnsupportedError: ncnn has no layer for aten::index_add, aten::scatter_reduce"
+    found = following(tried(USUAL, Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP, refused))
+    assert "dynamic+scatter=products" in found
+    assert "dynamic+softplus=series" not in found
 
 
 def test_a_compiler_that_fails_is_tried_with_fewer_axes_last() -> None:

@@ -133,6 +133,12 @@ def _antialias() -> dict[Any, Callable[..., Any]]:
     return ways()
 
 
+def _scatter() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.scatter import ways
+
+    return ways()
+
+
 def _pad() -> dict[Any, Callable[..., Any]]:
     import torch
 
@@ -323,6 +329,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "antialias=products": _antialias,
     "pad=joined": _pad,
     "softplus=series": _softplus,
+    "scatter=products": _scatter,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
     "searchsorted=counted": _searchsorted,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 USUAL = "usual"
 """The route without any change, by name."""
-MOST = 8
+MOST = 9
 """Routes that one cell tries along one kind of form."""
 NOTHING = "NothingToChange"
 """In the message of a form that is not there because none of its changes found anything."""
@@ -162,12 +162,17 @@ def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
     if last.finding.outcome is Outcome.DEGRADED:
         return False
     seen = [(when, each) for when in change.answers for each in (tried if when.message else [last])]
-    return any(_meets(when, each, target) and _reads(when, each) for when, each in seen)
+    return any(_meets(when, each, target) and _reads(when, each) and _names(when, each, target) for when, each in seen)
 
 
 def _reads(when: When, tried: Tried) -> bool:
     """Whether an error says what is looked for."""
     return not when.message or bool(re.search(when.message, _said(tried)))
+
+
+def _names(when: When, tried: Tried, target: Target) -> bool:
+    """Whether what is looked for stands in the way."""
+    return not when.blocker or any(re.search(when.blocker, str(blocker)) for blocker in _blockers(tried, target))
 
 
 def _meets(when: When, tried: Tried, target: Target) -> bool:

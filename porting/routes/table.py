@@ -256,6 +256,15 @@ CHANGES: tuple[Change, ...] = (
         (When(outcomes=_FAULTS, precisions=_FLOATS),),
     ),
     Change(
+        "scatter=products", Level.PROGRAM, _ALL,
+        "what is added up, or compared, at places that an index names is a product with a matrix of zeros and ones",
+        (
+            When(blocker=r"operator: aten::(index_add|scatter_add|scatter_reduce)\w*$"),
+            When(message=r"scatter_reduce|index_add|scatter_add|Only update, Add, Multiply|Scatter(ND|Elements)"),
+            When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),
+        ),
+    ),
+    Change(
         "softplus=series", Level.PROGRAM, _ALL,
         "Softplus is written by a series that keeps the digits of small answers, which log(1 + exp(x)) loses",
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),

@@ -1,0 +1,90 @@
+"""What is put or added up at places that an index names, as products with a matrix of zeros and ones. Several stacks read a
+scatter's reduction as if it said none, and answer with what came last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+FAR = 1e30
+"""How far below 0 what does not count is put."""
+
+
+def ways() -> dict[Any, Callable[..., Any]]:
+    """What is done in the place of each operator that scatters floating numbers."""
+    import torch
+
+    aten = torch.ops.aten
+    return {
+        aten.index_add.default: _index_add,
+        aten.index_add_.default: _index_add,
+        aten.scatter_add.default: _scatter_add,
+        aten.scatter_add_.default: _scatter_add,
+        aten.scatter_reduce.two: _scatter_reduce,
+    }
+
+
+def _index_add(tensor: Any, axis: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """index: [m]; source: as tensor, with m places along the axis."""
+    if not tensor.is_floating_point() or not tensor.ndim:
+        return NotImplemented
+    added = _summed(source, axis, index, tensor.shape[axis])
+    return tensor + (added if alpha == 1 else alpha * added)
+
+
+def _scatter_add(tensor: Any, axis: int, index: Any, source: Any) -> Any:
+    rows = _as_rows(tensor, axis, index, source)
+    return NotImplemented if rows is None else tensor + _summed(source, axis, rows, tensor.shape[axis])
+
+
+def _scatter_reduce(tensor: Any, axis: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """The largest or smallest among those that come to a place, of all and of none at a time; sums and means by products."""
+    import torch
+
+    rows = _as_rows(tensor, axis, index, source)
+    if rows is None or reduce not in ("sum", "mean", "amax", "amin"):
+        return NotImplemented
+    count = tensor.shape[axis]
+    come = _matrix(rows, count, tensor.dtype).sum(1)
+    come = come.reshape([-1 if place == axis % tensor.ndim else 1 for place in range(tensor.ndim)])
+    if reduce in ("sum", "mean"):
+        kept = tensor if include_self else torch.where(come > 0, torch.zeros_like(tensor), tensor)
+        total = kept + _summed(source, axis, rows, count)
+        return total if reduce == "sum" else total / (come + int(include_self)).clamp(min=1)
+    far = min(FAR, torch.finfo(tensor.dtype).max / 2)
+    value = source if reduce == "amax" else -source
+    chosen = _matrix(rows, count, tensor.dtype).reshape([count, -1] + [1] * (tensor.ndim - 1))
+    best = (value.movedim(axis, 0).unsqueeze(0) * chosen + (chosen - 1) * far).amax(1).movedim(0, axis)
+    best = best if reduce == "amax" else -best
+    if include_self:
+        best = torch.maximum(best, tensor) if reduce == "amax" else torch.minimum(best, tensor)
+    return torch.where(come > 0, best, tensor)
+
+
+def _as_rows(tensor: Any, axis: int, index: Any, source: Any) -> Any:
+    """An index that was repeated to the source's shape, as it was before: [m]. None of another one, and where the answer is not
+    as wide as what comes to it."""
+    axis %= max(tensor.ndim, 1)
+    others = [place for place in range(tensor.ndim) if place != axis]
+    if not tensor.is_floating_point() or not tensor.ndim or index.shape != source.shape:
+        return None
+    if any(index.stride()[place] or tensor.shape[place] != source.shape[place] for place in others if source.shape[place] != 1):
+        return None
+    for place in reversed(others):
+        index = index.select(place, 0)
+    return index
+
+
+def _matrix(rows: Any, count: Any, dtype: Any) -> Any:
+    """[count, m]: 1 where a row goes, else 0."""
+    import torch
+
+    return (torch.arange(count)[:, None] == rows[None, :]).to(dtype)
+
+
+def _summed(source: Any, axis: int, rows: Any, count: Any) -> Any:
+    """Rows along an axis, added up at `count` places."""
+    moved = source.movedim(axis, 0)
+    total = _matrix(rows, count, source.dtype) @ moved.reshape(moved.shape[0], -1)
+    return total.reshape([count, *moved.shape[1:]]).movedim(0, axis)
