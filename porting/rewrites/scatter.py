@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
 FAR = 1e30
 """How far below 0 what does not count is put."""
 
