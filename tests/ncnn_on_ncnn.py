@@ -10,7 +10,6 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -28,20 +27,11 @@ from porting.types import Precision, Target, TensorSpec  # noqa: E402
 FP32 = Target("ncnn", "cpu", Precision.FP32)
 
 
-class Wrapped(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Any) -> Any:
-        return self.function(*tensors)
-
-
 def wrong(name: str, folder: Path) -> str:
     """What is wrong with a case's answer; nothing where it is right."""
     function, inputs = cases.CASES[name]
     with torch.no_grad():
-        aten.save(torch.export.export(Wrapped(function), inputs, strict=False), folder / "program.aten")
+        aten.save(torch.export.export(cases.Wrapped(function), inputs, strict=False), folder / "program.aten")
         expected = [leaf.numpy() for leaf in torch.utils._pytree.tree_leaves(function(*inputs)) if leaf is not None]
     given = {f"x{number}": value.numpy() for number, value in enumerate(inputs)}
     specs = tuple(TensorSpec(key, str(value.dtype), value.shape) for key, value in given.items())

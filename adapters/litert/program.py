@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Tuple
+
+from .. import _constants as constants
 
 if TYPE_CHECKING:
     import torch
@@ -34,15 +36,7 @@ def fold(module: torch.fx.GraphModule) -> None:
     """Compute what depends on no input, once, and store what others read of it."""
     import torch
 
-    known: Dict[torch.fx.Node, Any] = {}
-    for node in module.graph.nodes:
-        if node.op == "get_attr":
-            known[node] = _attribute(module, node.target)
-        elif _writes(node):
-            _forget(node, known)
-        elif _follows(node, known):
-            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
-            known[node] = node.target(*args, **kwargs)
+    known = constants.known(module)
     made = [n for n, v in known.items() if n.op == "call_function" and isinstance(v, torch.Tensor) and v.numel() <= MOST_FOLDED]
     for number, node in enumerate(node for node in made if any(reader not in known for reader in node.users)):
         module.register_buffer(f"_folded_{number}", known[node].detach().clone())
@@ -53,37 +47,6 @@ def fold(module: torch.fx.GraphModule) -> None:
     for node in reversed(list(known)):
         if node.op == "call_function" and not node.users:  # checks among them, which have passed
             module.graph.erase_node(node)
-
-
-def _follows(node: torch.fx.Node, known: Dict[torch.fx.Node, Any]) -> bool:
-    """Whether a node is an operator whose answer is always the same."""
-    import torch
-
-    if node.op != "call_function" or any(given not in known for given in node.all_input_nodes):
-        return False
-    return torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ())
-
-
-def _writes(node: torch.fx.Node) -> bool:
-    return bool(getattr(getattr(node.target, "_schema", None), "is_mutable", False))
-
-
-def _forget(node: torch.fx.Node, known: Dict[torch.fx.Node, Any]) -> None:
-    """Know nothing any more of what shares memory with what a node may write to."""
-    import torch
-
-    given = [known[other] for other in node.all_input_nodes if isinstance(known.get(other), torch.Tensor)]
-    places = {value.untyped_storage().data_ptr() for value in given}
-    for other, value in list(known.items()):
-        if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in places:
-            del known[other]
-
-
-def _attribute(module: Any, path: Any) -> Any:
-    value = module
-    for name in str(path).split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _sorts() -> Tuple[Any, ...]:

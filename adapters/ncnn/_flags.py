@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+from .. import _constants as constants
 
 if TYPE_CHECKING:
     import torch
@@ -48,29 +50,22 @@ class Numbers:
     def constant(self, node: torch.fx.Node) -> Any:
         """The value of a node that depends on no input; None of one that does. To be asked of nodes in the graph's order."""
         if node not in self._constants:
-            self._constants[node] = attribute(node) if node.op == "get_attr" else self._computed(node)
+            self._constants[node] = (
+                constants.attribute(self._graph.owning_module, node.target) if node.op == "get_attr" else self._computed(node)
+            )
         return self._constants[node]
 
     def _computed(self, node: torch.fx.Node) -> Any:
         import torch
 
         known = {given: self.constant(given) for given in node.all_input_nodes}
-        if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
-            self._forget([value for value in known.values() if isinstance(value, torch.Tensor)])
+        if constants.writes(node.target):
+            self._constants.update(dict.fromkeys(constants.sharing(node, self._constants)))
             return None
         if not callable(node.target) or any(value is None for value in known.values()):
             return None
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
         return node.target(*args, **kwargs)
-
-    def _forget(self, written: Sequence[torch.Tensor]) -> None:
-        """Take what shares memory with tensors that are written to for no constant any more."""
-        import torch
-
-        places = {value.untyped_storage().data_ptr() for value in written}
-        for node, value in self._constants.items():
-            if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in places:
-                self._constants[node] = None
 
     def _spell(self, flags: torch.fx.Node, before: torch.fx.Node) -> Optional[torch.fx.Node]:
         import torch
@@ -136,11 +131,3 @@ def _ands() -> Tuple[Any, ...]:
 
     aten = torch.ops.aten
     return aten.__and__.Tensor, aten.bitwise_and.Tensor, aten.logical_and.default
-
-
-def attribute(node: torch.fx.Node) -> Any:
-    """The buffer or parameter that a node stands for."""
-    value: Any = node.graph.owning_module
-    for name in str(node.target).split("."):
-        value = getattr(value, name)
-    return value

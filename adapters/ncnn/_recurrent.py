@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, List, Sequence
 
-from ._flags import attribute
+from .._constants import attribute
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def _replace(module: torch.fx.GraphModule, node: torch.fx.Node, kind: Any) -> No
     x, state, names, biased, layers, _, _, both_ways, batch_first = node.args
     if any(name.op != "get_attr" for name in names) or len(names) != layers * (1 + both_ways) * (4 if biased else 2):
         return
-    weights = [attribute(name) for name in names]
+    weights = [attribute(name.graph.owning_module, name.target) for name in names]
     hidden, size = weights[1].shape[1], weights[0].shape[1]
     made = kind(size, hidden, layers, bias=biased, batch_first=batch_first, bidirectional=both_ways).eval()
     _give(made, weights)

@@ -21,21 +21,12 @@ NEVER_SEEN = {"alias", "contiguous", "reshape", "stack", "t", "transpose"}
 """What PyTorch writes in the place of others that are seen, depending on its version and on how a program was captured."""
 
 
-class Wrapped(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Any) -> Any:
-        return self.function(*tensors)
-
-
 def graph_of(name: str, folder: Path) -> tuple[Any, list[torch.Tensor], tuple[torch.Tensor, ...]]:
     """The core program of a case, what it answers, and its inputs."""
     function, inputs = cases.CASES[name]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of recurrent modules, while they are captured
-        program = torch.export.export(Wrapped(function), inputs, strict=False)
+        program = torch.export.export(cases.Wrapped(function), inputs, strict=False)
         aten.save(program, folder / "program.aten")
         expected = [leaf for leaf in torch.utils._pytree.tree_leaves(function(*inputs)) if leaf is not None]
     return core(folder / "program.aten", inputs), expected, inputs

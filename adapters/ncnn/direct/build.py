@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
+from ..._constants import attribute, follows
 from .._network import FLOAT, INT, Layer, UnsupportedError
 from . import arithmetic, images, places, rows
 from .emitter import Emitter, Value, empty, shape_of
@@ -38,7 +39,7 @@ class Builder(Emitter):
     def build(self) -> None:
         """Add the whole graph; outputs are called out0, out1 and so on. Raises UnsupportedError with all that has no words."""
         missing: Dict[str, None] = {}
-        self.constants.update((n, _attribute(self._module, n.target)) for n in self._module.graph.nodes if n.op == "get_attr")
+        self.constants.update((n, attribute(self._module, n.target)) for n in self._module.graph.nodes if n.op == "get_attr")
         for number, node in enumerate(self._module.graph.nodes):  # inputs come first
             if node.op == "placeholder":
                 self._made[node] = self._input(number, node)
@@ -86,8 +87,7 @@ class Builder(Emitter):
             args = (torch.empty(tuple(node.args[0].meta["val"].shape), dtype=node.args[0].meta["val"].dtype), *node.args[1:])
             self.constants[node] = node.target(*args, **node.kwargs).to(value.dtype)
             return True
-        inner = getattr(node.target, "tags", ())
-        if torch.Tag.nondeterministic_seeded in inner or any(self.known(given) is None for given in node.all_input_nodes):
+        if not follows(node.target) or any(self.known(given) is None for given in node.all_input_nodes):
             return False
         value = node.meta["val"]
         leaves = value if isinstance(value, (list, tuple)) else [value]
@@ -133,10 +133,3 @@ def few(shape: Shape) -> Shape:
     if not shape:
         return (1,)
     return shape if len(shape) <= MOST_AXES else (size(shape[: len(shape) - MOST_AXES + 1]), *shape[len(shape) - MOST_AXES + 1 :])
-
-
-def _attribute(module: Any, path: str) -> Any:
-    value = module
-    for name in str(path).split("."):
-        value = getattr(value, name)
-    return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 from ... import _aten as plain
+from ..._constants import writes
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ def core(path: Path, example: Sequence[torch.Tensor]) -> torch.fx.GraphModule:
     with warnings.catch_warnings(), torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         warnings.simplefilter("ignore")
         graph = _traced(plain.Program(path), example)
-        if any(_writes(node.target) for node in graph.graph.nodes):
+        if any(writes(node.target) for node in graph.graph.nodes):
             graph = _traced(graph, example)  # decompositions write too
     graph.graph.eliminate_dead_code()
     return graph
@@ -40,10 +41,6 @@ def _traced(program: Callable[..., Any], example: Sequence[torch.Tensor]) -> tor
 
     pure = torch.func.functionalize(program, remove="mutations_and_views")
     return make_fx(pure, decomposition_table=_table(), tracing_mode="fake", _allow_non_fake_inputs=True)(*example)
-
-
-def _writes(target: Any) -> bool:
-    return bool(getattr(getattr(target, "_schema", None), "is_mutable", False))
 
 
 def _table() -> Dict[Any, Callable[..., Any]]:
