@@ -243,7 +243,17 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
     ),
     # rows
     "reductions": (
-        lambda x: (x.sum(), x.sum(1), x.mean((0, 2)), x.amax(1, True), x.amin(-1), x.prod(2), x.var(1), x.std(-1, correction=0)),
+        lambda x: (
+            x.sum(),
+            x.sum(1),
+            x.mean((0, 2)),
+            x.amax(1, True),
+            x.amin(-1),
+            x.prod(2),
+            x.var(1),
+            x.std(-1, correction=0),
+            torch.var(x),
+        ),
         (floats(2, 3, 4),),
     ),
     "norms": (

@@ -133,6 +133,8 @@ class Emitter:
     def expand(self, value: Value, shape: Sequence[int]) -> Value:
         """Repeated along axes of size 1, and along new ones in front."""
         wanted = tuple(shape)
+        if wanted == value.shape:
+            return value
         have = (1,) * (len(wanted) - len(value.shape)) + value.shape
         blob = value.blob
         done = list(have)

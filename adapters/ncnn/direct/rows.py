@@ -39,12 +39,12 @@ def _listed(axes: Any) -> List[int]:
     return [axes] if isinstance(axes, int) else list(axes or ())
 
 
-def _var(to: Emitter, value: Value, axes: Any = None, correction: float = 1, **_: Any) -> Value:
+def _var(to: Emitter, value: Value, axes: Any = None, correction: Any = None, **_: Any) -> Value:
     axes = _listed(axes) or list(range(len(value.shape)))
     count = size([value.shape[axis] for axis in axes])
     off = to.sub(value, to.reduce(e.MEAN, value, axes, True))
     total = to.reduce(e.SUM, to.mul(off, off), axes, True)
-    return to.reshape(to.mul(total, 1 / max(count - correction, 0.0)), to.shape)
+    return to.reshape(to.mul(total, 1 / max(count - (1 if correction is None else correction), 0)), to.shape)
 
 
 def _norm(to: Emitter, value: Value, order: float = 2, axes: Any = None, *_: Any, **__: Any) -> Value:
