@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 if TYPE_CHECKING:
     import torch
 
+MOST_FOLDED = 1 << 24
+"""Elements of a constant that is computed ahead."""
+
 
 def known(module: torch.fx.GraphModule) -> Dict[torch.fx.Node, Any]:
     """The values of the nodes that depend on no input, computed in order. Call it without gradients."""
@@ -23,6 +26,23 @@ def known(module: torch.fx.GraphModule) -> Dict[torch.fx.Node, Any]:
             args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = node.target(*args, **kwargs)
     return values
+
+
+def fold(module: torch.fx.GraphModule) -> None:
+    """Compute what depends on no input, once, and store what others read of it."""
+    import torch
+
+    values = known(module)
+    made = [n for n, v in values.items() if n.op == "call_function" and isinstance(v, torch.Tensor) and v.numel() <= MOST_FOLDED]
+    for number, node in enumerate(node for node in made if any(reader not in values for reader in node.users)):
+        module.register_buffer(f"_folded_{number}", values[node].detach().clone())
+        with module.graph.inserting_before(node):
+            stored = module.graph.get_attr(f"_folded_{number}")
+        stored.meta = dict(node.meta)
+        node.replace_all_uses_with(stored)
+    for node in reversed(list(values)):
+        if node.op == "call_function" and not node.users:  # checks among them, which have passed
+            module.graph.erase_node(node)
 
 
 def attribute(module: Any, path: Any) -> Any:

@@ -45,6 +45,7 @@ class ExecuTorchAdapter(Adapter):
     vendor = "PyTorch Foundation"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2", at_target_precision=True)
+    alternatives = (FormNeed("aten", dynamic=False, at_target_precision=True),)
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "xnnpack": (Precision.FP32, Precision.FP16, Precision.INT8),
         PORTABLE: (Precision.FP32,),

@@ -12,6 +12,8 @@ from porting.adapter import ExportedForm
 from porting.types import Placement, Precision, Target, TensorSpec
 
 from .. import _torch_program as programs
+from .._constants import attribute
+from .._core_program import folded
 from . import arithmetic
 from .delegates import PORTABLE, delegate
 from .quiet import runtime
@@ -61,7 +63,7 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     """Lower a program for a target. form: with static axes where the delegate takes no others; see `at_one_size`.
     Raises NothingDelegated, MissingKernel, FixedAxis, and whatever ExecuTorch raises."""
     examples = samples_in_order(form)
-    module = programs.load_module(form.path)
+    module = module_of(form)
     if target.precision is Precision.INT8:
         quantizer = delegate(target.device).quantizer
         assert quantizer is not None  # or int8 would not be declared
@@ -75,6 +77,34 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
     check_kernels(lowered.kernels)
     check_sizes(program.buffer, form, examples)
     return lowered
+
+
+def module_of(form: ExportedForm) -> torch.nn.Module:
+    """The program that a form has, as a module; a plain one with its linear layers whole, which delegates look for."""
+    if form.kind != "aten":
+        return programs.load_module(form.path)
+    module = folded(form)
+    join_linear(module)
+    return module
+
+
+def join_linear(module: torch.fx.GraphModule) -> None:
+    """Let products with weights be linear layers, in place: each is held transposed anew."""
+    import torch
+
+    aten = torch.ops.aten
+    for number, node in enumerate(list(module.graph.nodes)):
+        if node.target not in (aten.addmm.default, aten.mm.default) or node.kwargs or node.args[-1].op != "get_attr":
+            continue
+        bias, (left, held) = node.args[:-2], node.args[-2:]
+        if any(arithmetic.value_of(part).ndim != 1 for part in bias):
+            continue
+        module.register_buffer(f"_weight_{number}", attribute(module, held.target).t().contiguous())
+        with module.graph.inserting_before(node):
+            weight = module.graph.get_attr(f"_weight_{number}")
+        node.target, node.args = aten.linear.default, (left, weight, *bias)
+    module.graph.eliminate_dead_code()
+    module.recompile()
 
 
 def samples_in_order(form: ExportedForm) -> List[Tensors]:
@@ -91,7 +121,7 @@ def _fits(spec: TensorSpec, value: torch.Tensor) -> bool:
 def at_one_size(form: ExportedForm) -> ExportedForm:
     """The same form with every axis at its size in the first sample, and in what the program answers to that."""
     example = samples_in_order(form)[0]
-    answers = programs.named_outputs(programs.load_module(form.path)(*example), form.outputs)
+    answers = programs.named_outputs(module_of(form)(*example), form.outputs)
     inputs = tuple(replace(spec, shape=tuple(value.shape)) for spec, value in zip(form.inputs, example))  # noqa: B905 -- 3.10
     return replace(form, inputs=inputs, outputs=tuple(replace(spec, shape=answers[spec.name].shape) for spec in form.outputs))
 

@@ -45,7 +45,9 @@ class IreeAdapter(Adapter):
     vendor = "IREE (LF AI & Data)"
     family = Family.OFFLINE_COMPILER
     need = FormNeed("onnx", at_target_precision=True)
-    alternatives = (FormNeed("pt2", at_target_precision=True),)
+    alternatives = (
+        FormNeed("pt2", at_target_precision=True), FormNeed("aten", dynamic=False, at_target_precision=True),
+    )  # fmt: skip
     devices = {  # noqa: RUF012 -- ClassVar in the base class
         "cpu": (Precision.FP32,),
         **{f"{kind}-{chip}": (Precision.FP32, Precision.FP16) for kind, chips in COMPILED.items() for chip in chips},
@@ -78,7 +80,7 @@ class IreeAdapter(Adapter):
         if form.kind == "onnx":
             compiler.import_onnx(form, source, folder / WEIGHTS)
         else:
-            program.import_program(form.path, source)
+            program.import_program(form, source)
         compiler.compile_module(form, source, folder / MODULE, target, statistics)
         placement = compiler.placement(statistics.read_text(), target.device)
         source.unlink()

@@ -69,7 +69,7 @@ def import_onnx(form: ExportedForm, source: Path, weights: Path) -> None:
         raise RuntimeError(f"IREE's importer of ONNX ended with {status} and without a result")
 
 
-INPUT = {"onnx": "onnx", "pt2": "torch"}
+INPUT = {"onnx": "onnx", "pt2": "torch", "aten": "torch"}
 """What the compiler calls the dialect that a kind of form was imported as."""
 
 

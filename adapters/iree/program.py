@@ -9,7 +9,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from porting.adapter import ExportedForm
+
 from .._causes import one_line
+from .._core_program import captured
 from .._torch_program import read_program, view_as_reshape
 
 
@@ -17,8 +20,9 @@ class ImportFailed(RuntimeError):
     """iree-turbine could not import a program. Its message is one line; the log keeps the whole."""
 
 
-def import_program(path: Path, source: Path) -> None:
-    """A saved program to MLIR of the torch dialect, its weights within. Raises ImportFailed, and OSError for a file that is none.
+def import_program(form: ExportedForm, source: Path) -> None:
+    """A saved program, of either form, to MLIR of the torch dialect, its weights within. Raises ImportFailed, and OSError for a
+    file that is none.
 
     Decomposed first by PyTorch's own table and by turbine's: without them IREE 3.13 is given operators of several results that it
     does not know (aten.gru.input, aten.split).
@@ -33,7 +37,7 @@ def import_program(path: Path, source: Path) -> None:
             table = torch.export.default_decompositions()
             table.update(current_aot_decompositions())
             table.update(torch._decomp.get_decompositions([torch.ops.aten.gelu]))  # or IREE's own, see graph._gelu
-            program = read_program(path)
+            program = captured(form) if form.kind == "aten" else read_program(form.path)
             view_as_reshape(program)
             decomposed = program.run_decompositions(table)
             without_strides(decomposed)

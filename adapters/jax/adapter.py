@@ -17,6 +17,7 @@ from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
 
 from .._causes import Meaning, Rule, first_match, nothing_here
+from .._core_program import captured
 from .._outputs import by_position
 from .._torch_program import read_program, rehearse, view_as_reshape
 
@@ -46,6 +47,7 @@ class JaxAdapter(Adapter):
     vendor = "Google"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2", dynamic=False)
+    alternatives = (FormNeed("aten", dynamic=False),)
     devices = {"cpu": (Precision.FP32,)}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
     distributions = ("jax", "jaxlib", "flatbuffers", "torchax", "torch")
@@ -73,7 +75,7 @@ class JaxAdapter(Adapter):
         jax = import_jax()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch and torchax warn of their own use of each other
-            weights, function = to_jax(form.path)
+            weights, function = to_jax(form)
             exported = jax.export.export(jax.jit(function))(weights, described(form.inputs))
         (folder / MODULE).write_bytes(exported.serialize())
         np.savez(folder / WEIGHTS, *weights)
@@ -147,12 +149,12 @@ def helped(interpreter: Any) -> Any:
     return Interpreter
 
 
-def to_jax(path: Path) -> Tuple[List[Array], Callable[..., Any]]:
+def to_jax(form: ExportedForm) -> Tuple[List[Array], Callable[..., Any]]:
     """A saved program's weights, and a JAX function that takes those and a tuple of inputs. Returns a list of outputs."""
     from unittest import mock
 
     exporter = import_torchax()
-    program = read_program(path)
+    program = captured(form) if form.kind == "aten" else read_program(form.path)
     view_as_reshape(program)  # JAX has no strides
     with mock.patch.object(exporter, "_extract_states_from_exported_program", states_in_order):
         _, states, function = exporter.exported_program_to_jax(program, export_raw=True)

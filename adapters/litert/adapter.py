@@ -17,6 +17,7 @@ from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precisi
 
 from .. import _torch_program as programs
 from .._causes import Meaning, Rule, first_match, nothing_here
+from .._core_program import folded
 from .program import prepare
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class LiteRtAdapter(Adapter):
     vendor = "Google"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2", dynamic=False)
+    alternatives = (FormNeed("aten", dynamic=False),)
     devices = {"cpu": (Precision.FP32,)}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST}  # noqa: RUF012
     distributions = ("ai-edge-litert", "litert-torch", "litert-converter", "torch")
@@ -73,7 +75,7 @@ class LiteRtAdapter(Adapter):
 
         del target  # there is one
         artifact = Artifact((FILE,), form.inputs, form.outputs)
-        module = programs.load_module(form.path)
+        module = folded(form) if form.kind == "aten" else programs.load_module(form.path)
         with torch.no_grad():
             prepare(module)
         convert_module(module, programs.ordered_inputs(form.sample(), artifact), folder / FILE)

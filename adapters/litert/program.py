@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Tuple
 
-from .. import _constants as constants
+from .._constants import fold
 
 if TYPE_CHECKING:
     import torch
-
-MOST_FOLDED = 1 << 24
-"""Elements of a constant that is computed ahead."""
 
 
 def prepare(module: torch.fx.GraphModule) -> None:
@@ -30,23 +27,6 @@ def prepare(module: torch.fx.GraphModule) -> None:
             _as_it_is(node)
     module.graph.eliminate_dead_code()
     module.recompile()
-
-
-def fold(module: torch.fx.GraphModule) -> None:
-    """Compute what depends on no input, once, and store what others read of it."""
-    import torch
-
-    known = constants.known(module)
-    made = [n for n, v in known.items() if n.op == "call_function" and isinstance(v, torch.Tensor) and v.numel() <= MOST_FOLDED]
-    for number, node in enumerate(node for node in made if any(reader not in known for reader in node.users)):
-        module.register_buffer(f"_folded_{number}", known[node].detach().clone())
-        with module.graph.inserting_before(node):
-            stored = module.graph.get_attr(f"_folded_{number}")
-        stored.meta = dict(node.meta)
-        node.replace_all_uses_with(stored)
-    for node in reversed(list(known)):
-        if node.op == "call_function" and not node.users:  # checks among them, which have passed
-            module.graph.erase_node(node)
 
 
 def _sorts() -> Tuple[Any, ...]:

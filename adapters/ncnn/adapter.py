@@ -20,20 +20,20 @@ import sys
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
 
 from porting.adapter import Adapter, DeviceState, ExportedForm, Family, FormNeed, Probe
 from porting.types import Artifact, Cause, Evidence, Outcome, Placement, Precision, Target, TensorSpec
 
 from .. import _torch_program as programs
 from .._causes import Meaning, Rule, first_match, nothing_here
+from .._core_program import core, example_of
 from . import _network as networks
 from ._program import respell
 from ._recurrent import as_modules
 
 if TYPE_CHECKING:
     import numpy
-    import torch
 
     Array = numpy.ndarray[Any, Any]
     Arrays = Mapping[str, Array]
@@ -129,10 +129,9 @@ class NcnnAdapter(Adapter):
 
 def write_directly(form: ExportedForm, precision: Precision, folder: Path) -> Artifact:
     """Write a program as layers, without pnnx. Raises networks.UnsupportedError naming what has no words in layers."""
-    from .direct.build import Builder
-    from .direct.program import core
+    from .direct.build import WHOLE, Builder
 
-    builder = Builder(core(form.path, example_of(form)), narrow=precision is not FP32)
+    builder = Builder(core(form.path, example_of(form), WHOLE), narrow=precision is not FP32)
     builder.build()
     layers, weights = builder.network()
     (folder / PARAM).write_text(networks.write_layers(layers))
@@ -146,12 +145,6 @@ def write_directly(form: ExportedForm, precision: Precision, folder: Path) -> Ar
     return Artifact((PARAM, WEIGHTS), form.inputs, form.outputs, options)
 
 
-def example_of(form: ExportedForm) -> Tuple[torch.Tensor, ...]:
-    """Inputs at the form's sizes, in its order."""
-    values = form.sample() if form.samples else zeros(form.inputs)
-    return tuple(programs.to_tensor(values[spec.name]) for spec in form.inputs)
-
-
 def trace(form: ExportedForm, path: Path) -> None:
     """Save the program as TorchScript, traced at the form's sizes. Raises what torch raises."""
     import torch
@@ -163,13 +156,6 @@ def trace(form: ExportedForm, path: Path) -> None:
         as_modules(module)
         respell(module)
         torch.jit.save(torch.jit.trace(module, example, check_trace=False), str(path))
-
-
-def zeros(specs: Sequence[TensorSpec]) -> Dict[str, Array]:
-    """Zeros in the declared dtypes, which tracing accepts as well as any values."""
-    import numpy as np
-
-    return {spec.name: np.zeros(spec.shape, spec.dtype) for spec in specs}
 
 
 def run_pnnx(work: Path) -> str:

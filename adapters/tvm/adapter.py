@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
 
 
-IMPORTERS = {"pt2": frontend.import_program, "onnx": frontend.import_onnx}
+IMPORTERS = {"pt2": frontend.import_program, "aten": frontend.import_program, "onnx": frontend.import_onnx}
 
 
 class TvmAdapter(Adapter):
@@ -38,7 +38,7 @@ class TvmAdapter(Adapter):
     vendor = "Apache Software Foundation"
     family = Family.EXPORTED_PROGRAM
     need = FormNeed("pt2")
-    alternatives = (FormNeed("onnx"),)
+    alternatives = (FormNeed("onnx"), FormNeed("aten", dynamic=False))
     devices = {"cpu": (Precision.FP32,), **dict.fromkeys(CHIPS, (Precision.FP32,))}  # noqa: RUF012 -- ClassVar in the base class
     evidence = {"cpu": Evidence.HOST, **dict.fromkeys(CHIPS, Evidence.COMPILED)}  # noqa: RUF012
     distributions = ("apache-tvm", "apache-tvm-ffi", "torch", "nvidia-cuda-nvrtc")
@@ -66,7 +66,7 @@ class TvmAdapter(Adapter):
 
     def convert(self, form: ExportedForm, target: Target, folder: Path) -> Artifact:
         with compiler.readable_errors():
-            module = IMPORTERS[form.kind](form.path)
+            module = IMPORTERS[form.kind](form)
             if target.device not in CHIPS:
                 compiler.compile_here(module, folder)
                 return Artifact((compiler.LIBRARY,), form.inputs, form.outputs, {"device": "cpu"})

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
+from porting.adapter import ExportedForm
+
+from .._core_program import captured
 from .._torch_program import read_program, view_as_reshape
 from . import operators
 
 
-def import_program(path: Path) -> Any:
-    """Read a saved program as a Relax module, its weights as constants. Raises what torch and TVM's importer raise."""
+def import_program(form: ExportedForm) -> Any:
+    """Read a saved program, of either form, as a Relax module, its weights as constants. Raises what torch and TVM's importer
+    raise."""
     import torch
     from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 warns of its own trees of arguments
-        program = read_program(path)
+        program = captured(form) if form.kind == "aten" else read_program(form.path)
         view_as_reshape(program)
         program = program.run_decompositions()
         importer = ExportedProgramImporter()
@@ -25,12 +28,12 @@ def import_program(path: Path) -> Any:
         return count_from_the_end(importer.from_exported_program(program, False, False, False, helped))
 
 
-def import_onnx(path: Path) -> Any:
+def import_onnx(form: ExportedForm) -> Any:
     """Read an ONNX model as a Relax module, its weights as constants. Raises what onnx and TVM's importer raise."""
     import onnx
     from tvm.relax.frontend.onnx import from_onnx
 
-    return count_from_the_end(from_onnx(onnx.load(str(path))))
+    return count_from_the_end(from_onnx(onnx.load(str(form.path))))
 
 
 def count_from_the_end(module: Any) -> Any:

@@ -131,6 +131,28 @@ def cumsum(node: Any, importer: Any) -> Any:
     return importer.block_builder.emit(relax.op.cumsum(importer.block_builder.emit(relax.op.astype(data, dtype)), axis, dtype))
 
 
+def clamp(node: Any, importer: Any) -> Any:
+    """Import limits of whole numbers of which one is not set; TVM 0.27 sets it to infinity, which no whole number is."""
+    import torch
+
+    dtype = node.meta["val"].dtype
+    if not dtype.is_floating_point:
+        low, high = (*node.args[1:], None, None)[:2]
+        info = torch.iinfo(dtype)
+        node.args = (node.args[0], info.min if low is None else low, info.max if high is None else high)
+    return with_numbers(_plain(importer._clamp))(node, importer)
+
+
+def largest(node: Any, importer: Any) -> Any:
+    """Import the largest or smallest along axes, which TVM 0.27 knows by another name alone."""
+    from tvm import relax
+
+    data, axes = importer.env[node.args[0]], (*node.args[1:], ())[0]
+    ways = {"amax.default": relax.op.max, "amin.default": relax.op.min}
+    keep = bool((*node.args[2:], False)[0])
+    return importer.block_builder.emit(ways[node.target.__name__](data, list(axes) or None, keep))
+
+
 def topk(node: Any, importer: Any) -> Any:
     """Import a choice of the largest that need not be sorted as one that is, which is one of its answers; TVM 0.27 refuses it."""
     node.args = node.args[:4]
@@ -235,6 +257,7 @@ CONVERSIONS: Mapping[str, sizes.Convert] = {
     "reshape.default": reshape, "view.default": reshape, "repeat.default": repeat, "constant_pad_nd.default": pad,
     "empty.memory_format": empty, "empty_permuted.default": empty, "arange.start_step": arange, "cat.default": cat,
     "cumsum.default": cumsum, "topk.default": topk, "split_with_sizes.default": split, "slice.Tensor": rows, "index.Tensor": pick,
+    "clamp.default": clamp, "amax.default": largest, "amin.default": largest,
     **dict.fromkeys(_INTERPOLATIONS, resize),
 }  # fmt: skip
 """By the names of functions of ATen."""

@@ -93,14 +93,22 @@ class CellRun:
         first = self._remembered(needs)
         if first and self._attempt(*first):
             return self._told()
-        for need in needs:
-            if self._along(need, FormKey.of(need, self.cell.target)):
-                return self._told()
-        for need in needs:
-            if self._otherwise(need):
-                return self._told()
-        self._in_parts()
+        if not self._searched(needs):
+            self._in_parts()
         return self._told()
+
+    def _searched(self, needs: Sequence[FormNeed]) -> bool:
+        """Try the forms that the adapter takes, one at fixed sizes after what answers the troubles of those that keep sizes open;
+        then changes for want of anything better. A model that generates needs open sizes. Returns whether that is the end."""
+        assert self.bundle
+        kept = [need for need in needs if need.dynamic or not needs[0].dynamic]
+        fixed = [need for need in needs if need not in kept and not self.bundle.prompts]
+        return (
+            any(self._along(need, FormKey.of(need, self.cell.target)) for need in kept)
+            or any(self._otherwise(need, named=True) for need in (kept if fixed else ()))
+            or any(self._along(need, FormKey.of(need, self.cell.target)) for need in fixed)
+            or any(self._otherwise(need) for need in [*kept, *fixed])
+        )
 
     def _told(self) -> Finding:
         """What the best attempt found; a wrong answer before it is said in the same breath."""
@@ -137,13 +145,14 @@ class CellRun:
                 return False
         return False
 
-    def _otherwise(self, need: FormNeed) -> bool:
-        """Try the routes that answer what was seen along the forms of one need, one after the other."""
+    def _otherwise(self, need: FormNeed, named: bool = False) -> bool:
+        """Try the routes that answer what was seen along the forms of one need, one after the other. named: none that are tried
+        for want of anything better."""
         assert self.bundle
         while True:
             tried = [attempt for attempt in self.attempts if attempt.need == need]
             keeps = self.cell.target.precision in self.cell.adapter.keeps_layers
-            key = routes.next_key(tried, self.cell.target, self.bundle.reference != "eager", keeps)
+            key = routes.next_key(tried, self.cell.target, self.bundle.reference != "eager", keeps, named)
             if key is None or (self.bundle.prompts and key.axes != tried[0].key.axes):
                 return False
             if self._along(need, key):

@@ -56,11 +56,13 @@ class Tried(Protocol):
 # ---- the next route -----------------------------------------------------------------------------------------------
 
 
-def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: bool = False) -> FormKey | None:
+def next_key(
+    tried: Sequence[Tried], target: Target, bare: bool = False, keeps: bool = False, named: bool = False
+) -> FormKey | None:
     """The form to try after these, all of one need of the adapter, the last one first looked at; None where nothing is left.
 
     All changes that answer something that was seen are made together. Then the others, one by one. bare: the model is an ONNX
-    file, and cannot be captured. keeps: the adapter can keep some layers in fp32.
+    file, and cannot be captured. keeps: the adapter can keep some layers in fp32. named: none but changes that answer something.
     """
     known = {each.key for each in tried}
     start = replace(tried[0].key, route=())
@@ -80,7 +82,7 @@ def next_key(tried: Sequence[Tried], target: Target, bare: bool = False, keeps: 
     axes = _axes_tried(tried)
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
-    helpful = [change for change in fitting if not change.specific and _helps(change, tried, target)]
+    helpful = [change for change in fitting if not named and not change.specific and _helps(change, tried, target)]
     keys += [key for change in helpful for key in _changed(start, base, change, target, tried[0].dynamic_axes)]
     return next((key for key in keys if key not in known), None)
 

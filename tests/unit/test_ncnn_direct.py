@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from ncnn_layers import Network
+from porting.adapters._core_program import core, name_of
 from porting.adapters.ncnn.direct import arithmetic, images, places, rows
-from porting.adapters.ncnn.direct.build import Builder
-from porting.adapters.ncnn.direct.program import core, name_of
+from porting.adapters.ncnn.direct.build import WHOLE, Builder
 
 from porting.bundles import aten
 
@@ -29,7 +29,7 @@ def graph_of(name: str, folder: Path) -> tuple[Any, list[torch.Tensor], tuple[to
         program = torch.export.export(cases.Wrapped(function), inputs, strict=False)
         aten.save(program, folder / "program.aten")
         expected = [leaf for leaf in torch.utils._pytree.tree_leaves(function(*inputs)) if leaf is not None]
-    return core(folder / "program.aten", inputs), expected, inputs
+    return core(folder / "program.aten", inputs, WHOLE), expected, inputs
 
 
 def fed(builder: Builder, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from ..._constants import attribute, follows
+from ..._core_program import name_of
 from .._network import FLOAT, INT, Layer, UnsupportedError
 from . import arithmetic, images, places, rows
 from .emitter import Emitter, Value, empty, shape_of
-from .program import name_of
 from .writer import MOST_AXES, Blob, Shape, Writer, size
 
 if TYPE_CHECKING:
     import torch
 
+WHOLE = (
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+    "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa", "grid_sampler_2d", "native_layer_norm", "native_group_norm", "_softmax", "_log_softmax",
+    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "softplus", "gelu", "silu", "elu", "leaky_relu",
+    "masked_scatter",
+)  # fmt: skip
+"""Operators that stay as they are, since a layer or a product says them better than what PyTorch decomposes them to."""
 MOST_KNOWN = 1 << 26
 """Elements of a constant that is computed ahead."""
 AS_FLOATS = "f"

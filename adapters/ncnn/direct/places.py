@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
+from ..._core_program import name_of
 from .._network import UnsupportedError
 from . import emitter as e
 from .emitter import Emitter, Operand, Value, Way, shape_of
-from .program import name_of
 from .writer import floats, size
 
 if TYPE_CHECKING:
