@@ -192,10 +192,12 @@ def tried(
     return SimpleNamespace(key=key, finding=finding, placement=None, form=None, **{"dynamic_axes": axes, "versions": {}, **more})
 
 
-def following(*attempts: Any, target: str = "a:cpu:fp32", bare: bool = False, keeps: bool = False) -> list[str]:
+def following(
+    *attempts: Any, target: str = "a:cpu:fp32", bare: bool = False, keeps: bool = False, named: bool = False
+) -> list[str]:
     """Every route that would follow, were each to fail as the last one did."""
     made, found = list(attempts), []
-    while (key := routes.next_key(made, Target.parse(target), bare, keeps)) is not None:
+    while (key := routes.next_key(made, Target.parse(target), bare, keeps, named)) is not None:
         found.append(str(key).partition("onnx-fp32-")[2])
         made.append(SimpleNamespace(**{**vars(made[-1]), "key": key}))
     return found
@@ -205,6 +207,7 @@ def test_all_that_answers_what_was_seen_comes_first_and_at_once() -> None:
     lacks = tried(USUAL, Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP, "x has no layer for Gelu, IsNaN, LayerNormalization")
     assert following(lacks)[0] == "dynamic+isnan=compared+expand=Gelu+expand=LayerNormalization"
     assert following(lacks, bare=True)[0] == "dynamic+isnan=compared+expand=Gelu+expand=LayerNormalization"
+    assert following(lacks, named=True) == following(lacks)[:1]
 
 
 def test_what_a_placement_leaves_to_others_is_rewritten_and_nothing_else_is_tried() -> None:

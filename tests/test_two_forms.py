@@ -18,6 +18,11 @@ REFUSED = "unsupported (unsupported_op) at convert: "
 EXPECTED = {
     "right": (("compare", "pass", None), "onnx", ""),
     "first_refused": (("compare", "pass", None), "pt2", f"onnx-fp32-dynamic: {REFUSED}"),
+    "first_mended": (
+        ("compare", "pass", None),
+        "onnx",
+        f"onnx-fp32-dynamic: {REFUSED}NotImplementedError: no kernel: two_forms has no layer for Gelu",
+    ),
     "first_wrong": (("compare", "pass", None), "pt2", "onnx-fp32-dynamic: mismatch (tolerance) at compare: "),
     "first_crashes": (("compare", "pass", None), "pt2", "onnx-fp32-dynamic: fail (crash) at convert: "),
     # A refusal never covers wrong numbers, whichever came first.
@@ -50,7 +55,8 @@ def test_the_result_tells_of_the_form_that_works_or_got_furthest(results: dict[s
     result, (expected, form, _) = results[device], EXPECTED[device]
     got = (result.stage.value, result.outcome.value, result.cause.value if result.cause else None)
     assert got == expected, result.message
-    assert any(step.startswith("onnx:") for step in result.route) == (form == "onnx")
+    assert result.form.partition("-")[0] == form
+    assert form == "pt2" or any("onnx" in step for step in result.route)
 
 
 @pytest.mark.parametrize("device", EXPECTED)
@@ -60,6 +66,14 @@ def test_the_other_form_is_told_of_as_well(results: dict[str, Result], device: s
     assert bool(attempts) == bool(line)
     assert not line or any(attempt.startswith(line) for attempt in attempts)
     assert outcome != "pass" or len(attempts) == bool(line)
+
+
+def test_what_answers_the_trouble_goes_before_a_form_of_fixed_sizes(results: dict[str, Result]) -> None:
+    mended = results["first_mended"]
+    assert (mended.form, mended.passes_with) == ("onnx-fp32-dynamic+expand=Gelu", ("expand=Gelu",))
+    assert set(mended.axes.values()) == {"dynamic"}
+    tried = [line.partition(":")[0] for line in results["both_refused"].attempts]
+    assert tried[0] == "pt2-fp32-static", "before what is tried for want of anything better"
 
 
 def test_a_static_form_that_is_right_proves_no_axis(results: dict[str, Result]) -> None:
