@@ -260,6 +260,17 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 
+def test_a_rewritten_form_that_gives_no_answer_is_tried_at_one_size() -> None:
+    wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    silent = tried(replace(USUAL, route=("scatter=products",)), Outcome.FAIL, Cause.OUTPUT_STRUCTURE, stage=Stage.RUN)
+    assert "static+scatter=products" in following(wrong, silent)
+    assert following(wrong, silent, named=True) == []
+    wrong_too = tried(silent.key, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    assert "static+scatter=products" not in following(wrong, wrong_too)
+    nothing = tried(silent.key, Outcome.FAIL, Cause.EXCEPTION, "NothingToChange: there is nothing", Stage.EXPORT)
+    assert "static+scatter=products" not in following(wrong, nothing)
+
+
 @pytest.mark.parametrize(
     ("said", "fixed"),
     [

@@ -92,6 +92,16 @@ def _log_softmax(node: onnx.NodeProto) -> Nodes:
     return [node]
 
 
+def _constant_of_shape(node: onnx.NodeProto) -> Nodes:
+    """One that does not name its value is of zeros; MNN leaves in it whatever was in that memory."""
+    from onnx import TensorProto, helper
+
+    if not node.attribute:
+        zero = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
+        node.attribute.append(helper.make_attribute("value", zero))
+    return [node]
+
+
 def _pool(node: onnx.NodeProto) -> Nodes:
     """A window that does not say how it moves goes one element at a time; MNN takes it for none, and divides by it."""
     from onnx import helper
@@ -170,6 +180,7 @@ WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
     "Conv": _conv,
     "Less": _less,
     "LogSoftmax": _log_softmax,
+    "ConstantOfShape": _constant_of_shape,
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
     **dict.fromkeys(AROUND_SUM, _reduce),
 }

@@ -84,7 +84,18 @@ def next_key(
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
     helpful = [change for change in fitting if not named and not change.specific and _helps(change, tried, target)]
     keys += [key for change in helpful for key in _changed(start, base, change, target, tried[0].dynamic_axes)]
+    keys += [] if named else _rewritten_at_one_size(tried)
     return next((key for key in keys if key not in known), None)
+
+
+def _rewritten_at_one_size(tried: Sequence[Tried]) -> list[FormKey]:
+    """Where the usual form's answer is wrong: the rewritten forms that give none, with every axis fixed."""
+    if tried[0].finding.outcome is not Outcome.MISMATCH:
+        return []
+    silent = [each.key for each in tried if each.finding.outcome is not Outcome.MISMATCH and not _failed_itself(each)]
+    return [
+        replace(key, axes=STATIC) for key in silent if key.axes != STATIC and rewrites_of(key.route) and not fixed_of(key.route)
+    ]
 
 
 def fewer(key: FormKey, dynamic: Sequence[str]) -> list[FormKey]:

@@ -113,6 +113,29 @@ def test_is_nan_is_what_is_on_neither_side_of_zero(tmp_path: Path) -> None:
     assert found.tolist() == [False, True, False, False, False, False]
 
 
+def constant_of_shape(folder: Path, **attributes: Any) -> Path:
+    sides = (
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, None])],
+    )
+    graph = helper.make_graph([helper.make_node("ConstantOfShape", ["x"], ["y"], **attributes)], "g", *sides)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+def test_a_constant_of_a_shape_names_its_value(tmp_path: Path) -> None:
+    path = constant_of_shape(tmp_path)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    (node,) = onnx.load(str(path)).graph.node
+    assert [attribute.name for attribute in node.attribute] == ["value"]
+    (found,) = ReferenceEvaluator(str(path)).run(None, {"x": np.array([2, 3])})
+    assert (found.dtype, found.tolist()) == (np.float32, [[0, 0, 0]] * 2)
+    path = constant_of_shape(tmp_path, value=helper.make_tensor("value", TensorProto.FLOAT, [1], [7.0]))
+    respell(path)
+    assert (ReferenceEvaluator(str(path)).run(None, {"x": np.array([2, 3])})[0] == 7).all(), "one that has a value keeps it"
+
+
 @pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"])
 @pytest.mark.parametrize("keep", [0, 1])
 def test_reductions_are_sums(tmp_path: Path, operator: str, keep: int) -> None:
