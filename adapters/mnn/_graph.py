@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, List, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 if TYPE_CHECKING:
     import onnx
@@ -18,17 +19,94 @@ def respell(model: Path) -> None:
 
     whole = onnx.load(str(model), load_external_data=False)
     opset = max((entry.version for entry in whole.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    flat = _flat(whole) if opset >= UNSQUEEZE else set()
+    among = _among_others(whole, opset)
     nodes: Nodes = []
     for node in whole.graph.node:
-        if node.op_type == "BatchNormalization" and node.input[0] in flat and len(node.output) == 1:
-            nodes += _batch_normalization(node)
-            continue
         meant = node.op_type in WORDS and not node.domain and opset >= SINCE.get(node.op_type, 0)
-        nodes += WORDS[node.op_type](node) if meant else [node]
+        own = among(node) or (WORDS[node.op_type] if meant else None)
+        nodes += own(node) if own else [node]
     del whole.graph.node[:]
     whole.graph.node.extend(nodes)
     onnx.save(whole, str(model))
+
+
+Word = Callable[["onnx.NodeProto"], "Nodes"]
+"""What writes a node in other words."""
+
+
+def _among_others(whole: onnx.ModelProto, opset: int) -> Callable[[onnx.NodeProto], Optional[Word]]:
+    """What writes a node otherwise for what it is given, rather than for what it is; None for most."""
+    constants = {weight.name: weight for weight in whole.graph.initializer}
+    makers = {name: node for node in whole.graph.node for name in node.output}
+    flat = _flat(whole) if opset >= UNSQUEEZE else set()
+
+    def word(node: onnx.NodeProto) -> Optional[Word]:
+        given = [constants.get(name) for name in node.input]
+        if node.op_type == "BatchNormalization" and node.input[0] in flat and len(node.output) == 1:
+            return _batch_normalization
+        if node.op_type == "ConstantOfShape" and given[0] is not None and 0 in given[0].dims:
+            return _number
+        if (
+            node.op_type == "GatherND"
+            and given[1] is not None
+            and _counts_from_the_end(node, given[1])
+            and opset >= SHAPE_OF_A_PART
+        ):
+            return functools.partial(_gather, constants)
+        if node.op_type == "Relu" and node.input[0] in makers and makers[node.input[0]].op_type == "Gemm":
+            return _relu
+        return _norm_times(node, constants, makers) if node.op_type == "Mul" else None
+
+    return word
+
+
+SHAPE_OF_A_PART = 15
+"""The opset from which on Shape can be that of some axes."""
+
+
+def _relu(node: onnx.NodeProto) -> Nodes:
+    """As a limit: what MNN makes of a Gemm and a Relu together has two more axes."""
+    return _chain(node, [("Max", (node.input[0], 0.0))])
+
+
+def _counts_from_the_end(node: onnx.NodeProto, indices: onnx.TensorProto) -> bool:
+    from onnx import numpy_helper
+
+    whole = not any(attribute.name == "batch_dims" and attribute.i for attribute in node.attribute)
+    return whole and not indices.external_data and bool((numpy_helper.to_array(indices) < 0).any())
+
+
+def _gather(constants: Mapping[str, onnx.TensorProto], node: onnx.NodeProto) -> Nodes:
+    """Indices that count from the end as such from the beginning: MNN reads in front of the tensor for them."""
+    from onnx import helper, numpy_helper
+
+    indices = numpy_helper.to_array(constants[node.input[1]])
+    sizes, negative, more, places = (f"{node.output[0]}:{part}" for part in ("sizes", "negative", "more", "places"))
+    return [
+        helper.make_node("Shape", [node.input[0]], [sizes], start=0, end=indices.shape[-1]),
+        helper.make_node("Constant", [], [negative], value=numpy_helper.from_array((indices < 0).astype("int64"))),
+        helper.make_node("Mul", [sizes, negative], [more]),
+        helper.make_node("Add", [node.input[1], more], [places]),
+        helper.make_node("GatherND", [node.input[0], places], list(node.output)),
+    ]
+
+
+def _norm_times(node: onnx.NodeProto, constants: Mapping[str, Any], makers: Mapping[str, onnx.NodeProto]) -> Optional[Word]:
+    """Where a node multiplies what is divided by a root with one number: the number goes to the root first. MNN takes it for the
+    weights of a normalisation, one for each place of the last axis, and reads past it."""
+    from onnx import TensorProto
+
+    numbers = [name for name in node.input if name in constants]
+    if len(numbers) != 1 or constants[numbers[0]].dims or constants[numbers[0]].data_type != TensorProto.FLOAT:
+        return None
+    norm = makers.get(next(name for name in node.input if name != numbers[0]))
+    if norm is None or norm.op_type != "Mul":
+        return None
+    roots = [name for name in norm.input if name in makers and makers[name].op_type == "Reciprocal"]
+    if len(roots) != 1:
+        return None
+    value = next(name for name in norm.input if name != roots[0])
+    return lambda node: _chain(node, [("Mul", (roots[0], numbers[0])), ("Mul", (value, 0))])
 
 
 UNSQUEEZE = 13
@@ -92,6 +170,17 @@ def _log_softmax(node: onnx.NodeProto) -> Nodes:
     return [node]
 
 
+def _number(node: onnx.NodeProto) -> Nodes:
+    """A ConstantOfShape of no axes is one number; MNN makes nothing of it, or something else."""
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor("value", TensorProto.FLOAT, [], [0.0])
+    for attribute in node.attribute:
+        value.CopyFrom(attribute.t)
+        del value.dims[:]
+    return [helper.make_node("Constant", [], list(node.output), value=value)]
+
+
 def _constant_of_shape(node: onnx.NodeProto) -> Nodes:
     """One that does not name its value is of zeros; MNN leaves in it whatever was in that memory."""
     from onnx import TensorProto, helper
@@ -99,6 +188,14 @@ def _constant_of_shape(node: onnx.NodeProto) -> Nodes:
     if not node.attribute:
         zero = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
         node.attribute.append(helper.make_attribute("value", zero))
+    return [node]
+
+
+def _scatter(node: onnx.NodeProto) -> Nodes:
+    """MNN reads no axis that stands behind the reduction."""
+    attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
+    del node.attribute[:]
+    node.attribute.extend(attributes)
     return [node]
 
 
@@ -181,6 +278,7 @@ WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
     "Less": _less,
     "LogSoftmax": _log_softmax,
     "ConstantOfShape": _constant_of_shape,
+    "ScatterElements": _scatter,
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
     **dict.fromkeys(AROUND_SUM, _reduce),
 }

@@ -136,6 +136,87 @@ def test_a_constant_of_a_shape_names_its_value(tmp_path: Path) -> None:
     assert (ReferenceEvaluator(str(path)).run(None, {"x": np.array([2, 3])})[0] == 7).all(), "one that has a value keeps it"
 
 
+def respelt(
+    folder: Path, text: str, constants: dict[str, Any], values: dict[str, Any], answer: str = "y"
+) -> tuple[list[onnx.NodeProto], onnx.ModelProto]:
+    """A graph in ONNX's own text, respelt: the nodes there are then, and that it answers what it did."""
+    graph = onnx.parser.parse_graph(text)
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = folder / "m.onnx"
+    onnx.save(model, path)
+    (expected,) = ReferenceEvaluator(str(path)).run([answer], values)
+    respell(path)
+    onnx.checker.check_model(str(path))
+    (found,) = ReferenceEvaluator(str(path)).run([answer], values)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    return list(onnx.load(str(path)).graph.node), onnx.load(str(path))
+
+
+def test_indices_that_count_from_the_end_count_from_the_beginning(tmp_path: Path) -> None:
+    text = "g (float[a, b, 2] x) => (float[c, 2] y) { y = GatherND (x, at) }"
+    values = {"x": np.arange(24, dtype=np.float32).reshape(3, 4, 2)}
+    nodes, model = respelt(tmp_path, text, {"at": np.array([[-1, 2], [0, -4], [1, 1]])}, values)
+    places = nodes[-1].input[1]
+    model.graph.output.append(helper.make_tensor_value_info(places, TensorProto.INT64, [3, 2]))
+    (found,) = ReferenceEvaluator(model).run([places], values)
+    assert found.tolist() == [[2, 2], [0, 0], [1, 1]]
+    nodes, _ = respelt(tmp_path, text, {"at": np.array([[0, 2], [1, 1]])}, values)
+    assert [node.op_type for node in nodes] == ["GatherND"]
+
+
+NORM = """g (float[a, 4] x) => (float[a, 4] y) {
+  square = Mul (x, x)
+  mean = ReduceMean <keepdims = 1> (square, axes)
+  root = Sqrt (mean)
+  part = Reciprocal (root)
+  norm = Mul (x, part)
+  y = Mul (norm, weight)
+}"""
+
+
+def test_a_norm_is_multiplied_with_one_number_at_its_root(tmp_path: Path) -> None:
+    values = {"x": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)}
+    axes = np.array([-1])
+    nodes, _ = respelt(tmp_path, NORM, {"axes": axes, "weight": np.float32(0.8)}, values)
+    (times,) = [node for node in nodes if "weight" in node.input]
+    assert list(times.input) == ["part", "weight"]
+    nodes, _ = respelt(tmp_path, NORM, {"axes": axes, "weight": np.full(4, 0.8, np.float32)}, values)
+    (times,) = [node for node in nodes if "weight" in node.input]
+    assert "norm" in times.input, "weights, one for each place, are what MNN takes them for"
+
+
+def test_a_scatter_names_its_axis_first(tmp_path: Path) -> None:
+    sides = "float[2, 3] x, int64[2, 1] at, float[2, 1] u"
+    text = f'g ({sides}) => (float[2, 3] y) {{ y = ScatterElements <reduction = "none", axis = 1> (x, at, u) }}'
+    values = {"x": np.zeros((2, 3), np.float32), "at": np.array([[2], [0]]), "u": np.ones((2, 1), np.float32)}
+    (node,), _ = respelt(tmp_path, text, {}, values)
+    assert [attribute.name for attribute in node.attribute] == ["axis", "reduction"]
+
+
+def test_a_relu_of_a_gemm_is_a_limit(tmp_path: Path) -> None:
+    text = "g (float[a, 4] x) => (float[a, 3] y) { z = Gemm (x, w)\n y = Relu (z) }"
+    constants = {"w": np.random.default_rng(2).normal(size=(4, 3)).astype(np.float32)}
+    nodes, _ = respelt(tmp_path, text, constants, {"x": np.random.default_rng(3).normal(size=(5, 4)).astype(np.float32)})
+    assert [node.op_type for node in nodes] == ["Gemm", "Constant", "Max"]
+    nodes, _ = respelt(tmp_path, text.replace("Gemm", "MatMul"), constants, {"x": np.ones((5, 4), np.float32)})
+    assert nodes[-1].op_type == "Relu"
+
+
+@pytest.mark.parametrize("value", [None, np.array([True]), np.array([2.5], np.float32)], ids=str)
+def test_a_constant_of_no_axes_is_a_number(tmp_path: Path, value: Any) -> None:
+    said = {} if value is None else {"value": onnx.numpy_helper.from_array(value, "value")}
+    shape = onnx.numpy_helper.from_array(np.array([], np.int64), "x")
+    sides = [], [helper.make_tensor_value_info("y", TensorProto.BOOL if value is not None and value.dtype == bool else 1, [])]
+    graph = helper.make_graph([helper.make_node("ConstantOfShape", ["x"], ["y"], **said)], "g", *sides, [shape])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    respell(tmp_path / "m.onnx")
+    onnx.checker.check_model(str(tmp_path / "m.onnx"))
+    assert [node.op_type for node in onnx.load(str(tmp_path / "m.onnx")).graph.node] == ["Constant"]
+    (found,) = ReferenceEvaluator(str(tmp_path / "m.onnx")).run(None, {})
+    assert (found.shape, found.item()) == ((), 0 if value is None else value.item())
+
+
 @pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"])
 @pytest.mark.parametrize("keep", [0, 1])
 def test_reductions_are_sums(tmp_path: Path, operator: str, keep: int) -> None:
