@@ -238,11 +238,14 @@ class OnnxSession:
         if self._nodes is None:
             self._nodes = assignment(self._session)
         counts: Counter[str] = Counter()
-        for (provider, _), number in self._nodes.items():
+        left: Counter[str] = Counter()
+        for (provider, operator), number in self._nodes.items():
             counts[provider] += number
+            if provider != self._provider.name:
+                left[f"{operator} (left to {provider})"] += number
         target = counts[self._provider.name]
         providers = ", ".join(self._session.get_providers())
-        detail = {**counts, **({"int8 kernels": self._in_int8} if self._in_int8 else {})}
+        detail = {**counts, **left, **({"int8 kernels": self._in_int8} if self._in_int8 else {})}
         arithmetic = arithmetic_share(self._nodes, self._provider.name)
         return Placement(target, sum(counts.values()) - target, providers, detail, arithmetic)
 

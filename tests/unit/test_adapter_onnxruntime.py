@@ -18,7 +18,8 @@ from porting.adapters._onnx_session import CPU, IDENTITY, FallbackError
 from porting.adapters.onnxruntime.adapter import PROVIDERS, OnnxRuntimeAdapter
 
 from porting.adapter import ExportedForm
-from porting.types import Cause, Outcome, Precision, Target, TensorSpec
+from porting.diagnose.blockers import blockers
+from porting.types import Cause, Outcome, Precision, Result, Stage, Target, TensorSpec
 
 FP32, FP16 = Target("onnxruntime", "cpu", Precision.FP32), Target("onnxruntime", "cpu", Precision.FP16)
 FLOAT, BFLOAT16, INT64 = TensorProto.FLOAT, TensorProto.BFLOAT16, TensorProto.INT64
@@ -228,6 +229,16 @@ def test_placement_counts_nodes_of_the_provider(form: ExportedForm, folder: Path
     placement = session.placement()
     assert placement.target_ops == placement.detail[CPU] == 1, "MatMul and Add are fused"
     assert placement.other_ops == 0
+
+
+def test_placement_names_what_is_left_to_others(form: ExportedForm, folder: Path) -> None:
+    session = _loaded(form, folder)
+    session._nodes = {(CPU, "MatMul"): 3, ("Other", "IsNaN"): 2, ("Other", "TopK"): 1}
+    placement = session.placement()
+    assert (placement.target_ops, placement.other_ops) == (3, 3)
+    assert placement.detail == {CPU: 3, "Other": 3, "IsNaN (left to Other)": 2, "TopK (left to Other)": 1}
+    result = Result("m", "onnxruntime:cpu:fp32", Stage.COMPARE, Outcome.DEGRADED, Cause.FALLBACK, placement=placement)
+    assert {str(found.name) for found in blockers(result)} == {"IsNaN", "TopK"}
 
 
 @pytest.mark.parametrize(("elsewhere", "share"), [("IsNaN", 1.0), ("TopK", 1.0), ("FusedConv", None), ("Loop", None)])
