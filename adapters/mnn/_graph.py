@@ -38,6 +38,7 @@ def _among_others(whole: onnx.ModelProto, opset: int) -> Callable[[onnx.NodeProt
     """What writes a node otherwise for what it is given, rather than for what it is; None for most."""
     constants = {weight.name: weight for weight in whole.graph.initializer}
     makers = {name: node for node in whole.graph.node for name in node.output}
+    answers = {value.name for value in whole.graph.output}
     flat = _flat(whole) if opset >= UNSQUEEZE else set()
 
     def word(node: onnx.NodeProto) -> Optional[Word]:
@@ -53,8 +54,8 @@ def _among_others(whole: onnx.ModelProto, opset: int) -> Callable[[onnx.NodeProt
             and opset >= SHAPE_OF_A_PART
         ):
             return functools.partial(_gather, constants)
-        if node.op_type == "Relu" and node.input[0] in makers and makers[node.input[0]].op_type == "Gemm":
-            return _relu
+        if node.op_type == "Relu" and answers & {node.input[0], node.output[0]} and node.input[0] in makers:
+            return _relu if makers[node.input[0]].op_type == "Gemm" else None
         return _norm_times(node, constants, makers) if node.op_type == "Mul" else None
 
     return word
@@ -65,7 +66,7 @@ SHAPE_OF_A_PART = 15
 
 
 def _relu(node: onnx.NodeProto) -> Nodes:
-    """As a limit: what MNN makes of a Gemm and a Relu together has two more axes."""
+    """As a limit: what MNN makes of a Gemm and a Relu together has two more axes, which an answer may not have."""
     return _chain(node, [("Max", (node.input[0], 0.0))])
 
 

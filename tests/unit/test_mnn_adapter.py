@@ -201,6 +201,9 @@ def test_a_relu_of_a_gemm_is_a_limit(tmp_path: Path) -> None:
     assert [node.op_type for node in nodes] == ["Gemm", "Constant", "Max"]
     nodes, _ = respelt(tmp_path, text.replace("Gemm", "MatMul"), constants, {"x": np.ones((5, 4), np.float32)})
     assert nodes[-1].op_type == "Relu"
+    within = text.replace("y = Relu (z)", "r = Relu (z)\n y = Neg (r)")
+    nodes, _ = respelt(tmp_path, within, constants, {"x": np.ones((5, 4), np.float32)})
+    assert [node.op_type for node in nodes] == ["Gemm", "Relu", "Neg"], "within a model the two are better together"
 
 
 @pytest.mark.parametrize("value", [None, np.array([True]), np.array([2.5], np.float32)], ids=str)
