@@ -107,6 +107,13 @@ def resizes(model: Any, x: Any) -> Any:
     return [nn.functional.interpolate(image, mode=mode, antialias=True, **w) for mode in ("bilinear", "bicubic") for w in ways]
 
 
+def enlarges(model: Any, x: Any) -> Any:
+    image = x[:, None]
+    ways: list[dict[str, Any]] = [{"size": (3, 5)}, {"size": (x.shape[1] * 2, 11)}, {"scale_factor": (0.7, 1.5)}]
+    ways.append({"size": (7, 4), "align_corners": True})
+    return [nn.functional.interpolate(image, mode="bicubic", **way) for way in ways]
+
+
 def contracts(model: Any, x: Any) -> Any:
     return torch.einsum("bij,bkj->kbi", x, x * 2), torch.einsum("bij,jk->bik", x, model.line.weight)
 
@@ -171,6 +178,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "is_all_true=all": (lambda: Model(confirms), "aten._is_all_true.default"),
     "pad=joined": (lambda: Model(wraps), "aten.pad.default"),
     "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
+    "bicubic=products": (lambda: Model(enlarges), "aten.upsample_bicubic2d.vec"),
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),

@@ -133,6 +133,12 @@ def _antialias() -> dict[Any, Callable[..., Any]]:
     return ways()
 
 
+def _bicubic() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.resize import bicubic
+
+    return bicubic()
+
+
 def _scatter() -> dict[Any, Callable[..., Any]]:
     from porting.rewrites.scatter import ways
 
@@ -327,6 +333,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "empty=skipped": _empty,
     "is_all_true=all": _is_all_true,
     "antialias=products": _antialias,
+    "bicubic=products": _bicubic,
     "pad=joined": _pad,
     "softplus=series": _softplus,
     "scatter=products": _scatter,

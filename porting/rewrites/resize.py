@@ -1,12 +1,50 @@
-"""Resizing with antialiasing, as products with two matrices: stacks that know the operator may leave the antialiasing out."""
+"""Resizing as products with two matrices: stacks that know the operator leave the antialiasing out, or have another filter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-CUBIC = -0.5
-"""Of the cubic filter, as PyTorch has it where it antialiases."""
+CUBIC, CUBIC_PLAIN = -0.5, -0.75
+"""Of the cubic filter, as PyTorch has it where it antialiases, and where it does not."""
+
+
+def bicubic() -> dict[Any, Callable[..., Any]]:
+    """What is done in the place of each operator that resizes by a cubic filter without antialiasing."""
+    import torch
+
+    def by_factors(image: Any, sizes: Sequence[Any] | None, corners: bool, factors: Sequence[float] | None) -> Any:
+        wanted = sizes or [torch.sym_int(size * factor) for size, factor in zip(image.shape[-2:], factors or (), strict=True)]
+        return by_sizes(image, wanted, corners, *(factors or ()))
+
+    def by_sizes(image: Any, sizes: Sequence[Any], corners: bool, down: float | None = None, across: float | None = None) -> Any:
+        rows, columns = (
+            _taps(old, new, factor, corners).to(image.dtype)
+            for old, new, factor in zip(image.shape[-2:], sizes, (down, across), strict=True)
+        )
+        return rows @ (image @ columns.transpose(0, 1))
+
+    aten = torch.ops.aten
+    return {aten.upsample_bicubic2d.vec: by_factors, aten.upsample_bicubic2d.default: by_sizes}
+
+
+def _taps(old: Any, new: Any, factor: float | None, corners: bool) -> Any:
+    """What each of `new` places takes of each of `old`: four beside one another, those outside being the one at the edge."""
+    import torch
+
+    place = torch.arange(new, dtype=torch.float32)
+    if corners:
+        centres = place * ((old - 1) / torch.sym_max(new - 1, 1))
+    else:
+        centres = (place + 0.5) * (1 / factor if factor else old / new) - 0.5
+    first = centres.floor()
+    source = torch.arange(old, dtype=torch.float32)
+    matrix = torch.zeros(new, old)
+    for tap in (-1, 0, 1, 2):
+        at = torch.minimum((first + tap).clamp(min=0), source[-1])
+        share = _cubic(centres - first - tap, CUBIC_PLAIN)
+        matrix = matrix + torch.where(at[:, None] == source, share[:, None], 0.0)
+    return matrix
 
 
 def ways() -> dict[Any, Callable[..., Any]]:
@@ -63,10 +101,10 @@ def _triangle(apart: Any) -> Any:
     return (1 - apart.abs()).clamp(min=0)
 
 
-def _cubic(apart: Any) -> Any:
+def _cubic(apart: Any, sharp: float = CUBIC) -> Any:
     import torch
 
     x = apart.abs()
-    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * CUBIC
+    near = ((sharp + 2) * x - (sharp + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * sharp
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))

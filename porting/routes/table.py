@@ -265,6 +265,14 @@ CHANGES: tuple[Change, ...] = (
         ),
     ),
     Change(
+        "bicubic=products", Level.PROGRAM, _ALL,
+        "an image is resized by a cubic filter by products with two matrices",
+        (
+            When(blocker=r"operator: aten::upsample_bicubic2d\w*$"),
+            When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),
+        ),
+    ),
+    Change(
         "softplus=series", Level.PROGRAM, _ALL,
         "Softplus is written by a series that keeps the digits of small answers, which log(1 + exp(x)) loses",
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
