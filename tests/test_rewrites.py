@@ -93,6 +93,10 @@ def softens(model: Any, x: Any) -> Any:
     return nn.functional.softplus(x * 10), nn.functional.softplus(x, beta=2.5)
 
 
+def bends(model: Any, x: Any) -> Any:
+    return torch.tanh(x), torch.tanh(x / 100), torch.tanh(x * 20), torch.tanh(x * 0)
+
+
 def joins(model: Any, x: Any) -> Any:
     """Puts two parts into one tensor, of which the second has no width here."""
     kept, turned = x.split([WIDTH, 0], -1)
@@ -182,6 +186,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
+    "tanh=fraction": (lambda: Model(bends), "aten.tanh.default"),
     "scatter=products": (lambda: Model(gathers), "aten.scatter_reduce.two"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "searchsorted=counted": (lambda: Model(places), "aten.searchsorted.Tensor"),

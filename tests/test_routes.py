@@ -75,7 +75,9 @@ def test_where_nothing_helps_every_route_is_on_record_and_the_first_failure_coun
     assert (result.outcome, result.form, result.passes_with) == (Outcome.UNSUPPORTED, "onnx-fp32-dynamic", ())
     tried = [line.partition(": ")[0] for line in result.attempts]
     assert tried[0] == "onnx-fp32-dynamic+capture=torchscript"
-    assert len(tried) == len(set(tried)) <= routes.MOST
+    made = [line for line in result.attempts if routes.NOTHING not in line]
+    assert len(tried) == len(set(tried)) > len(made)
+    assert len(made) <= routes.MOST
 
 
 def test_what_a_stack_does_not_take_is_left_to_the_host_where_no_other_route_works(results: dict[str, Result]) -> None:
@@ -255,9 +257,18 @@ def test_an_export_that_runs_out_of_memory_is_tried_once_more_blind_to_the_weigh
 
 def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     found = following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE))
-    rewritten = [f"dynamic+{word}" for word in ("scatter=products", "bicubic=products", "softplus=series")]
+    rewritten = [f"dynamic+{word}" for word in ("scatter=products", "bicubic=products", "softplus=series", "tanh=fraction")]
     assert found == ["dynamic+capture=torchscript", "dynamic+optimize=off", "dynamic+attention=eager", *rewritten]
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
+
+
+def test_what_finds_nothing_to_change_does_not_count() -> None:
+    wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    keys = [replace(USUAL, route=(word,)) for word in ("attention=eager", "scatter=products", "bicubic=products")]
+    nothing = [tried(key, Outcome.FAIL, Cause.EXCEPTION, "NothingToChange: there is nothing", Stage.EXPORT) for key in keys]
+    others = [tried(replace(USUAL, axes=f"{n}"), Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE) for n in range(7)]
+    assert following(wrong, *nothing, *others) != []
+    assert following(wrong, *nothing, *others, others[-1]) == []
 
 
 def test_a_rewritten_form_that_gives_no_answer_is_tried_at_one_size() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 USUAL = "usual"
 """The route without any change, by name."""
 MOST = 9
-"""Routes that one cell tries along one kind of form."""
+"""Routes that one cell tries along one kind of form; not counted are those that find nothing to change."""
 NOTHING = "NothingToChange"
 """In the message of a form that is not there because none of its changes found anything."""
 _NOT_OURS = frozenset(
@@ -70,7 +70,8 @@ def next_key(
         blind = replace(start, route=("weights=unread",))
         exporting = start.kind == "onnx" and not bare and tried[-1].finding.stage is Stage.EXPORT
         return blind if exporting and blind not in known else None
-    if len(tried) >= MOST or tried[-1].finding.cause in _NOT_OURS:
+    made = [each for each in tried if NOTHING not in each.finding.message]
+    if len(made) >= MOST or tried[-1].finding.cause in _NOT_OURS:
         return None
     fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
     specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
@@ -83,6 +84,7 @@ def next_key(
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
     base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
     helpful = [change for change in fitting if not named and not change.specific and _helps(change, tried, target)]
+    helpful.sort(key=lambda change: not _reads_of_it(change, tried, target))
     keys += [key for change in helpful for key in _changed(start, base, change, target, tried[0].dynamic_axes)]
     keys += [] if named else _rewritten_at_one_size(tried)
     return next((key for key in keys if key not in known), None)
@@ -176,6 +178,11 @@ def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
         return False
     seen = [(when, each) for when in change.answers for each in (tried if when.message else [last])]
     return any(_meets(when, each, target) and _reads(when, each) and _names(when, each, target) for when, each in seen)
+
+
+def _reads_of_it(change: Change, tried: Sequence[Tried], target: Target) -> bool:
+    """Whether an error said something that a change is for, though it did not name it."""
+    return any(when.message and _meets(when, each, target) and _reads(when, each) for when in change.answers for each in tried)
 
 
 def _reads(when: When, tried: Tried) -> bool:

@@ -278,6 +278,11 @@ CHANGES: tuple[Change, ...] = (
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
     ),
     Change(
+        "tanh=fraction", Level.PROGRAM, _ALL,
+        "Tanh is written by a continued fraction that keeps the digits of small answers",
+        (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
+    ),
+    Change(
         "decompose=core", Level.PROGRAM, _PROGRAMS,
         "operators are decomposed to the core ATen set",
         (When(outcomes=_FAULTS, precisions=_FLOATS),),
