@@ -262,6 +262,15 @@ def test_an_answer_that_is_wrong_is_never_made_right_by_fewer_axes() -> None:
     assert following(tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE), target="a:cpu:int8") == []
 
 
+def test_what_finds_nothing_to_change_is_no_refusal() -> None:
+    wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    key = replace(USUAL, route=("tanh=fraction",))
+    nothing = tried(key, Outcome.FAIL, Cause.EXCEPTION, "NothingToChange: there is nothing", Stage.EXPORT)
+    found = following(wrong, nothing)
+    assert found
+    assert not [each for each in found if each.startswith(("batch", "static")) or "fix=" in each]
+
+
 def test_what_finds_nothing_to_change_does_not_count() -> None:
     wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
     keys = [replace(USUAL, route=(word,)) for word in ("attention=eager", "scatter=products", "bicubic=products")]

@@ -173,7 +173,7 @@ def _answers(change: Change, tried: Sequence[Tried], target: Target) -> Iterator
 
 
 def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
-    last = tried[-1]
+    last = next((each for each in reversed(tried) if NOTHING not in each.finding.message), tried[0])
     if last.finding.outcome is Outcome.DEGRADED:
         return False
     seen = [(when, each) for when in change.answers for each in (tried if when.message else [last])]
