@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from cli_kit import Run
 
-pytestmark = pytest.mark.backends
+pytestmark = [pytest.mark.backends, pytest.mark.timeout(1800)]
 
 
+@pytest.mark.slow
 def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     porting: Run, setting: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -24,7 +25,7 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     # The suite runs where the backend lives, which has no pytest of its own; another process prints.
     python = own_cache / "environments" / "iree" / "bin" / "python"
     suite = [sys.executable, "-m", "porting", "env", "test", "iree", "-k", "declares or other_sizes or metal"]
-    done = subprocess.run(suite, cwd=setting, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(suite, cwd=setting, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
     assert subprocess.run([python, "-c", "import pytest"], capture_output=True).returncode != 0
@@ -60,7 +61,7 @@ def test_iree_compiles_runs_and_deploys_from_an_environment_of_its_own(
     assert "Where the target is, prove it: python mi300/run.py --check" in written.out
     assert {"model.vmfb", "run.py", "backend.py", "sample.npz", "port.json"} <= {p.name for p in (setting / "mi300").iterdir()}
 
-    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
+    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differs by" in done.stdout
 
@@ -86,6 +87,7 @@ def test_what_iree_cannot_compile_is_named(porting: Run, setting: Path) -> None:
     assert classify(CompileError(diagnosis("Error code: -11\nDiagnostics:\n"))) == (Outcome.FAIL, Cause.CRASH)
 
 
+@pytest.mark.slow
 def test_tvm_takes_sizes_that_vary_wherever_an_operator_takes_a_number(porting: Run, setting: Path, own_cache: Path) -> None:
     made = porting("env", "create", "tvm")
     assert "runs on cpu" in made.out, made.err
@@ -101,7 +103,7 @@ def test_ncnn_gets_as_layers_what_pnnx_leaves_out(porting: Run, setting: Path, o
     assert "runs on cpu" in made.out, made.err
     python = own_cache / "environments" / "ncnn" / "bin" / "python"
     by_itself = [python, Path(__file__).parents[1] / "ncnn_on_ncnn.py"]
-    done = subprocess.run(by_itself, cwd=setting, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(by_itself, cwd=setting, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " cases, 0 wrong" in done.stdout
 
@@ -112,6 +114,6 @@ def test_ncnn_gets_as_layers_what_pnnx_leaves_out(porting: Run, setting: Path, o
     )
 
     assert porting("convert", "transformers/roberta", "--to", "ncnn:cpu:fp32", "-o", "port").code == 0
-    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=120)
+    done = subprocess.run([python, "run.py", "--check"], cwd=setting / "port", capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differs by" in done.stdout
