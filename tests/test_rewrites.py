@@ -12,16 +12,18 @@ import onnx_ir
 import onnxruntime
 import pytest
 import torch
-from rewrite_kit import WIDTH, Model, answers, draw, export, flat_of, normal, same, words_in
+from rewrite_kit import WIDTH, Model, answers, draw, export, exporter, flat_of, normal, same, words_in
 from torch import nn
 
 from porting import routes
+from porting.bundles.bundle import FormKey
+from porting.bundles.export import NothingToChange
 from porting.rewrites.fourier import ways as fourier
 from porting.rewrites.graph import rewrite
 from porting.rewrites.pairs import Pair
 from porting.rewrites.program import attention, operators
 from porting.routes.table import EXPANDABLE, Level
-from porting.types import Outcome
+from porting.types import Outcome, Precision
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of themselves
 
@@ -107,7 +109,7 @@ def joins(model: Any, x: Any) -> Any:
 
 def resizes(model: Any, x: Any) -> Any:
     image, size = x[:, None], (3, 5)
-    ways: list[dict[str, Any]] = [{"size": size}, {"size": (x.shape[1] * 2, 11)}, {"scale_factor": (0.7, 0.5)}]
+    ways: list[dict[str, Any]] = [{"size": size}, {"size": (x.shape[1] * 2, 11)}, {"size": (6, 9)}, {"scale_factor": (0.7, 0.5)}]
     return [nn.functional.interpolate(image, mode=mode, antialias=True, **w) for mode in ("bilinear", "bicubic") for w in ways]
 
 
@@ -116,6 +118,54 @@ def enlarges(model: Any, x: Any) -> Any:
     ways: list[dict[str, Any]] = [{"size": (3, 5)}, {"size": (x.shape[1] * 2, 11)}, {"scale_factor": (0.7, 1.5)}]
     ways.append({"size": (7, 4), "align_corners": True})
     return [nn.functional.interpolate(image, mode="bicubic", **way) for way in ways]
+
+
+def averages(model: Any, x: Any) -> Any:
+    image = x[:, None]
+    sizes = [(3, 5), (7, 2), (2, 3)]
+    return [nn.functional.adaptive_avg_pool2d(image, size) for size in sizes]
+
+
+def slides(model: Any, x: Any) -> Any:
+    """Over volumes, along an axis whose size varies and along one whose size does not."""
+    generator = torch.Generator().manual_seed(0)
+
+    def weight(*shape: int) -> Any:
+        return torch.randn(shape, generator=generator) / 5
+
+    functional, found = nn.functional, []
+    for volume in (torch.stack([x, x * 2, x.flip(1), x - 1], 1)[:, None], torch.stack([x, x * 2, x - 1, x * x], 2)[:, None]):
+        two = torch.cat([volume, volume.flip(2)], 1)
+        found += [
+            functional.conv3d(two, weight(4, 2, 3, 2, 3), weight(4), stride=(2, 1, 2), padding=(1, 0, 1)),
+            functional.conv3d(two, weight(4, 1, 2, 2, 2), dilation=(2, 1, 1), groups=2),
+            functional.conv3d(two, weight(3, 2, 2, 3, 2), padding="same"),
+            functional.conv_transpose3d(two, weight(2, 3, 2, 2, 2), weight(3), stride=2),
+            functional.conv_transpose3d(two, weight(2, 1, 3, 2, 3), None, (2, 1, 2), (1, 0, 1), (1, 0, 1), 2),
+            functional.max_pool3d(two, (2, 2, 2)),
+            functional.max_pool3d(two, (3, 2, 2), 1, (1, 0, 0)),
+            functional.avg_pool3d(two, (2, 1, 2)),
+        ]
+    return found
+
+
+def sums_bags(model: Any, x: Any) -> Any:
+    """Bags of one size, whose rows are added up, averaged or the largest; some weighed, some empty, some rows left out."""
+    index = (x[..., 0] > 0).to(torch.int64) * 2 + (x[..., 1] > 0).to(torch.int64)
+    table, bag = model.line.weight, nn.functional.embedding_bag
+    flat, some = index.reshape(-1), torch.tensor([0, 2, 2])
+    return (
+        *(bag(index, table, mode=mode) for mode in ("sum", "mean", "max")),
+        bag(index, table, mode="sum", per_sample_weights=x[..., 2]),
+        *(bag(index, table, mode=mode, padding_idx=1) for mode in ("sum", "mean", "max")),
+        *(bag(flat, table, some, mode=mode) for mode in ("sum", "mean", "max")),
+        bag(flat, table, torch.cat([some, torch.full((1,), flat.shape[0])]), include_last_offset=True),
+    )
+
+
+def takes_bits(model: Any, x: Any) -> Any:
+    number, flag = (x * 9).round().to(torch.int64), x[..., :1] > 0
+    return number & flag, flag & number, number | flag, number ^ flag, number & 7, (number & 6), flag & (x > 1)
 
 
 def contracts(model: Any, x: Any) -> Any:
@@ -153,6 +203,11 @@ def chooses(model: Any, x: Any) -> Any:
     return torch.where(x > 0, x > 1, x > -1), x
 
 
+def remains(model: Any, x: Any) -> Any:
+    places = torch.arange(x.shape[1]) - 3
+    return places % 4, places % -4, x[:, : x.shape[1] % 3 + 1], nn.functional.pad(x, (0, 0, 0, -x.shape[1] % 4))
+
+
 def asks(model: Any, x: Any) -> Any:
     return torch.where(torch.isnan(x), 0.0, x)
 
@@ -183,11 +238,15 @@ CASES: dict[str, tuple[Any, str]] = {
     "pad=joined": (lambda: Model(wraps), "aten.pad.default"),
     "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
     "bicubic=products": (lambda: Model(enlarges), "aten.upsample_bicubic2d.vec"),
+    "pool=products": (lambda: Model(averages), "aten.adaptive_avg_pool2d.default"),
+    "volumes=frames": (lambda: Model(slides), "aten.conv3d.default"),
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),
     "softplus=series": (lambda: Model(softens), "aten.softplus.default"),
     "tanh=fraction": (lambda: Model(bends), "aten.tanh.default"),
     "scatter=products": (lambda: Model(gathers), "aten.scatter_reduce.two"),
+    "bags=products": (lambda: Model(sums_bags), "aten.embedding_bag.padding_idx"),
+    "bits=numbers": (lambda: Model(takes_bits), "aten.__or__.Tensor"),
     "einsum=products": (lambda: Model(contracts), "aten.einsum.default"),
     "searchsorted=counted": (lambda: Model(places), "aten.searchsorted.Tensor"),
     "isin=compared": (lambda: Model(belongs), "aten.isin.Tensor_Tensor"),
@@ -196,6 +255,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "decompose=core": (lambda: Model(normal), "aten.layer_norm.default"),
     "where=selected": (lambda: Model(chooses), "Where"),
     "isnan=compared": (lambda: Model(asks), "IsNaN"),
+    "mod=divided": (lambda: Model(remains), "Mod"),
     "batch_norm=folded": (lambda: Model(normed, norm=norm()), "BatchNormalization"),
     "expand=LayerNormalization": (lambda: Model(normal), "LayerNormalization"),
     "expand=Gelu": (lambda: Model(normal), "Gelu"),
@@ -220,6 +280,49 @@ def test_a_change_takes_out_what_it_is_for_and_the_answer_stays(tmp_path: Path, 
     for x in (draw(), draw(3, 7)):
         with torch.no_grad():
             assert same(answers(tmp_path / "after", record, x), flat(x))
+
+
+def picks(model: Any, x: Any) -> Any:
+    """As many rows as there are in the batch, in every way that a mask picks, and one column."""
+    mask = x[..., 0] == x[..., 0].amax(1, keepdim=True)
+    doubled = x.clone()
+    doubled[mask] = x[mask] * 2
+    cleared = x.clone()
+    cleared[mask] = 0
+    two = x[mask, torch.tensor([3])]
+    many = mask.sum().item()
+    torch._check(many <= x.shape[0] * x.shape[1])
+    return (
+        x[:, :many],
+        x[mask],
+        mask.nonzero(),
+        x.masked_select(mask[..., None]),
+        doubled,
+        cleared,
+        x[:, x[0, :, 0] == x[0, :, 0].max()],
+        two,
+    )
+
+
+@pytest.mark.parametrize("kind", ["pt2", "onnx"])
+def test_a_mask_picks_as_many_rows_as_on_the_nominal_case(tmp_path: Path, kind: str) -> None:
+    flat = flat_of(Model(picks))
+    record = exporter(tmp_path, flat).export(FormKey(kind, Precision.FP32, "static", None, ("picks=counted",)))
+    assert record.route[-1] == "picks=counted"
+    assert not {"aten.nonzero.default", "aten.masked_select.default", "NonZero", "Compress"} & {*words_in(tmp_path, record)}
+    for x in (draw(), -draw(), draw() * 3):
+        with torch.no_grad():
+            assert same(answers(tmp_path, record, x), flat(x))
+    even = draw()
+    even[:, 1] = even[:, 0]  # two places are the largest, or none of the two is
+    even[:, 2:] = even[:, :1]
+    with torch.no_grad():
+        assert [*answers(tmp_path, record, even)[1].shape] == [2, 8] != [*flat(even)[1].shape]
+
+
+def test_a_program_whose_masks_pick_nothing_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(NothingToChange, match="picks=counted"):
+        export(tmp_path, flat_of(Model(chooses)), "pt2", "picks=counted")
 
 
 def test_complex_numbers_become_pairs_in_an_onnx_file_as_well(tmp_path: Path) -> None:

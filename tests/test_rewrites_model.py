@@ -129,6 +129,31 @@ def test_what_is_read_out_of_tensors_is_answered_as_on_the_example(tmp_path: Pat
         export(tmp_path, flat_of(Model(normal)), "pt2", "data=replayed")
 
 
+def hurries(model: Any, x: Any) -> Any:
+    """Halves its rows after the mask was made, and has no use for one that is of their size no more."""
+    from transformers.masking_utils import create_bidirectional_mask
+
+    mask = create_bidirectional_mask(model.config, x, None)
+    if mask is not None:
+        raise ValueError(f"Attention mask should be of size {x.shape[1] // 2}, but is {tuple(mask.shape)}")
+    return model.line(x.unflatten(1, (-1, 1))[:, ::2, 0])
+
+
+def test_a_mask_that_hides_nothing_is_none_as_it_is_where_nobody_captures_it(tmp_path: Path) -> None:
+    from transformers import BertConfig
+
+    flat = flat_of(Model(hurries))
+    flat.model.config = BertConfig(attn_implementation="sdpa")
+    with pytest.raises(ValueError, match="Attention mask should be of size"):
+        export(tmp_path, flat, "pt2")
+    record = export(tmp_path, flat, "pt2", "mask=left_out")
+    assert record.route[-1] == "mask=left_out"
+    with torch.no_grad():
+        assert same(answers(tmp_path, record, draw(3, 7)), flat(draw(3, 7)))
+    with pytest.raises(NothingToChange):
+        export(tmp_path, flat_of(Model(normal)), "pt2", "mask=left_out")
+
+
 def test_what_the_exporter_takes_for_zero_is_there_without_its_optimisations(tmp_path: Path) -> None:
     flat = flat_of(Model(lambda _, x: x / (x.square().sum(-1, keepdim=True) + 1e-8).sqrt()))
     flat.model.line.weight.data *= 1e-5

@@ -220,6 +220,20 @@ def test_what_a_placement_leaves_to_others_is_rewritten_and_nothing_else_is_trie
     assert following(part) == []
 
 
+GUARD = "GuardOnDataDependentSymNode: Could not guard on data-dependent expression Eq(u0, 1)"
+
+
+def test_without_what_opened_a_model_nothing_else_is_tried() -> None:
+    refused = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, GUARD, Stage.EXPORT)
+    replayed = replace(USUAL, route=("data=replayed",))
+    lacks = tried(replayed, Outcome.UNSUPPORTED, Cause.UNSUPPORTED_OP, "x has no layer for Gelu", Stage.CONVERT)
+    found = following(refused, lacks)
+    assert any("expand=Gelu" in route for route in found)
+    assert all("data=replayed" in route for route in found)
+    unopened = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, GUARD, Stage.CONVERT)
+    assert not all("data=replayed" in route for route in following(unopened, lacks))
+
+
 def test_a_rewritten_model_is_tried_with_all_axes_first_though_they_were_given_up_before() -> None:
     whole = tried(USUAL, Outcome.FAIL, Cause.DYNAMIC_SHAPE, "GuardOnDataDependentSymNode", Stage.RUN)
     fixed = tried(replace(USUAL, axes="static"), Outcome.FAIL, Cause.SHAPE_INFERENCE, "no such thing", Stage.LOAD)
@@ -228,11 +242,18 @@ def test_a_rewritten_model_is_tried_with_all_axes_first_though_they_were_given_u
 
 
 def test_a_rewrite_that_fails_itself_is_left_out_of_what_follows() -> None:
-    lacks = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, "GuardOnDataDependentSymNode", Stage.EXPORT)
-    found = following(lacks)
-    words = ["constants=folded", "experts=batched_mm", "experts=all"]
-    assert found[:4] == ["dynamic+" + "+".join(words), *(f"dynamic+{word}" for word in words)]
+    refused = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, GUARD, Stage.EXPORT)
+    words = ("constants=folded", "experts=batched_mm", "experts=all")
+    assert following(refused)[0] == "dynamic+" + "+".join(words)
+    otherwise = tried(replace(USUAL, route=words), Outcome.FAIL, Cause.EXCEPTION, "experts: no such thing", Stage.EXPORT)
+    found = following(refused, otherwise)
+    assert found[:3] == [f"dynamic+{word}" for word in words]
     assert "dynamic+capture=torchscript" in found
+
+
+def test_changes_that_come_no_further_together_are_not_tried_alone() -> None:
+    refused = tried(USUAL, Outcome.FAIL, Cause.EXCEPTION, GUARD, Stage.EXPORT)
+    assert following(refused)[1] == "dynamic+capture=torchscript"
 
 
 def test_changes_that_find_nothing_together_are_not_tried_alone() -> None:
@@ -269,6 +290,42 @@ def test_what_finds_nothing_to_change_is_no_refusal() -> None:
     found = following(wrong, nothing)
     assert found
     assert not [each for each in found if each.startswith(("batch", "static")) or "fix=" in each]
+
+
+@pytest.mark.parametrize("first", [USUAL, replace(USUAL, route=("attention=eager",)), replace(USUAL, axes="batch")])
+def test_a_refusal_after_a_wrong_answer_lets_no_fewer_axes_in(first: FormKey) -> None:
+    wrong = tried(first, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    crashed = tried(replace(first, route=("optimize=off",)), Outcome.FAIL, Cause.CRASH, "SIGSEGV", Stage.CONVERT)
+    found = following(wrong, crashed)
+    assert found
+    fewer = [each for each in found if not each.startswith(first.axes) or "fix=" in each]
+    rewritten = {"static+attention=eager", "static+scatter=products", "static+bicubic=products"}
+    assert {*fewer} <= rewritten, "which gave no answer themselves"
+    assert "static" in following(crashed, crashed), "a refusal alone lets them in"
+
+
+def test_what_is_off_at_other_sizes_alone_is_tried_with_no_fixed_ones() -> None:
+    def wrong(case: str, key: FormKey = USUAL) -> Any:
+        said = f"case {case}, output logits: rel error 9.6e-01, allowed 1.9e-06 (1 of 7 cases fail)"
+        return tried(key, Outcome.MISMATCH, Cause.TOLERANCE, said, Stage.COMPARE)
+
+    eager = replace(USUAL, route=("attention=eager",))
+    crashed = tried(eager, Outcome.FAIL, Cause.CRASH, "SIGSEGV", Stage.CONVERT)
+    holes = "case far, output logits: 24576 of 33280 elements are not finite where they should be (1 of 7 cases fail)"
+    full_of_holes = tried(eager, Outcome.MISMATCH, Cause.NONFINITE, holes, Stage.COMPARE)
+    for last in (crashed, full_of_holes):
+        assert not [key for key in following(wrong("far"), last) if not key.startswith("dynamic") or "fix=" in key]
+    assert "static+attention=eager" in following(wrong("nominal"), crashed)
+    assert "static" in following(tried(USUAL, Outcome.MISMATCH, Cause.NONFINITE, holes, Stage.COMPARE)), "as it said itself"
+    assert routes.is_wrong_elsewhere([wrong("odd")])
+    assert not routes.is_wrong_elsewhere([wrong("nominal"), wrong("odd", eager), crashed])
+
+
+def test_a_refusal_after_a_wrong_answer_takes_no_answer_to_it_away() -> None:
+    wrong = tried(USUAL, Outcome.MISMATCH, Cause.TOLERANCE, stage=Stage.COMPARE)
+    crashed = tried(replace(USUAL, route=("optimize=off",)), Outcome.FAIL, Cause.CRASH, "SIGSEGV", Stage.CONVERT)
+    found = following(wrong, crashed)
+    assert {f"dynamic+{word}" for word in ("scatter=products", "bicubic=products", "tanh=fraction")} <= {*found}
 
 
 def test_what_finds_nothing_to_change_does_not_count() -> None:

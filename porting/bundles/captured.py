@@ -16,8 +16,11 @@ def tidy(program: torch.export.ExportedProgram) -> None:
     answer is right is found by comparing it. Those of sizes that are needed stay: torch traces a program again by them."""
     import torch
 
-    aten = torch.ops.aten
+    aten, wrapped = torch.ops.aten, torch.ops.higher_order
     checks = (aten._assert_async.default, aten._assert_async.msg, aten._assert_tensor_metadata.default)
+    for node in list(program.graph.nodes):
+        if node.target is wrapped.wrap_with_set_grad_enabled or (node.target is wrapped.wrap_with_autocast and not node.args[2]):
+            _unwrap(node)
     for node in list(program.graph.nodes):
         if node.target in checks:
             _erase(node)
@@ -29,11 +32,37 @@ def tidy(program: torch.export.ExportedProgram) -> None:
     program.graph_module.recompile()
 
 
+def _unwrap(node: Any) -> None:
+    """Put in the place of a call what it calls: a region without gradients, or without automatic casts, of a program that has
+    neither. As a program within the program, most stacks refuse it. One that an answer comes from stays: its name is told."""
+    graph, module = node.graph, node.graph.owning_module
+    held = next(arg for arg in node.args if getattr(arg, "op", "") == "get_attr")
+    inner = getattr(module, held.target).graph
+    known = all(each.op in ("placeholder", "call_function", "output") for each in inner.nodes)
+    if not known or any(user.op == "output" for reader in node.users for user in reader.users):
+        return
+    given = iter(node.args[node.args.index(held) + 1 :])
+    copies = {each: next(given) for each in inner.nodes if each.op == "placeholder"}
+    with graph.inserting_before(node):
+        for each in inner.nodes:
+            if each.op == "call_function":
+                copies[each] = graph.node_copy(each, copies.__getitem__)
+    (answers,) = next(each for each in inner.nodes if each.op == "output").args
+    for reader in list(node.users):
+        answer = answers[reader.args[1]]
+        reader.replace_all_uses_with(copies[answer])
+        graph.erase_node(reader)
+    graph.erase_node(node)
+    if not held.users:
+        graph.erase_node(held)
+        delattr(module, held.target)
+
+
 def _leave_out_nothing(node: Any) -> None:
     """A row of no elements may stand among tensors of any rank, where PyTorch overlooks it. A cache that nothing was written to
     has such rows; TVM's importer and pnnx do not overlook them."""
     parts, *rest = node.args
-    some = [part for part in parts if _shape(part) != (0,)]
+    some = [part for part in parts if not _is_nothing(part)]
     if not some or len(some) == len(parts):
         return
     node.args = (some, *rest)
@@ -67,8 +96,10 @@ def _needs_work(node: Any, needed: set[Any]) -> bool:
     return any(isinstance(each.meta.get("val"), torch.Tensor) or _needs_work(each, needed) for each in others)
 
 
-def _shape(part: Any) -> tuple[Any, ...]:
-    return tuple(part.meta["val"].shape)
+def _is_nothing(part: Any) -> bool:
+    """Whether a tensor is a row of no elements whatever the data are; to ask it of a size that depends on them is an error."""
+    shape = tuple(part.meta["val"].shape)
+    return len(shape) == 1 and isinstance(shape[0], int) and shape[0] == 0
 
 
 def _erase_unused(node: Any) -> None:

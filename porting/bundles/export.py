@@ -20,6 +20,7 @@ from porting.bundles import aten, shapes
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, WEIGHTS, FormKey, FormRecord
 from porting.bundles.captured import tidy
 from porting.bundles.optimizer import optimize_unread, rooted_rules
+from porting.bundles.pinned import open_numbers, pinned
 from porting.bundles.tables import kept_tables
 from porting.bundles.tracing import shared_walks, untold_places
 from porting.rewrites import model as model_changes
@@ -170,6 +171,32 @@ class Exporter:
         return self._captured[wanted]
 
     def _capture_anew(self, wanted: frozenset[str]) -> tuple[torch.export.ExportedProgram, frozenset[str]]:
+        """Capture with those of `wanted` dynamic at whose other sizes the program holds, by what torch says or notes."""
+        program, kept = self._capture_accepted(wanted)
+        for _ in range(RETRIES):
+            if not self._pinned(program, kept):
+                return program, kept
+            opened = self._capture_open(kept)
+            if opened and not self._pinned(opened, kept):
+                return opened, kept
+            program, kept = self._capture_accepted(kept - self._pinned(program, kept))
+        raise RuntimeError(f"capture took sizes for granted more than {RETRIES} times")
+
+    def _pinned(self, program: torch.export.ExportedProgram, kept: frozenset[str]) -> frozenset[str]:
+        """Axes whose sizes a program takes for granted though they are dynamic."""
+        return self._named("; ".join(pinned(program))) & kept
+
+    def _capture_open(self, kept: frozenset[str]) -> torch.export.ExportedProgram | None:
+        """Capture with numbers that are made of sizes left open; None where the model needs them."""
+        if "capture=strict" in self.words:
+            return None
+        try:
+            with open_numbers(self.flat):
+                return self._torch_export(self.flat, kept)
+        except Exception:  # noqa: BLE001 -- whatever the model does with what it takes for a number
+            return None
+
+    def _capture_accepted(self, wanted: frozenset[str]) -> tuple[torch.export.ExportedProgram, frozenset[str]]:
         for _ in range(RETRIES):
             try:
                 return self._torch_export(self.flat, wanted, "capture=strict" in self.words), wanted
@@ -201,8 +228,10 @@ class Exporter:
 
     def _refused(self, message: str) -> frozenset[str]:
         """Axis names in the exporter's complaint about dimensions that turned out static: `L['tensors'][0].size()[2]`."""
-        if not REFUSAL.search(message):
-            return frozenset()
+        return self._named(message) if REFUSAL.search(message) else frozenset()
+
+    def _named(self, message: str) -> frozenset[str]:
+        """Axis names of the dimensions that torch names."""
         places = [(int(number), int(axis)) for number, axis in REFUSED_AXIS.findall(message)]
         dims = [self.inputs[n].shape[a] for n, a in places if n < len(self.inputs) and a < len(self.inputs[n].shape)]
         return frozenset[str]().union(*(shapes.names(dim) for dim in dims))

@@ -98,16 +98,20 @@ class CellRun:
         return self._told()
 
     def _searched(self, needs: Sequence[FormNeed]) -> bool:
-        """Try the forms that the adapter takes, one at fixed sizes after what answers the troubles of those that keep sizes open;
-        then changes for want of anything better. A model that generates needs open sizes. Returns whether that is the end."""
+        """Try the forms that the adapter takes, one at fixed sizes after what answers the troubles of those that keep sizes open,
+        unless it would hide them; then changes for want of anything better. A model that generates needs open sizes. Returns
+        whether that is the end."""
         assert self.bundle
         kept = [need for need in needs if need.dynamic or not needs[0].dynamic]
         fixed = [need for need in needs if need not in kept and not self.bundle.prompts]
-        return (
-            any(self._along(need, FormKey.of(need, self.cell.target)) for need in kept)
-            or any(self._otherwise(need, named=True) for need in (kept if fixed else ()))
-            or any(self._along(need, FormKey.of(need, self.cell.target)) for need in fixed)
-            or any(self._otherwise(need) for need in [*kept, *fixed])
+        if any(self._along(need, FormKey.of(need, self.cell.target)) for need in kept):
+            return True
+        if any(self._otherwise(need, named=True) for need in (kept if fixed else ())):
+            return True
+        if routes.is_wrong_elsewhere(self.attempts):
+            fixed = []
+        return any(self._along(need, FormKey.of(need, self.cell.target)) for need in fixed) or any(
+            self._otherwise(need) for need in [*kept, *fixed]
         )
 
     def _told(self) -> Finding:
@@ -130,7 +134,8 @@ class CellRun:
         return attempt.passes or attempt.finding.cause in INFRASTRUCTURE | WRONG_INPUT
 
     def _along(self, need: FormNeed, key: FormKey) -> bool:
-        """Try a form, and the same with fewer axes as long as the stack refuses sizes; one that works in part is enough here."""
+        """Try a form, and the same with fewer axes as long as the stack refuses sizes, and answered none of them wrongly before;
+        one that works in part is enough here."""
         waiting = [key]
         while waiting:
             wanted = waiting.pop(0)
@@ -140,7 +145,8 @@ class CellRun:
                 return True
             last = self.attempts[-1]
             if wanted == key:
-                waiting = last.fewer_axes()
+                along = [attempt for attempt in self.attempts if attempt.need == need]
+                waiting = [] if routes.is_wrong(along) else last.fewer_axes()
             elif last.finding.cause is not Cause.DYNAMIC_SHAPE:
                 return False
         return False

@@ -21,7 +21,7 @@ _BUNDLE_CODE = (
         f"bundles/{name}"
         for name in (
             "aten", "build", "bundle", "captured", "cases", "eager", "export", "generation", "given", "onnx_reference",
-            "optimizer", "prompts", "reference", "shapes", "tables", "tensors", "tracing", "weights", "wide",
+            "optimizer", "pinned", "prompts", "reference", "shapes", "tables", "tensors", "tracing", "weights", "wide",
         )
     ),
     "numerics", "rewrites", "sources/__init__",

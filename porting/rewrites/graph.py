@@ -126,6 +126,28 @@ def _isnan(model: onnx_ir.Model) -> int:
     return len(found)
 
 
+def _mod(model: onnx_ir.Model) -> int:
+    """Of whole numbers, with the sign of the divisor: what a division leaves, made to be of that sign by one more of them."""
+    whole = [(graph, node) for graph, node in _nodes(model, "Mod") if _is_whole_mod(node)]
+    for graph, node in whole:
+        make, (x, y) = _Maker(graph, node), node.inputs
+
+        def left(value: Any, make: _Maker = make, y: Any = y, like: Any = node.outputs[0]) -> Any:
+            times = make.node("Div", value, y, like=like)
+            return make.node("Sub", value, make.node("Mul", times, y, like=like), like=like)
+
+        make.replace(left(make.node("Add", left(x), y, like=node.outputs[0])))
+    return len(whole)
+
+
+def _is_whole_mod(node: Any) -> bool:
+    import onnx_ir
+
+    dtypes = {value.dtype for value in (*node.inputs, *node.outputs)}
+    fmod = node.attributes.get("fmod")
+    return bool(dtypes & {onnx_ir.DataType.INT64, onnx_ir.DataType.INT32}) and not (fmod and fmod.value)
+
+
 def _cumsum(model: onnx_ir.Model) -> int:
     import onnx_ir
     from onnx_ir.passes.common import ShapeInferencePass
@@ -243,6 +265,7 @@ GRAPH: dict[str, Callable[[Any], int]] = {
     "where=selected": _where,
     "cumsum=integers": _cumsum,
     "isnan=compared": _isnan,
+    "mod=divided": _mod,
     "batch_norm=folded": _batch_norm,
     "simplify=folded": _simplify,
 }

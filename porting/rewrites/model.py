@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,35 @@ def _module_kept(module: nn.Module, example: Sequence[torch.Tensor]) -> Iterator
         torch.nn.Module.to = moves
 
 
+@contextlib.contextmanager
+def _mask_left_out(module: nn.Module, example: Sequence[torch.Tensor]) -> Iterator[nn.Module | None]:
+    """A mask of transformers that hides nothing, of a model that was given none, is none: captured, such a model makes one that
+    it does not make otherwise, and that may not be of the size that a layer has come to."""
+    import torch
+
+    masks: Any = sys.modules.get("transformers.masking_utils")
+    left_out = 0
+    if masks is None:
+        yield None
+        return
+    asked = masks._ignore_bidirectional_mask_sdpa
+
+    def hides_nothing(padding_mask: Any, kv_length: Any, local_attention_size: Any = None) -> Any:
+        nonlocal left_out
+        if padding_mask is not None or local_attention_size is not None:
+            return asked(padding_mask, kv_length, local_attention_size)
+        left_out += 1
+        return True
+
+    masks._ignore_bidirectional_mask_sdpa = hides_nothing
+    try:
+        with torch.no_grad():
+            module(*example)
+        yield module if left_out else None
+    finally:
+        masks._ignore_bidirectional_mask_sdpa = asked
+
+
 MODEL: dict[str, Way] = {
     "constants=folded": _constants_folded,
     "experts=batched_mm": _set("_experts_implementation", "batched_mm"),
@@ -145,4 +175,5 @@ MODEL: dict[str, Way] = {
     "module=kept": _module_kept,
     "attention=eager": _attention_eager,
     "data=replayed": data_replayed,
+    "mask=left_out": _mask_left_out,
 }

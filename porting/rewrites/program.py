@@ -23,6 +23,12 @@ def rewritten(program: torch.export.ExportedProgram, words: Sequence[str], captu
     if table and any(node.target in table for node in program.graph.nodes):
         program = capture(_running(program.module(check_guards=False), table, counts))
         done += [word for word in words if counts[word]]
+    if "picks=counted" in words:
+        from porting.rewrites.picks import counted, has_picks
+
+        if has_picks(program):
+            program = capture(counted(program))
+            done.append("picks=counted")
     if "complex=pairs" in words:
         from porting.rewrites.pairs import has_complex, paired
 
@@ -139,8 +145,32 @@ def _bicubic() -> dict[Any, Callable[..., Any]]:
     return bicubic()
 
 
+def _pool() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.resize import pooling
+
+    return pooling()
+
+
+def _volumes() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.volume import ways
+
+    return ways()
+
+
 def _scatter() -> dict[Any, Callable[..., Any]]:
     from porting.rewrites.scatter import ways
+
+    return ways()
+
+
+def _embedding_bags() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.scatter import bags
+
+    return bags()
+
+
+def _bits() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.bits import ways
 
     return ways()
 
@@ -349,15 +379,19 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "is_all_true=all": _is_all_true,
     "antialias=products": _antialias,
     "bicubic=products": _bicubic,
+    "pool=products": _pool,
+    "volumes=frames": _volumes,
     "pad=joined": _pad,
     "softplus=series": _softplus,
     "tanh=fraction": _tanh,
     "scatter=products": _scatter,
+    "bags=products": _embedding_bags,
+    "bits=numbers": _bits,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
     "searchsorted=counted": _searchsorted,
     "isin=compared": _isin,
     "sort=plain": _sort,
 }
-PROGRAM = (*_TABLES, "complex=pairs", "int64=int32", "decompose=core")
+PROGRAM = (*_TABLES, "picks=counted", "complex=pairs", "int64=int32", "decompose=core")
 """Every change to a program."""

@@ -1,4 +1,5 @@
-"""Resizing as products with two matrices: stacks that know the operator leave the antialiasing out, or have another filter."""
+"""Resizing as products with two matrices: stacks that know the operator leave the antialiasing out, have another filter, or
+average over the areas of one size alone."""
 
 from __future__ import annotations
 
@@ -47,6 +48,36 @@ def _taps(old: Any, new: Any, factor: float | None, corners: bool) -> Any:
     return matrix
 
 
+def pooling() -> dict[Any, Callable[..., Any]]:
+    """What is done in the place of averages over as many areas as asked for, of a size that varies: taken apart by torch, they
+    are the areas of the size at hand, whatever comes."""
+
+    def way(image: Any, sizes: Sequence[int]) -> Any:
+        if all(size == 1 for size in sizes) or not any(_varies(size) for size in image.shape[-2:]):
+            return NotImplemented
+        rows, columns = (_areas(old, new).to(image.dtype) for old, new in zip(image.shape[-2:], sizes, strict=True))
+        return rows @ (image @ columns.transpose(0, 1))
+
+    import torch
+
+    return {torch.ops.aten.adaptive_avg_pool2d.default: way}
+
+
+def _varies(size: Any) -> bool:
+    import torch
+
+    return isinstance(size, torch.SymInt) and not size.node.is_constant()
+
+
+def _areas(old: Any, new: int) -> Any:
+    """What each of `new` areas takes of each of `old` places: they begin and end at whole ones, and may share some."""
+    import torch
+
+    area, place = torch.arange(new)[:, None], torch.arange(old)
+    within = ((place + 1) * new > area * old) & (place * new < (area + 1) * old)
+    return within / within.sum(-1, keepdim=True)
+
+
 def ways() -> dict[Any, Callable[..., Any]]:
     """What is done in the place of each operator that resizes with antialiasing."""
     import torch
@@ -87,13 +118,14 @@ def _resized(image: Any, sizes: Sequence[Any], factors: Sequence[float | None], 
 
 
 def _matrix(old: Any, new: Any, factor: float | None, weight: Callable[[Any], Any]) -> Any:
-    """What each of `new` places takes of each of `old`: a filter around where it lies, as wide as the step between places."""
+    """What each of `new` places takes of each of `old`: a filter around where it lies, as wide as the step between places, and
+    no less than one."""
     import torch
 
-    step = 1 / factor if factor else old / new
+    step, width = (1 / factor, max(1 / factor, 1.0)) if factor else (old / new, torch.sym_max(old, new) / new)
     centres = (torch.arange(new, dtype=torch.float32) + 0.5) * step
     apart = torch.arange(old, dtype=torch.float32) + 0.5 - centres[:, None]
-    shares = weight(apart / max(step, 1.0))
+    shares = weight(apart / width)
     return shares / shares.sum(-1, keepdim=True)
 
 

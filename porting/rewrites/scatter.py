@@ -87,3 +87,37 @@ def _summed(source: Any, axis: int, rows: Any, count: Any) -> Any:
     moved = source.movedim(axis, 0)
     total = _matrix(rows, count, source.dtype) @ moved.reshape(moved.shape[0], -1)
     return total.reshape([count, *moved.shape[1:]]).movedim(0, axis)
+
+
+def bags() -> dict[Any, Callable[..., Any]]:
+    """What is done in the place of each operator that adds up bags of embeddings."""
+    import torch
+
+    aten = torch.ops.aten
+    return {
+        aten.embedding_bag.default: lambda *args: (_bags(*args), None, None, None),
+        aten.embedding_bag.padding_idx: lambda *args: (_bags(*args), None, None, None),
+        aten._embedding_bag.default: lambda *args: (_bags(*args), None, None, None),
+    }
+
+
+def _bags(
+    weight: Any, indices: Any, offsets: Any, _: bool = False, mode: int = 0, __: bool = False,
+    factors: Any = None, last: bool = False, padding: int | None = None,
+) -> Any:  # fmt: skip
+    """weight: [n, width]; indices: [m]; offsets: [bags], where each bag starts, and with `last` where the last one ends. The sum,
+    mean or largest (mode 0, 1, 2) of each bag's rows, those of `padding` aside: [bags, width]. An empty bag's is 0."""
+    import torch
+
+    starts = offsets[:-1] if last else offsets
+    place, bag = torch.arange(indices.shape[0]), torch.arange(starts.shape[0])
+    own = ((starts <= place[:, None]).to(torch.int64).sum(1) - 1) == bag[:, None]  # [bags, m]
+    if padding is not None and padding != -1:
+        own = own & (indices != padding % weight.shape[0])
+    rows = weight[indices]
+    if mode == 2:
+        most = torch.where(own[..., None], rows, -FAR).amax(1)
+        return torch.where(own.any(1)[:, None], most, 0.0)
+    within = own.to(rows.dtype)
+    sums = within @ (rows if factors is None else rows * factors[:, None])
+    return sums / within.sum(1).clamp(min=1)[:, None] if mode == 1 else sums

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from porting.bundles.bundle import BATCH, DYNAMIC, STATIC, FormKey, FormRecord
 from porting.diagnose.blockers import blockers, operators
 from porting.errors import UsageError
-from porting.routes.table import CHANGES, EXPANDABLE, KEPT, PARTED, Change, Level, When
+from porting.routes.table import CHANGES, EXPANDABLE, KEPT, OTHER_SIZES, PARTED, Change, Level, When
 from porting.types import Cause, Outcome, Placement, Precision, Result, Stage, Target
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ MOST = 9
 """Routes that one cell tries along one kind of form; not counted are those that find nothing to change."""
 NOTHING = "NothingToChange"
 """In the message of a form that is not there because none of its changes found anything."""
+OPENING = ("capture=strict", "data=replayed")
+"""Changes of how a model is captured, without which nothing can be changed in some."""
 _NOT_OURS = frozenset(
     (
         Cause.TIMEOUT, Cause.HANG, Cause.DEVICE_OOM, Cause.NOTHING_EXECUTED, Cause.NO_ARTIFACT, Cause.PRECISION,
@@ -74,15 +76,17 @@ def next_key(
     if len(made) >= MOST or tried[-1].finding.cause in _NOT_OURS:
         return None
     fitting = [change for change in CHANGES if _fits(change, start, bare) and (keeps or change.level is not Level.PRECISION)]
-    specific = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
+    opening = _opening(tried)
+    answers = _ordered(word for change in fitting if change.specific for word in _answers(change, tried, target))
+    specific = _ordered({*answers, *opening})
     sets = [specific]
     failed = [each for each in tried if each.key.route == specific and _failed_itself(each)]
-    if failed:  # where none of them found anything, none does alone
-        alone = [] if NOTHING in failed[0].finding.message else [(word,) for word in specific]
-        sets = [*alone, ()]
+    if failed:  # where none of them found anything, or all together come no further, none does alone
+        vain = NOTHING in failed[0].finding.message or failed[0].finding.message == tried[0].finding.message
+        sets = [*([] if vain else [_ordered({word, *opening}) for word in answers]), opening]
     axes = _axes_tried(tried)
     keys = [replace(start, route=words, axes=which) for words in sets for which in axes if words]
-    base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), ())
+    base = next((words for words in sets if not any(each.key.route == words and _failed_itself(each) for each in tried)), opening)
     helpful = [change for change in fitting if not named and not change.specific and _helps(change, tried, target)]
     helpful.sort(key=lambda change: not _reads_of_it(change, tried, target))
     keys += [key for change in helpful for key in _changed(start, base, change, target, tried[0].dynamic_axes)]
@@ -90,9 +94,17 @@ def next_key(
     return next((key for key in keys if key not in known), None)
 
 
+def _opening(tried: Sequence[Tried]) -> tuple[str, ...]:
+    """The change without which a model does not even come to the target: whatever else is changed, is changed besides."""
+    if tried[0].finding.stage is not Stage.EXPORT:
+        return ()
+    opened = next((each.key.route for each in tried if each.finding.stage is not Stage.EXPORT), ())
+    return opened if len(opened) == 1 and opened[0] in OPENING else ()
+
+
 def _rewritten_at_one_size(tried: Sequence[Tried]) -> list[FormKey]:
     """Where the usual form's answer is wrong: the rewritten forms that give none, with every axis fixed."""
-    if tried[0].finding.outcome is not Outcome.MISMATCH:
+    if tried[0].finding.outcome is not Outcome.MISMATCH or is_wrong_elsewhere(tried):
         return []
     silent = [each.key for each in tried if each.finding.outcome is not Outcome.MISMATCH and not _failed_itself(each)]
     return [
@@ -176,8 +188,31 @@ def _helps(change: Change, tried: Sequence[Tried], target: Target) -> bool:
     last = next((each for each in reversed(tried) if NOTHING not in each.finding.message), tried[0])
     if last.finding.outcome is Outcome.DEGRADED:
         return False
-    seen = [(when, each) for when in change.answers for each in (tried if when.message else [last])]
+    if (change.axes or change.word == "fix=*") and is_wrong(tried):
+        return False
+    wrong = [tried[0]] if tried[0].finding.outcome is Outcome.MISMATCH else []  # and stays so, whatever was refused since
+    seen = [(when, each) for when in change.answers for each in (tried if when.message else [*wrong, last])]
     return any(_meets(when, each, target) and _reads(when, each) and _names(when, each, target) for when, each in seen)
+
+
+def is_wrong_elsewhere(tried: Sequence[Tried]) -> bool:
+    """Whether numbers were off at other sizes than the nominal ones alone: a form of fixed sizes would be right, and hide it."""
+    off = [each.finding.message for each in _plain(tried) if _numbers_are_off(each)]
+    return any(re.search(r"\bcase (batch|decode|odd|far)\b", message) for message in off)
+
+
+def is_wrong(tried: Sequence[Tried]) -> bool:
+    """Whether the model as it was written, or as it was tried first, came to numbers that are off: fewer axes would hide it,
+    whatever became of the attempts since."""
+    return any(map(_numbers_are_off, _plain(tried)))
+
+
+def _plain(tried: Sequence[Tried]) -> list[Tried]:
+    return [each for each in tried if each is tried[0] or not each.key.route]
+
+
+def _numbers_are_off(tried: Tried) -> bool:
+    return tried.finding.outcome is Outcome.MISMATCH and not _reads(OTHER_SIZES, tried)
 
 
 def _reads_of_it(change: Change, tried: Sequence[Tried], target: Target) -> bool:

@@ -68,12 +68,17 @@ class Change:
 
 
 _ALL = ("onnx", "pt2", "aten")
+_PICKS = (
+    r"must be concrete; got bool|no layer for [^;]*Tensor\.index|Concretization|_local_scalar_dense"
+    r"|Unsupported function types.*(nonzero|sym_not)|'int' object has no attribute 'dtype'"
+)
+"""How stacks say that the size of what a mask picks is not known."""
 _PROGRAMS = ("pt2", "aten")
 _FAULTS = (Outcome.FAIL, Outcome.UNSUPPORTED, Outcome.MISMATCH)
 _REFUSED = (Outcome.FAIL, Outcome.UNSUPPORTED)
-_OTHER_SIZES = When(
-    message=r"\bcase (batch|decode|odd|far)(: |, output \S+: \d+ of \d+ elements are not finite)", outcomes=_FAULTS
-)
+_OTHERS = "(batch|decode|odd|far)"
+"""Cases of other sizes than the nominal ones."""
+OTHER_SIZES = When(message=rf"\bcase {_OTHERS}(: |, output \S+: \d+ of \d+ elements are not finite)", outcomes=_FAULTS)
 """What was captured for the nominal sizes alone, and not said to be: at others it fails, or its answer has another shape or
 holes. Numbers that are off are no such thing, at whatever size."""
 _FLOATS = (Precision.FP32, Precision.FP16, Precision.BF16)
@@ -186,6 +191,19 @@ CHANGES: tuple[Change, ...] = (
         (When(blocker=r"operator: aten::(searchsorted|bucketize)$"), When(message=r"aten[.:]+(searchsorted|bucketize)")),
     ),
     Change(
+        "bags=products", Level.PROGRAM, _ALL,
+        "a bag of embeddings is the product of its rows with a matrix of zeros and ones",
+        (When(blocker=r"operator: aten::_?embedding_bag\w*$"), When(message=r"embedding_bag")),
+    ),
+    Change(
+        "bits=numbers", Level.PROGRAM, _ALL,
+        "the lowest bits of a whole number are its remainder, and what a boolean is joined to is chosen by it",
+        (
+            When(blocker=r"operator: (aten::)?(Bitwise|bitwise_|__)(and|or|xor|And|Or|Xor)_*$"),
+            When(message=r"[Bb]itwise_?([aA]nd|[oO]r|[xX]or)"),
+        ),
+    ),
+    Change(
         "isin=compared", Level.PROGRAM, _ALL,
         "whether a value is among others is found by comparing it with each; PyTorch decomposes it to a search among sorted ones",
         (When(blocker=r"operator: aten::(isin|searchsorted)$"), When(message=r"aten[.:]+(isin|searchsorted)")),
@@ -209,6 +227,11 @@ CHANGES: tuple[Change, ...] = (
         "isnan=compared", Level.GRAPH, ("onnx",),
         "IsNaN is a comparison of the value with itself",
         (When(blocker="operator: IsNaN$"),),
+    ),
+    Change(
+        "mod=divided", Level.GRAPH, ("onnx",),
+        "what whole numbers leave when divided (Mod) is worked out by division",
+        (When(blocker="operator: Mod$"),),
     ),
     Change(
         "batch_norm=folded", Level.GRAPH, ("onnx",),
@@ -246,9 +269,22 @@ CHANGES: tuple[Change, ...] = (
         (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
     ),
     Change(
+        "mask=left_out", Level.MODEL, _ALL,
+        "a mask that hides nothing, of a model that was given none, is none, as it is where nobody captures it",
+        (When(message="[Aa]ttention mask should be of size", stages=(Stage.EXPORT,)),),
+    ),
+    Change(
         "data=replayed", Level.MODEL, _ALL,
         "what the model reads out of tensors into Python is answered as on the nominal case, as a tracer would",
         (When(outcomes=_REFUSED, stages=(Stage.EXPORT,)),),
+    ),
+    Change(
+        "picks=counted", Level.PROGRAM, _ALL,
+        "a mask picks as many rows as on the nominal case, found by counting; sizes that are read out of data are those of there",
+        (
+            When(message=_PICKS), When(message="data-dependent expression", stages=(Stage.CONVERT,)),
+            When(blocker=r"operator: (aten::(index|index_put|nonzero|masked_select)_?|Tensor\.(index|index_put)|NonZero)$"),
+        ),
     ),
     Change(
         "attention=eager", Level.MODEL, _ALL,
@@ -273,6 +309,20 @@ CHANGES: tuple[Change, ...] = (
         ),
     ),
     Change(
+        "pool=products", Level.PROGRAM, _ALL,
+        "averages over areas (adaptive_avg_pool2d) of an image whose size varies are products with two matrices",
+        (When(message=rf"\bcase {_OTHERS}, output \S+: (?!\d+ of )", outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
+    ),
+    Change(
+        "volumes=frames", Level.PROGRAM, _ALL,
+        "convolutions and pooling of volumes are those of their frames, added up or the largest of them",
+        (
+            When(blocker=r"operator: (aten::)?(convolution|conv3d|conv_transpose3d|max_pool3d|avg_pool3d)\w*$"),
+            When(message="STABLEHLO_CONVOLUTION|mhlo.convolution", outcomes=_FAULTS),
+            When(message="SIGSEGV", outcomes=_FAULTS, targets="mnn:*"),
+        ),
+    ),
+    Change(
         "softplus=series", Level.PROGRAM, _ALL,
         "Softplus is written by a series that keeps the digits of small answers, which log(1 + exp(x)) loses",
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
@@ -289,12 +339,12 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "axes=batch", Level.EXPORT, _ALL, "only the batch stays dynamic",
-        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), _OTHER_SIZES), BATCH,
+        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), OTHER_SIZES), BATCH,
     ),
     Change(
         "fix=*", Level.EXPORT, _ALL,
         "an axis is fixed at its nominal size, one after the other; those that are left stay dynamic",
-        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), _OTHER_SIZES),
+        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), OTHER_SIZES),
     ),
     Change(
         "keep=*", Level.PRECISION, ("onnx",),
@@ -303,7 +353,7 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "axes=static", Level.EXPORT, _ALL, "no axis is dynamic",
-        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), _OTHER_SIZES), STATIC,
+        (When(outcomes=_REFUSED, stages=_BEFORE_RUN), OTHER_SIZES), STATIC,
     ),
     Change(
         "host=*", Level.PLACE, ("onnx",),

@@ -57,8 +57,38 @@ class Picks(nn.Module):  # type: ignore[misc]
         return picked * 2
 
 
+class Regions(nn.Module):  # type: ignore[misc]
+    """Angles without automatic casts, and a gate without gradients; what answers is outside of both."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            angles, half = x.float() * 2, x / 2
+        with torch.set_grad_enabled(not torch.is_grad_enabled()):
+            gate = angles.sigmoid()
+        return gate * angles + half
+
+
+class Cast(nn.Module):  # type: ignore[misc]
+    """Casts to bfloat16 by itself."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x.reshape(-1, 1) @ x.reshape(1, -1)
+        return y.float() + 1
+
+
+class Joins(nn.Module):  # type: ignore[misc]
+    """Puts rows together of which the values tell how long they are, and that there are some."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        low, high = x[x > 2], x[x > 4]
+        return torch.cat([low, high.expand(2, -1).reshape(-1)])
+
+
 @pytest.mark.parametrize(
-    "module", [Cached(), Adds(), Empty(), Checks(), Counts(), Picks()], ids=lambda module: type(module).__name__
+    "module",
+    [Cached(), Adds(), Empty(), Checks(), Counts(), Picks(), Joins(), Regions(), Cast()],
+    ids=lambda module: type(module).__name__,
 )
 @pytest.mark.filterwarnings("ignore")
 def test_numbers_stay_and_a_program_can_be_saved_and_run(module: nn.Module, tmp_path: Path) -> None:
@@ -100,3 +130,12 @@ def test_what_is_computed_for_a_check_alone_goes_with_it() -> None:
 def test_checks_of_a_size_that_is_needed_stay() -> None:
     called = targets(Picks(), torch.arange(8.0).reshape(2, 4))
     assert {"aten.index.Tensor", "aten._assert_scalar.default"} <= {*called}
+
+
+@pytest.mark.parametrize(("module", "within"), [(Regions(), 0), (Cast(), 1)])
+def test_a_region_that_changes_nothing_is_no_program_within_the_program(module: nn.Module, within: int) -> None:
+    program = torch.export.export(module, (torch.arange(4.0),), strict=False)
+    assert any(isinstance(node.target, torch._ops.HigherOrderOperator) for node in program.graph.nodes), "tracing does otherwise"
+    tidy(program)
+    assert sum(isinstance(node.target, torch._ops.HigherOrderOperator) for node in program.graph.nodes) == within
+    assert len(list(program.graph_module.children())) == within
