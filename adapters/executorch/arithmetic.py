@@ -21,6 +21,8 @@ class Work:
     delegated: Counter[str] = field(default_factory=Counter)
     """By the precision of what is multiplied: `float32`, `float16`, `int8`."""
     other: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    """Calls of operators that the others are of: `aten::mm`."""
     operators: int = 0
     """Operators within delegates, before a delegate joins or drops some."""
 
@@ -43,7 +45,7 @@ def work_of(program: Any) -> Work:
     for node in program.graph.nodes:
         lowered = delegate_of(program.graph_module, node)
         if lowered is None:
-            add(work.other, node)
+            work.left.update([f"aten::{operator(node)}"] * add(work.other, node))
         else:
             for inner in lowered.original_module.graph.nodes:
                 work.operators += bool(operator(inner))
@@ -58,11 +60,9 @@ def delegate_of(module: Any, node: Any) -> Any:
     return getattr(module, node.args[0].target) if node.target is executorch_call_delegate else None
 
 
-def add(counts: Counter[str], node: Any) -> None:
-    """Add what one node of a graph multiplies."""
-    if node.op != "call_function":
-        return
-    name = operator(node)
+def add(counts: Counter[str], node: Any) -> bool:
+    """Add what one node of a graph multiplies; whether it is an operator that does."""
+    name = operator(node) if node.op == "call_function" else ""
     if name in PRODUCTS:
         left = node.args[PRODUCTS[name]]
         counts[precision(left)] += product(sizes(node)) * sizes(left)[-1]
@@ -74,6 +74,9 @@ def add(counts: Counter[str], node: Any) -> None:
         query, key, value = node.args[:3]
         rows = product(sizes(query)[:-1]) * sizes(key)[-2]
         counts[precision(query)] += rows * (sizes(query)[-1] + sizes(value)[-1])
+    else:
+        return False
+    return True
 
 
 def operator(node: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Iterable, Mapping, Optional
 
 from porting.types import Precision, Target
 
@@ -28,8 +28,21 @@ def delegate(device: str) -> Delegate:
     return DELEGATES[device.partition("-")[0]]
 
 
+XNNPACK_AXES = 6
+"""Of a tensor, at most: XNN_MAX_TENSOR_DIMS in xnnpack.h."""
+
+
+def most_axes(nodes: Iterable[Any]) -> int:
+    """Axes of the tensor that has most of them, of those that nodes of a graph read and give."""
+    seen = {part for node in nodes for part in (node, *node.all_input_nodes)}
+    values = [node.meta["val"] for node in seen if "val" in node.meta]
+    tensors = [each for value in values for each in (value if isinstance(value, (list, tuple)) else [value])]
+    return max((len(tensor.shape) for tensor in tensors if hasattr(tensor, "shape")), default=0)
+
+
 def _xnnpack(_target: Target) -> Any:
-    """All that XNNPACK takes but the tanh approximation of gelu: it would compute the exact one instead."""
+    """All that XNNPACK takes but the tanh approximation of gelu: it would compute the exact one instead. And nothing of more
+    axes than its library has, which the partitioner does not know of: the file would not load."""
     from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
     from executorch.backends.xnnpack.partition.config.generic_node_configs import GeluConfig
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -38,7 +51,11 @@ def _xnnpack(_target: Target) -> Any:
         def check_constraints(self, node: Any, ep: Any) -> bool:
             return node.kwargs.get("approximate", "none") == "none" and bool(super().check_constraints(node, ep))
 
-    return XnnpackPartitioner([ExactGelu if config is GeluConfig else config for config in ALL_PARTITIONER_CONFIGS])
+    class Partitioner(XnnpackPartitioner):  # type: ignore[misc]
+        def get_matched_nodes_from_configs(self, ep: Any) -> Any:
+            return [match for match in super().get_matched_nodes_from_configs(ep) if most_axes(match) <= XNNPACK_AXES]
+
+    return Partitioner([ExactGelu if config is GeluConfig else config for config in ALL_PARTITIONER_CONFIGS])
 
 
 def _xnnpack_quantizer(_target: Target) -> Any:

@@ -27,6 +27,10 @@ HEADROOM = 2
 """Memory is planned ahead for the largest size of a dynamic axis: this many times the largest that the samples have."""
 
 
+LEFT = "(left to ExecuTorch)"
+"""Behind the names, in a placement, of operators for which a delegate had no use."""
+
+
 class NothingDelegated(RuntimeError):
     """The partitioner took no operator at all. ExecuTorch writes a file all the same, and says nothing."""
 
@@ -52,11 +56,13 @@ class Lowered:
     work: arithmetic.Work
 
     def placement(self, target: Target) -> Placement:
-        """What the file has for the target and what it leaves to others; operators that became a part of others count."""
+        """What the file has for the target and what it leaves to others; operators that became a part of others count. What is
+        left is named: of operators that multiply only those, of which a share is known, where there are any."""
         own, detail = sum(self.kernels.values()), {**self.delegates, **self.kernels}
         if target.device == PORTABLE:
             return Placement(own, 0, "portable kernels", detail, 1.0)
-        return Placement(self.work.operators, own, ", ".join(self.delegates), detail, self.work.share)
+        left = {f"{name} {LEFT}": count for name, count in (self.work.left or self.kernels).items()}
+        return Placement(self.work.operators, own, ", ".join(self.delegates), {**detail, **left}, self.work.share)
 
 
 def lower(form: ExportedForm, target: Target) -> Lowered:
@@ -81,10 +87,11 @@ def lower(form: ExportedForm, target: Target) -> Lowered:
 
 def module_of(form: ExportedForm) -> torch.nn.Module:
     """The program that a form has, as a module; a plain one with its linear layers whole, which delegates look for."""
-    if form.kind != "aten":
-        return programs.load_module(form.path)
-    module = folded(form)
-    join_linear(module)
+    plain = form.kind == "aten"
+    module = folded(form) if plain else programs.load_module(form.path)
+    if plain:
+        join_linear(module)
+    batch_products(module)
     return module
 
 
@@ -104,6 +111,24 @@ def join_linear(module: torch.fx.GraphModule) -> None:
             weight = module.graph.get_attr(f"_weight_{number}")
         node.target, node.args = aten.linear.default, (left, weight, *bias)
     module.graph.eliminate_dead_code()
+    module.recompile()
+
+
+def batch_products(module: torch.fx.GraphModule) -> None:
+    """Let products of two computed matrices be batches of one, in place: XNNPACK takes those alone, and of others one matrix has
+    to be a weight."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        if node.target not in (aten.matmul.default, aten.mm.default) or any(part.op == "get_attr" for part in node.args):
+            continue
+        if any(arithmetic.value_of(part).ndim != 2 for part in node.args):
+            continue
+        with module.graph.inserting_before(node):
+            left, right = (module.graph.call_function(aten.unsqueeze.default, (part, 0)) for part in node.args)
+            batch = module.graph.call_function(aten.bmm.default, (left, right))
+        node.target, node.args = aten.squeeze.dim, (batch, 0)
     module.recompile()
 
 

@@ -15,6 +15,7 @@ from porting.types import Artifact, Placement, Precision, Target
 from .. import _torch_program as programs
 from . import events
 from .delegates import PORTABLE
+from .lowering import LEFT
 from .quiet import runtime
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class ExecuTorchSession:
         counts = {"delegate calls": did.delegates, "operators in delegates": sum(did.inner.values()), "kernel calls": did.kernels}
         if self._target.device == PORTABLE:
             return Placement(did.kernels, did.delegates, planned.device, counts, planned.arithmetic)
-        detail = {**counts, **did.inner}
+        left = {name: count for name, count in planned.detail.items() if name.endswith(LEFT)}
+        detail = {**counts, **did.inner, **left}
         return Placement(counts["operators in delegates"], did.kernels, planned.device, detail, planned.arithmetic)
 
     def effective_precision(self) -> Precision:

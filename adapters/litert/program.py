@@ -9,15 +9,39 @@ from .._constants import fold
 if TYPE_CHECKING:
     import torch
 
+# What the names of operators hold that transpose what they are given, or whose form in LiteRT does: images have channels last.
+TRANSPOSING = (
+    "permute",
+    "transpose",
+    "aten.t.",
+    "movedim",
+    "mm.",
+    "matmul",
+    "linear",
+    "attention",
+    "einsum",
+    "conv",
+    "pool",
+    "sampl",
+)
+
 
 def prepare(module: torch.fx.GraphModule) -> None:
     """Change the graph of an exported program's module in place. Call it without gradients: what depends on no input is computed.
 
     A range of numbers that is left to the interpreter is STABLEHLO_IOTA there, and a sort is STABLEHLO_SORT, as the largest of
-    one is, for neither of which it has a kernel.
+    one is, for neither of which it has a kernel. The converter has no word for the checks that it makes of a one_hot itself nor
+    for a masked_scatter, and writes the transposition of what was repeated as if rows were repeated that lie in another order.
     """
     import torch
 
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.aten.one_hot.default and node.args[1] > 0:
+            _as_comparison(node)
+        elif node.target is torch.ops.aten.masked_scatter.default:
+            _as_reads(node)
+        elif node.op == "call_function" and node.target in _repetitions() and _is_transposed(node):
+            _as_rows(node)
     fold(module)
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in _sorts():
@@ -34,6 +58,84 @@ def _sorts() -> Tuple[Any, ...]:
 
     aten = torch.ops.aten
     return aten.sort.default, aten.sort.stable, aten.argsort.default, aten.argsort.stable
+
+
+def _repetitions() -> Tuple[Any, ...]:
+    import torch
+
+    return torch.ops.aten.expand.default, torch.ops.aten.repeat.default
+
+
+def _as_comparison(node: torch.fx.Node) -> None:
+    """A one_hot as which of the classes an index is."""
+    import torch
+
+    aten, graph = torch.ops.aten, node.graph
+    index, classes = node.args
+    with graph.inserting_before(node):
+        apart = graph.call_function(aten.unsqueeze.default, (index, -1))
+        known = graph.call_function(aten.arange.default, (classes,))
+        same = graph.call_function(aten.eq.Tensor, (apart, known))
+        chosen = graph.call_function(aten.to.dtype, (same, torch.int64))
+    chosen.meta = dict(node.meta)
+    node.replace_all_uses_with(chosen)
+
+
+def _as_reads(node: torch.fx.Node) -> None:
+    """A masked_scatter: each place that is chosen reads the element of the source that as many chosen ones are before."""
+    import torch
+
+    aten, graph = torch.ops.aten, node.graph
+    data, mask, source = node.args
+    shape, count = list(node.meta["val"].shape), source.meta["val"].numel()
+    if not all(isinstance(size, int) for size in (*shape, count)):  # of as many rows as the data tell, which none can have here
+        return
+    with graph.inserting_before(node):
+        chosen = graph.call_function(aten.expand.default, (mask, shape))
+        flat = graph.call_function(aten.reshape.default, (chosen, [-1]))
+        before = graph.call_function(aten.cumsum.default, (graph.call_function(aten.to.dtype, (flat, torch.int64)), 0))
+        place = graph.call_function(aten.clamp.default, (graph.call_function(aten.sub.Tensor, (before, 1)), 0, count - 1))
+        row = graph.call_function(aten.reshape.default, (source, [-1]))
+        read = graph.call_function(aten.reshape.default, (graph.call_function(aten.index_select.default, (row, 0, place)), shape))
+        value = graph.call_function(aten.where.self, (chosen, read, data))
+    value.meta = dict(node.meta)
+    node.replace_all_uses_with(value)
+
+
+def _is_transposed(node: torch.fx.Node) -> bool:
+    """Whether what a node makes comes to an operator that may transpose it, through operators that take nothing else."""
+    waiting, seen = list(node.users), set()
+    while waiting:
+        reader = waiting.pop()
+        if any(word in str(reader.target) for word in TRANSPOSING):
+            return True
+        if reader not in seen and len(reader.all_input_nodes) == 1:
+            waiting += reader.users
+        seen.add(reader)
+    return False
+
+
+def _as_rows(node: torch.fx.Node) -> None:
+    """An expand or a repeat as rows that are picked, along each axis by itself."""
+    import torch
+
+    graph, value = node.graph, node.args[0]
+    shape, sizes = value.meta["val"].shape, node.meta["val"].shape
+    with graph.inserting_before(node):
+        if len(shape) < len(sizes):
+            value = graph.call_function(
+                torch.ops.aten.reshape.default, (value, [1] * (len(sizes) - len(shape)) + [*map(int, shape)])
+            )
+        for axis, size in enumerate((1,) * (len(sizes) - len(shape)) + tuple(shape)):
+            if size != sizes[axis]:
+                places = graph.call_function(torch.ops.aten.arange.default, (int(sizes[axis]),))
+                if size > 1:
+                    places = graph.call_function(torch.ops.aten.remainder.Scalar, (places, int(size)))
+                else:
+                    places = graph.call_function(torch.ops.aten.zeros_like.default, (places,))
+                value = graph.call_function(torch.ops.aten.index_select.default, (value, axis, places))
+    value.meta = dict(node.meta)
+    node.replace_all_uses_with(value)
 
 
 def _as_largest(node: torch.fx.Node) -> None:

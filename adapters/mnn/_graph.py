@@ -40,6 +40,7 @@ def _among_others(whole: onnx.ModelProto, opset: int) -> Callable[[onnx.NodeProt
     makers = {name: node for node in whole.graph.node for name in node.output}
     answers = {value.name for value in whole.graph.output}
     flat = _flat(whole) if opset >= UNSQUEEZE else set()
+    shapes = _shapes(whole)
 
     def word(node: onnx.NodeProto) -> Optional[Word]:
         given = [constants.get(name) for name in node.input]
@@ -56,6 +57,8 @@ def _among_others(whole: onnx.ModelProto, opset: int) -> Callable[[onnx.NodeProt
             return functools.partial(_gather, constants)
         if node.op_type == "Relu" and answers & {node.input[0], node.output[0]} and node.input[0] in makers:
             return _relu if makers[node.input[0]].op_type == "Gemm" else None
+        if node.op_type == "MatMul" and opset >= SHAPE_OF_A_PART:
+            return _product(node, shapes)
         return _norm_times(node, constants, makers) if node.op_type == "Mul" else None
 
     return word
@@ -112,6 +115,45 @@ def _norm_times(node: onnx.NodeProto, constants: Mapping[str, Any], makers: Mapp
 
 UNSQUEEZE = 13
 """The opset from which on Unsqueeze takes its axes as an input."""
+
+
+def _shapes(whole: onnx.ModelProto) -> Dict[str, List[object]]:
+    """The shapes that follow from what a file tells: a number or a name an axis, an empty name where it is not known."""
+    from onnx import shape_inference
+
+    if not any(node.op_type == "MatMul" for node in whole.graph.node):
+        return {}
+    graph = shape_inference.infer_shapes(whole, data_prop=True).graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    known = {value.name: value.type.tensor_type.shape for value in values if value.type.tensor_type.HasField("shape")}
+    return {name: [axis.dim_value or axis.dim_param for axis in shape.dim] for name, shape in known.items()}
+
+
+def _product(node: onnx.NodeProto, shapes: Mapping[str, List[object]]) -> Optional[Word]:
+    """Where one of two batches of matrices may stand for several of the other (one head of keys for all of the queries): it is
+    spread over them first. Once both are one, MNN goes on as if they were, at whatever sizes come next."""
+    left, right = (shapes.get(name, []) for name in node.input)
+    if len(left) != len(right) or len(left) < 3:
+        return None
+    pairs = [pair for pair in zip(left[:-2], right[:-2]) if pair[0] != pair[1]]  # noqa: B905 -- Python 3.9
+    fewer = [place for place in (0, 1) if any(pair[place] == 1 for pair in pairs)]
+    return functools.partial(_spread, fewer, len(left) - 2) if fewer else None
+
+
+def _spread(places: Sequence[int], lead: int, node: onnx.NodeProto) -> Nodes:
+    from onnx import helper
+
+    nodes, given = [], list(node.input)
+    for place in places:
+        other, own, sizes, spread = (f"{node.output[0]}:{place}:{part}" for part in ("other", "own", "sizes", "spread"))
+        nodes += [
+            helper.make_node("Shape", [node.input[1 - place]], [other], start=0, end=lead),
+            helper.make_node("Shape", [node.input[place]], [own], start=lead),
+            helper.make_node("Concat", [other, own], [sizes], axis=0),
+            helper.make_node("Expand", [node.input[place], sizes], [spread]),
+        ]
+        given[place] = spread
+    return [*nodes, helper.make_node("MatMul", given, list(node.output))]
 
 
 def _flat(whole: onnx.ModelProto) -> Set[str]:

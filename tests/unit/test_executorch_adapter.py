@@ -12,7 +12,7 @@ import pytest
 import torch
 from porting.adapters.executorch import arithmetic, events, lowering, session
 from porting.adapters.executorch.adapter import ExecuTorchAdapter
-from porting.adapters.executorch.delegates import DELEGATES, PORTABLE, delegate
+from porting.adapters.executorch.delegates import DELEGATES, PORTABLE, delegate, most_axes
 from porting.adapters.executorch.quiet import quietly
 
 from porting.adapter import ExportedForm
@@ -195,6 +195,58 @@ def test_without_a_delegate_everything_is_where_it_should_be() -> None:
     lowered = lowering.Lowered(None, Counter(), Counter({"aten::mm.out": 2}), arithmetic.Work(other=Counter(float32=8)))
     placement = lowered.placement(Target("executorch", PORTABLE, Precision.FP32))
     assert placement == Placement(2, 0, "portable kernels", {"aten::mm.out": 2}, 1.0)
+
+
+def test_what_a_delegate_leaves_is_named_by_the_operators_that_multiply() -> None:
+    target = Target("executorch", "xnnpack", Precision.FP32)
+    kernels = Counter({"aten::mm.out": 1, "aten::index.Tensor_out": 2})
+    work = arithmetic.Work(Counter(float32=30), Counter(float32=10), Counter({"aten::mm": 1}), operators=4)
+    detail = lowering.Lowered(None, Counter(XnnpackBackend=3), kernels, work).placement(target).detail
+    assert detail == {"XnnpackBackend": 3, **kernels, "aten::mm (left to ExecuTorch)": 1}
+    moves = lowering.Lowered(None, Counter(XnnpackBackend=3), kernels, arithmetic.Work(operators=4)).placement(target)
+    named = {"aten::mm.out (left to ExecuTorch)": 1, "aten::index.Tensor_out (left to ExecuTorch)": 2}
+    assert moves.detail == {"XnnpackBackend": 3, **kernels, **named}
+
+
+def test_products_of_two_computed_matrices_are_batches_of_one() -> None:
+    class Products(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(4, 4))
+
+        def forward(self, left: torch.Tensor, right: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+            return (left @ right.T).mm(left) @ self.weight + batch @ batch
+
+    inputs = torch.randn(4, 4), torch.randn(4, 4), torch.randn(2, 4, 4)
+    with quietly():
+        module = torch.export.export(Products().eval(), inputs).module()
+    expected = module(*inputs)
+    lowering.batch_products(module)
+    called = Counter(node.target for node in module.graph.nodes if node.op == "call_function")
+    assert called[torch.ops.aten.bmm.default] == 2
+    assert called[torch.ops.aten.matmul.default] == 2, "a weight is taken as it is, and so is a batch"
+    torch.testing.assert_close(module(*inputs), expected)
+
+
+def test_the_axes_of_what_a_delegate_would_take_are_counted() -> None:
+    class Splits(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            one, two = x.reshape(1, 1, 2, 2, 1, 1, -1).chunk(2, dim=2)
+            return (one + two).flatten()
+
+    with quietly():
+        nodes = torch.export.export(Splits(), (torch.zeros(2, 6),)).graph.nodes
+    assert most_axes(nodes) == 7
+    assert most_axes(node for node in nodes if node.op == "placeholder") == 2
+    assert most_axes([]) == 0
+
+
+def test_an_operator_that_multiplies_is_told_from_others() -> None:
+    with quietly():
+        program = torch.export.export(torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU()), (torch.zeros(3, 6),))
+    told = {arithmetic.operator(node): arithmetic.add(Counter(), node) for node in program.graph.nodes}
+    assert told["linear"]
+    assert not told["relu"]
 
 
 def test_a_program_without_a_delegate_call_is_no_success() -> None:

@@ -123,3 +123,29 @@ def test_what_is_written_into_is_not_computed_ahead() -> None:
         prepare(module)
     assert module(x + 5)[0].tolist() == [1.0, *(x + 6).tolist()]
     assert any("rand" in str(node.target) for node in module.graph.nodes)
+
+
+class Repeated(torch.nn.Module):  # type: ignore[misc]
+    """Rows that are repeated and transposed, by themselves and within a product, classes of an index, rows of a mask."""
+
+    def forward(self, x: Any, index: Any) -> Any:
+        heads = x[:, None].expand(2, 3, 4, 5)
+        chosen = torch.nn.functional.one_hot(index, 3)
+        added = x[:, :1].expand(2, 4, 5) + x  # nothing transposes it
+        rows = x.masked_scatter(x[:, :, :1] > 0, x + 1)
+        return heads.transpose(-1, -2), x[:, None] @ heads.mT, (x.repeat(2, 1, 2, 1) * 2).reshape(-1, 5).t(), chosen, added, rows
+
+
+def test_what_is_repeated_and_transposed_is_written_as_rows_that_are_picked() -> None:
+    """litert-converter 0.5 writes the transposition of a BROADCAST_TO as a RESHAPE, to other values or a shape it refuses."""
+    given = (torch.randn(2, 4, 5), torch.tensor([[0, 2], [1, 1]]))
+    module = torch.export.export(Repeated(), given, strict=False).module(check_guards=False)
+    expected = module(*given)
+    with torch.no_grad():
+        prepare(module)
+    for answer, value in zip(module(*given), expected, strict=True):
+        assert answer.dtype == value.dtype
+        assert torch.equal(answer, value)
+    operators = [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+    assert not {"aten.one_hot.default", "aten.masked_scatter.default", "aten.repeat.default"} & {*operators}
+    assert operators.count("aten.expand.default") == 2, "of the sum, and of the mask"

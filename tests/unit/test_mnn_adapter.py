@@ -165,6 +165,31 @@ def test_indices_that_count_from_the_end_count_from_the_beginning(tmp_path: Path
     assert [node.op_type for node in nodes] == ["GatherND"]
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "spread"),
+    [
+        ("b, 4, s, 8", "b, 1, 8, s", [1]),
+        ("b, 1, s, 8", "b, 4, 8, s", [0]),
+        ("1, 4, s, 8", "b, 1, 8, s", [0, 1]),
+        ("b, 4, s, 8", "b, 4, 8, s", []),
+        ("b, 4, s, 8", "8, 3", []),
+    ],
+)
+def test_one_matrix_for_several_is_spread_over_them(tmp_path: Path, left: str, right: str, spread: list[int]) -> None:
+    random, sizes = np.random.default_rng(1), {"b": 2, "s": 5}
+    values = {
+        name: random.normal(size=[sizes.get(axis) or int(axis) for axis in shape.split(", ")]).astype(np.float32)
+        for name, shape in (("l", left), ("r", right))
+    }
+    rank = ", ".join("abcd"[: len(left.split(","))])
+    # The shape of what is multiplied follows from the model, which does not tell it.
+    text = f"g (float[{left}] l, float[{right}] r) => (float[{rank}] y) {{ t = Neg (r) u = Neg (t) y = MatMul (l, u) }}"
+    nodes, _ = respelt(tmp_path, text, {}, values)
+    (product,) = (node for node in nodes if node.op_type == "MatMul")
+    made = {node.output[0]: node.op_type for node in nodes}
+    assert [place for place in (0, 1) if made.get(product.input[place]) == "Expand"] == spread
+
+
 NORM = """g (float[a, 4] x) => (float[a, 4] y) {
   square = Mul (x, x)
   mean = ReduceMean <keepdims = 1> (square, axes)
