@@ -28,6 +28,13 @@ EXPECTED = {
     # A refusal never covers wrong numbers, whichever came first.
     "refused_then_wrong": (("compare", "mismatch", "tolerance"), "pt2", f"onnx-fp32-dynamic: {REFUSED}"),
     "wrong_then_refused": (("compare", "mismatch", "tolerance"), "onnx", f"pt2-fp32-static: {REFUSED}"),
+    # What is wrong at other sizes alone would be hidden by fixed ones, of whatever form, and whatever is refused since.
+    "wrong_at_other_sizes": (("compare", "mismatch", "tolerance"), "onnx", "onnx-fp32-dynamic+capture=torchscript: mismatch"),
+    "wrong_then_refuses_sizes": (
+        ("compare", "mismatch", "tolerance"),
+        "onnx",
+        "onnx-fp32-dynamic+capture=torchscript: fail (dynamic_shape) at convert: ",
+    ),
     "both_refused": (("convert", "unsupported", "unsupported_op"), "onnx", f"pt2-fp32-static: {REFUSED}"),
 }
 
@@ -74,6 +81,13 @@ def test_what_answers_the_trouble_goes_before_a_form_of_fixed_sizes(results: dic
     assert set(mended.axes.values()) == {"dynamic"}
     tried = [line.partition(":")[0] for line in results["both_refused"].attempts]
     assert tried[0] == "pt2-fp32-static", "before what is tried for want of anything better"
+
+
+def test_no_fixed_size_follows_what_is_wrong_at_others(results: dict[str, Result]) -> None:
+    for device in ("wrong_at_other_sizes", "wrong_then_refuses_sizes"):
+        tried = [line.partition(":")[0] for line in results[device].attempts]
+        assert not [form for form in tried if "static" in form or "batch" in form or "fix=" in form]
+    assert results["first_wrong"].form == "pt2-fp32-static", "which is wrong at the nominal sizes, where a fixed form shows it"
 
 
 def test_a_static_form_that_is_right_proves_no_axis(results: dict[str, Result]) -> None:

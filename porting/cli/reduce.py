@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porting.cli._shared import console, format_option, print_json, trust_option
+from porting.cli._shared import console, format_option, print_json, route_option, trust_option
 
 if TYPE_CHECKING:
     from porting.diagnose.reduce import Reduced
@@ -22,11 +22,21 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=float, default=60.0, help="Wall seconds after which a stage of one trial counts as hanging.")
 @click.option("--memory", type=int, default=128, metavar="MIB", help="What the operators of one trial may read and make.")
 @click.option("--form", "kind", type=click.Choice(["onnx", "pt2", "aten"]), help="Look at this form; else the target's first.")
+@route_option
 @click.option("--rerun", is_flag=True, help="Forget what an earlier run found out.")
 @trust_option
 @format_option()
 def command(
-    model: str, target: str, out: Path | None, timeout: float, memory: int, kind: str | None, rerun: bool, trust: bool, form: str
+    model: str,
+    target: str,
+    out: Path | None,
+    timeout: float,
+    memory: int,
+    kind: str | None,
+    route: str,
+    rerun: bool,
+    trust: bool,
+    form: str,
 ) -> int:
     """Find the smallest case of MODEL's failure on TARGET, as a folder for a bug report.
 
@@ -43,7 +53,7 @@ def command(
     from porting.serialization import to_json
 
     with notes(console(stderr=True)) as tell:
-        settings = Settings(timeout, memory << 20, rerun, kind or "")
+        settings = Settings(timeout, memory << 20, rerun, kind or "", route)
         found = verbs.reduce(model, target, out, settings=settings, trust=trust, on_progress=tell)
     if form == "json":
         print_json([to_json(found)])

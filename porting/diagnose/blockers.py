@@ -38,8 +38,8 @@ class Blocker:
     also be kept out of the model, for every target at once."""
 
 
-_LISTED = re.compile(r"^(?P<name>\S+) \((?P<why>[^()]*)\)$")
-"""A count of a placement that names an operator and why the target did not take it."""
+_LISTED = re.compile(r"^(?P<name>\S+) \((?:left to [^()]+|not in the list|not PyTorch's own)\)$")
+"""A count of a placement that names an operator that the target did not take; others are of what it took: `Add (ND)`."""
 _LACKS = re.compile(r"(?P<operator>aten::[\w.]+)(?: on \w+)?: [^;:]*?lacks (?P<dtype>\w+)")
 
 # How stacks name operators that they do not have. Each match is one operator or a list of them.

@@ -114,6 +114,8 @@ class Settings:
     """Forget what was found out before."""
     form: str = ""
     """Kind of the form to look at, `onnx`, `pt2` or `aten`; the first that the target takes by default."""
+    route: str = ""
+    """The route along which it is made, in the words of `porting routes`; the usual one by default."""
 
 
 class Locator:

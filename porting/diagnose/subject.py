@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import registry, verdict
+from porting import registry, routes, verdict
 from porting.adapter import FormNeed
 from porting.bundles.bundle import Bundle, Failure, FormKey, FormRecord
 from porting.bundles.tensors import as_declared
@@ -114,9 +114,9 @@ def one_model(specs: Sequence[ModelSpec]) -> ModelSpec:
     return specs[0]
 
 
-def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str = "") -> Subject:
+def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str = "", route: str = "") -> Subject:
     """Make the bundle and the form, where they are not there. kind: of the form, the first that the target takes by default.
-    Raises UsageError, EnvironmentMissing, NoForm where an exporter refuses it, ModelError."""
+    route: along which it is made. Raises UsageError, EnvironmentMissing, NoForm where an exporter refuses it, ModelError."""
     need = need_of(target, kind)
     (cell,) = pipeline.plan([spec], [target])
     state = device_state(cell, pipeline.jobs)
@@ -129,7 +129,7 @@ def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str 
     for name in ("model", judged_at(target.precision).value):
         if failure := made.bundle.failures.get(name):
             raise ModelError(f"the reference of {spec.id} proves nothing: {failure.message}.")
-    key = FormKey.of(need, target)
+    key = _form_key(need, target, route)
     keys_needed = [replace(key, kind="pt2"), key] if key.kind in PROGRAMS else [key]  # of an aten file it is told what it was
     bundle = made.bundle
     for each in keys_needed:
@@ -138,6 +138,15 @@ def open_subject(pipeline: Pipeline, spec: ModelSpec, target: Target, kind: str 
             raise NoForm(cell, bundle, each, failure)
     program = bundle.form(bundle.forms[str(keys_needed[0])]).path if key.kind in PROGRAMS else None
     return Subject(cell, bundle, bundle.forms[str(key)], program)
+
+
+def _form_key(need: FormNeed, target: Target, route: str) -> FormKey:
+    key = routes.pinned(FormKey.of(need, target), route)
+    if hosted := routes.hosted_of(key.route):
+        raise UsageError(f"what is left to the host ({', '.join(hosted)}) makes parts of a model.", "Leave host= out.")
+    if not routes.is_for(key.route, need.kind):
+        raise UsageError(f"route {route} is for no {need.kind} form.", "Name another with --form, or see porting routes.")
+    return key
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _locator(model: str, target: str, settings: Settings | None, trust: bool, te
     spec = one_model(setting.resolve([model], trust=trust))
     with setting.pipeline() as pipeline:
         tell("the model's bundle")
-        locator = Locator(pipeline, open_subject(pipeline, spec, wanted, settings.form), settings, tell)
+        locator = Locator(pipeline, open_subject(pipeline, spec, wanted, settings.form, settings.route), settings, tell)
         yield locator
         locator.close()  # not after an error: what was computed serves the next try
 

@@ -30,6 +30,14 @@ def test_locate_tells_the_operators_and_their_source_lines(porting: Run) -> None
     assert found["processes"] == 0, "what was found out is kept"
 
 
+def test_a_form_is_looked_into_along_the_route_it_was_made(porting: Run) -> None:
+    told = (f"{MODELS}:encoder", "planted:sign-Gelu:fp32", "--format", "json")
+    (found,) = porting("locate", *told).json()
+    assert {blamed["operator"] for blamed in found["blamed"]} == {"Gelu"}
+    spread = porting("locate", *told, "--route", "expand=Gelu")
+    assert (spread.code, spread.json()[0]["verdict"], spread.json()[0]["blamed"]) == (0, "right", [])
+
+
 def test_locate_ends_well_where_nothing_is_wrong(porting: Run) -> None:
     ended = porting("locate", MODEL, "onnxruntime:cpu:fp32")
     assert ended.code == 0
@@ -65,6 +73,9 @@ def test_there_is_nothing_to_reduce_where_nothing_is_wrong(porting: Run) -> None
     ("model", "target", "says"),
     [
         (MODEL, "planted:none:fp32 --form pt2", "takes no pt2 form; it takes onnx"),
+        (MODEL, "planted:none:fp32 --route host=Gemm", "makes parts of a model"),
+        (MODEL, "planted_program:none:fp32 --route expand=Gelu", "is for no pt2 form"),
+        (MODEL, "planted:none:fp32 --route whatever", "there is no change 'whatever' of a route"),
         (MODEL, "onnxruntime:cpu:int8", "quantises a model as a whole"),
         (MODEL, "onnxruntime:cpu:fp33", "unknown precision"),
         ("timm/*", "onnxruntime:cpu:fp32", "one can be looked into at a time"),

@@ -29,6 +29,12 @@ def left_out(model: str, *names: str, **more: Any) -> Result:
     return cell(model, Outcome.DEGRADED, Cause.FALLBACK, placement=Placement(9, 2, "mlu", detail), **more)
 
 
+def test_operators_that_the_target_took_are_no_blockers() -> None:
+    detail = {"Add (ND)": 4, "Multiply (ND, X32)": 2, "aten::mm (left to ExecuTorch)": 1, "aten::foo (not PyTorch's own)": 1}
+    degraded = cell("m", Outcome.DEGRADED, Cause.FALLBACK, placement=Placement(6, 2, "XnnpackBackend", detail))
+    assert {b.name for b in blockers(degraded)} == {"aten::mm", "aten::foo"}
+
+
 def off(by: float) -> dict[str, Any]:
     return {"cases": (CaseNumbers("a", (OutputNumbers("y", rel_norm=by, allowed_rel_norm=1.0),)),), "stage": Stage.COMPARE}
 
