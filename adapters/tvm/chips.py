@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Mapping
+from typing import Iterable, List, Mapping
 
 from porting.serialization import Json
 
@@ -45,3 +46,15 @@ CHIPS: Mapping[str, Chip] = {
     **{f"hexagon-{version}": Chip({**HEXAGON, "mcpu": f"hexagon{version}"}) for version in ("v68", "v73")},
 }
 """Those that 0.27 was seen to compile for."""
+_VECTORS = ("avx", "amx", "fma", "f16c", "gfni", "vaes", "vpclmul")
+"""How LLVM's names of what computes with vectors begin, by which it writes loops; x86 has it or hides it."""
+
+
+def hidden(implied: Iterable[str], cpuinfo: str) -> List[str]:
+    """Vector instructions that LLVM takes a CPU of some name to have, and that Linux does not list for it (/proc/cpuinfo); none
+    where it lists nothing."""
+    listed = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    if listed is None:
+        return []
+    flags = {flag.replace("_", "") for flag in listed[1].split()}
+    return sorted(name for name in implied if name.startswith(_VECTORS) and name.replace("-", "") not in flags)

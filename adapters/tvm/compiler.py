@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
+from porting.serialization import Json
 from porting.types import Cause, Outcome, Placement
 
 from .._causes import Rule
-from . import cubin
+from . import chips, cubin
 from .chips import CHIPS
 
 LIBRARY, ARCHIVE, KERNELS = "model.so", "model.tar", "kernels.cubin"
+CPU = Path("/proc/cpuinfo")
 BUILTIN = "vm.builtin."
 """The virtual machine's own functions begin with it: allocation, checks of shapes, reshapes without a copy."""
 SHAPES = "shape_func"
@@ -70,10 +72,23 @@ def diagnosis(error: BaseException) -> str:
 def compile_here(module: Any, folder: Path) -> None:
     """Compile for this CPU to a shared library. Raises CompileError."""
     import tvm
-    from tvm.target.codegen import llvm_get_system_cpu
 
-    target = tvm.target.Target({"kind": "llvm", "mcpu": llvm_get_system_cpu()})
-    build(module, target).export_library(str(folder / LIBRARY), workspace_dir=os.environ.get("TMPDIR"))
+    build(module, tvm.target.Target(this_cpu())).export_library(str(folder / LIBRARY), workspace_dir=os.environ.get("TMPDIR"))
+
+
+def this_cpu() -> Json:
+    """This machine's CPU as a target: by its name, without what the system says it lacks.
+
+    A virtual machine may hide instructions that every CPU of that name has. TVM 0.27 asks LLVM for the name alone, and what it
+    compiles then ends the process (SIGILL).
+    """
+    import tvm
+    from tvm.target.codegen import llvm_get_cpu_features, llvm_get_system_cpu
+
+    target: Json = {"kind": "llvm", "mcpu": llvm_get_system_cpu()}
+    implied = [str(name) for name in llvm_get_cpu_features(tvm.target.Target(target))]
+    hidden = chips.hidden(implied, CPU.read_text() if CPU.exists() else "")
+    return {**target, "mattr": [f"-{name}" for name in hidden]} if hidden else target
 
 
 def build(module: Any, target: Any) -> Any:

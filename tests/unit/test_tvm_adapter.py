@@ -8,7 +8,7 @@ import shutil
 import pytest
 from porting.adapters.tvm import compiler, cubin
 from porting.adapters.tvm.adapter import TvmAdapter
-from porting.adapters.tvm.chips import CHIPS
+from porting.adapters.tvm.chips import CHIPS, hidden
 
 from porting.types import Cause, Evidence, Outcome
 
@@ -75,6 +75,13 @@ def test_chips_are_compiled_for_only_and_every_gpu_has_a_host() -> None:
     assert {TvmAdapter.evidence_of(chip) for chip in CHIPS} == {Evidence.COMPILED}
     assert {chip.kind for chip in CHIPS.values() if chip.host} == set(compiler.KERNEL)
     assert set(TvmAdapter.chips("cuda-sm_70")) == {name for name in CHIPS if name.startswith("cuda-")}
+
+
+def test_what_a_virtual_machine_hides_of_its_cpu_is_not_compiled_for() -> None:
+    implied = ["64bit", "avx2", "avx512bf16", "avx512vnni", "fast-imm16", "fma", "sse4.1"]
+    assert hidden(implied, "model : 17\nflags\t\t: fpu fma sse4_1 avx2\n") == ["avx512bf16", "avx512vnni"]
+    assert hidden(implied, "flags : fma avx2 avx512_bf16 avx512_vnni\n") == []
+    assert hidden(implied, "Features : fp asimd\n") == hidden(implied, "") == []
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler is here")
