@@ -126,6 +126,17 @@ def averages(model: Any, x: Any) -> Any:
     return [nn.functional.adaptive_avg_pool2d(image, size) for size in sizes]
 
 
+def folds(_: Any, x: Any) -> Any:
+    """Patches of several shapes, at steps that meet the edge and that do not, of a batch and of one image."""
+    patches = (x[:, :1].transpose(1, 2) * torch.linspace(-1, 2, 12)).repeat(1, 3, 1)
+    fold = nn.functional.fold
+    return (
+        fold(patches[..., :9], (4, 5), (2, 3)),
+        fold(patches, (6, 9), (2, 2), padding=(0, 1), stride=(2, 3)),
+        fold(patches[0], (5, 8), (2, 2), dilation=(1, 2), padding=0, stride=(1, 2)),
+    )
+
+
 def slides(model: Any, x: Any) -> Any:
     """Over volumes, along an axis whose size varies and along one whose size does not."""
     generator = torch.Generator().manual_seed(0)
@@ -239,6 +250,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "antialias=products": (lambda: Model(resizes), "aten._upsample_bilinear2d_aa.vec"),
     "bicubic=products": (lambda: Model(enlarges), "aten.upsample_bicubic2d.vec"),
     "pool=products": (lambda: Model(averages), "aten.adaptive_avg_pool2d.default"),
+    "fold=convolution": (lambda: Model(folds), "aten.col2im.default"),
     "volumes=frames": (lambda: Model(slides), "aten.conv3d.default"),
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),

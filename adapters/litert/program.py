@@ -26,6 +26,10 @@ TRANSPOSING = (
 )
 
 
+BROADCASTING = ("add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "maximum.default", "minimum.default", "where.self")
+"""Operators of ATen that repeat rows by themselves, to the sizes of what is beside them."""
+
+
 def prepare(module: torch.fx.GraphModule) -> None:
     """Change the graph of an exported program's module in place. Call it without gradients: what depends on no input is computed.
 
@@ -40,8 +44,10 @@ def prepare(module: torch.fx.GraphModule) -> None:
             _as_comparison(node)
         elif node.target is torch.ops.aten.masked_scatter.default:
             _as_reads(node)
-        elif node.op == "call_function" and node.target in _repetitions() and _is_transposed(node):
-            _as_rows(node)
+        elif node.op == "call_function" and node.target in _repetitions():
+            _leave_to_readers(node)
+            if _is_transposed(node):
+                _as_rows(node)
     fold(module)
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in _sorts():
@@ -63,7 +69,7 @@ def _sorts() -> Tuple[Any, ...]:
 def _repetitions() -> Tuple[Any, ...]:
     import torch
 
-    return torch.ops.aten.expand.default, torch.ops.aten.repeat.default
+    return torch.ops.aten.expand.default, torch.ops.aten.expand_as.default, torch.ops.aten.repeat.default
 
 
 def _as_comparison(node: torch.fx.Node) -> None:
@@ -100,6 +106,21 @@ def _as_reads(node: torch.fx.Node) -> None:
         value = graph.call_function(aten.where.self, (chosen, read, data))
     value.meta = dict(node.meta)
     node.replace_all_uses_with(value)
+
+
+def _leave_to_readers(node: torch.fx.Node) -> None:
+    """Let those that read an expand read what it repeats, where something else that they read is of that shape already."""
+    import torch
+
+    if node.target is torch.ops.aten.repeat.default:
+        return
+    shape = str(node.meta["val"].shape)
+    for reader in list(node.users):
+        beside = [each for each in reader.all_input_nodes if each is not node]
+        if any(str(reader.target).endswith(f"aten.{name}") for name in BROADCASTING) and any(
+            str(each.meta["val"].shape) == shape for each in beside
+        ):
+            reader.replace_input_with(node, node.args[0])
 
 
 def _is_transposed(node: torch.fx.Node) -> bool:

@@ -157,6 +157,12 @@ def _volumes() -> dict[Any, Callable[..., Any]]:
     return ways()
 
 
+def _fold() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.fold import ways
+
+    return ways()
+
+
 def _scatter() -> dict[Any, Callable[..., Any]]:
     from porting.rewrites.scatter import ways
 
@@ -381,6 +387,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "bicubic=products": _bicubic,
     "pool=products": _pool,
     "volumes=frames": _volumes,
+    "fold=convolution": _fold,
     "pad=joined": _pad,
     "softplus=series": _softplus,
     "tanh=fraction": _tanh,

@@ -323,6 +323,16 @@ CHANGES: tuple[Change, ...] = (
         ),
     ),
     Change(
+        "fold=convolution", Level.PROGRAM, _ALL,
+        "patches that are put together to an image (fold) are a transposed convolution whose kernels are ones and zeros",
+        (
+            When(blocker=r"operator: (aten::)?(col2im|Col2Im)$"), When(message="col2im|Col2Im"),
+            When(message="expected offsets to be non-negative", targets="iree:*"),
+            When(message="Cannot broadcast index shapes", targets="tvm:*"),
+            When(message="Only update, Add, Multiply", targets="litert:*"),
+        ),
+    ),
+    Change(
         "softplus=series", Level.PROGRAM, _ALL,
         "Softplus is written by a series that keeps the digits of small answers, which log(1 + exp(x)) loses",
         (When(outcomes=(Outcome.MISMATCH,), precisions=_FLOATS),),
