@@ -137,6 +137,20 @@ def folds(_: Any, x: Any) -> Any:
     )
 
 
+def spreads(_: Any, x: Any) -> Any:
+    """Transposed convolutions whose steps, paddings and groups differ along the axes; patches that are put together."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.stack([x, x * 2, x.flip(1), x - 1], 1)
+    weight, grouped = (torch.randn(4, to, 3, 4, generator=generator) / 5 for to in (3, 1))
+    turn = nn.functional.conv_transpose2d
+    return (
+        nn.functional.fold(image[:, :, :1].expand(-1, -1, 3, -1).flatten(2)[..., :12], (4, 5), (2, 2)),
+        turn(image, weight, weight[0, :, 0, 0], stride=2, padding=1, output_padding=1),
+        turn(image, grouped, stride=(1, 3), padding=(2, 4), groups=2),
+        turn(image, grouped, stride=(2, 1), padding=(0, 1), groups=4, dilation=(1, 2)),
+    )
+
+
 def slides(model: Any, x: Any) -> Any:
     """Over volumes, along an axis whose size varies and along one whose size does not."""
     generator = torch.Generator().manual_seed(0)
@@ -251,6 +265,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "bicubic=products": (lambda: Model(enlarges), "aten.upsample_bicubic2d.vec"),
     "pool=products": (lambda: Model(averages), "aten.adaptive_avg_pool2d.default"),
     "fold=convolution": (lambda: Model(folds), "aten.col2im.default"),
+    "conv_transpose=spread": (lambda: Model(spreads), "aten.conv_transpose2d.input"),
     "volumes=frames": (lambda: Model(slides), "aten.conv3d.default"),
     "squeeze=checked": (lambda: Model(lambda _, x: x.squeeze(2) * 2), "aten.squeeze.dim"),
     "empty=skipped": (lambda: Model(joins), "aten.copy_.default"),

@@ -158,9 +158,15 @@ def _volumes() -> dict[Any, Callable[..., Any]]:
 
 
 def _fold() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.fold import ways
+    from porting.rewrites.spread import folds
 
-    return ways()
+    return folds()
+
+
+def _conv_transpose() -> dict[Any, Callable[..., Any]]:
+    from porting.rewrites.spread import convolutions
+
+    return convolutions()
 
 
 def _scatter() -> dict[Any, Callable[..., Any]]:
@@ -388,6 +394,7 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "pool=products": _pool,
     "volumes=frames": _volumes,
     "fold=convolution": _fold,
+    "conv_transpose=spread": _conv_transpose,
     "pad=joined": _pad,
     "softplus=series": _softplus,
     "tanh=fraction": _tanh,

@@ -329,7 +329,15 @@ CHANGES: tuple[Change, ...] = (
             When(blocker=r"operator: (aten::)?(col2im|Col2Im)$"), When(message="col2im|Col2Im"),
             When(message="expected offsets to be non-negative", targets="iree:*"),
             When(message="Cannot broadcast index shapes", targets="tvm:*"),
+        ),
+    ),
+    Change(
+        "conv_transpose=spread", Level.PROGRAM, _ALL,
+        "a transposed convolution, as fold is one, is a plain one over rows and columns with zeros between them",
+        (
             When(message="Only update, Add, Multiply", targets="litert:*"),
+            When(blocker=r"operator: (aten::)?(conv_transpose2d\S*|ConvTranspose)$"),
+            When(message=r"mhlo.convolution.*lhs_dilation = dense<\[?[2-9]", outcomes=_FAULTS),
         ),
     ),
     Change(
