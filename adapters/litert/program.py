@@ -26,6 +26,8 @@ TRANSPOSING = (
 )
 
 
+REPEATED = 4
+"""Axes that may be repeated: a repeat becomes a BROADCAST_TO of twice as many, which has no more than eight."""
 BROADCASTING = ("add.Tensor", "sub.Tensor", "mul.Tensor", "div.Tensor", "maximum.default", "minimum.default", "where.self")
 """Operators of ATen that repeat rows by themselves, to the sizes of what is beside them."""
 
@@ -44,9 +46,11 @@ def prepare(module: torch.fx.GraphModule) -> None:
             _as_comparison(node)
         elif node.target is torch.ops.aten.masked_scatter.default:
             _as_reads(node)
+        elif node.target is torch.ops.aten.pow.Tensor_Scalar and node.args[1] == 2:
+            _as_square(node)
         elif node.op == "call_function" and node.target in _repetitions():
             _leave_to_readers(node)
-            if _is_transposed(node):
+            if _is_transposed(node) or (node.target is torch.ops.aten.repeat.default and len(node.args[1]) > REPEATED):
                 _as_rows(node)
     fold(module)
     for node in list(module.graph.nodes):
@@ -106,6 +110,16 @@ def _as_reads(node: torch.fx.Node) -> None:
         value = graph.call_function(aten.where.self, (chosen, read, data))
     value.meta = dict(node.meta)
     node.replace_all_uses_with(value)
+
+
+def _as_square(node: torch.fx.Node) -> None:
+    """A second power as a product, which may have more than the four axes that POW has."""
+    import torch
+
+    with node.graph.inserting_before(node):
+        square = node.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], node.args[0]))
+    square.meta = dict(node.meta)
+    node.replace_all_uses_with(square)
 
 
 def _leave_to_readers(node: torch.fx.Node) -> None:
