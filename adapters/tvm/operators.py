@@ -153,6 +153,32 @@ def largest(node: Any, importer: Any) -> Any:
     return importer.block_builder.emit(ways[node.target.__name__](data, list(axes) or None, keep))
 
 
+def whether_any(node: Any, importer: Any) -> Any:
+    """Import whether any of all is not zero as the largest of zeros and ones; TVM 0.27 has no word for it."""
+    from tvm import relax
+
+    emit, data = importer.block_builder.emit, importer.env[node.args[0]]
+    flags = emit(relax.op.astype(emit(relax.op.astype(data, "bool")), "int8"))
+    return emit(relax.op.astype(emit(relax.op.max(flags)), "bool"))
+
+
+def unfold(node: Any, importer: Any) -> Any:
+    """Import the windows that slide along an axis, each a new last axis; TVM 0.27 has no word for it."""
+    from tvm import te
+
+    data, shape = importer.env[node.args[0]], sizes.of_node(node, importer)
+    axis, step = node.args[1] % max(data.ty.ndim, 1), node.args[3]
+    if not shape or not data.ty.ndim:
+        raise ValueError("Unsupported function types ['unfold.default'] of a size that TIR has no expression for")
+
+    def windows(tensor: Any, shape: Sequence[Any]) -> Any:
+        return te.compute(
+            shape, lambda *at: tensor(*at[:axis], at[axis] * step + at[-1], *at[axis + 1 : -1]), name="unfold"
+        )  # fmt: skip
+
+    return importer.block_builder.emit_te(windows, data, shape)
+
+
 def topk(node: Any, importer: Any) -> Any:
     """Import a choice of the largest that need not be sorted as one that is, which is one of its answers; TVM 0.27 refuses it."""
     node.args = node.args[:4]
@@ -258,6 +284,7 @@ CONVERSIONS: Mapping[str, sizes.Convert] = {
     "empty.memory_format": empty, "empty_permuted.default": empty, "arange.start_step": arange, "cat.default": cat,
     "cumsum.default": cumsum, "topk.default": topk, "split_with_sizes.default": split, "slice.Tensor": rows, "index.Tensor": pick,
     "clamp.default": clamp, "amax.default": largest, "amin.default": largest,
+    "any.default": whether_any, "unfold.default": unfold,
     **dict.fromkeys(_INTERPOLATIONS, resize),
 }  # fmt: skip
 """By the names of functions of ATen."""

@@ -93,7 +93,7 @@ value = 3
 
 
 class Sizes(nn.Module):
-    """Sizes that vary wherever an operator takes a number: in pads, repeats, parts, ranges, products and places."""
+    """Sizes that vary wherever an operator takes a number: in pads, repeats, parts, ranges, products, windows, places."""
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, ...]:
         rows = hidden_states
@@ -107,7 +107,8 @@ class Sizes(nn.Module):
         picked = rows[:, torch.arange(length)[:, None] - length, torch.tensor([0, -1])]
         shown = nn.functional.interpolate(rows[:, None], scale_factor=2.0, mode="nearest")
         largest = torch.topk(rows, 2, dim=-1, sorted=False).values.sum(-1)
-        return padded, repeated, joined, counted, steps, picked, shown, largest, rows[:, 1:] + rows[:, :-1]
+        windows = rows.unfold(1, 3, 2).flatten(2) * (rows > 1.5).any()
+        return padded, repeated, joined, counted, steps, picked, shown, largest, windows, rows[:, 1:] + rows[:, :-1]
 
 
 def sizes() -> tuple[nn.Module, dict[str, torch.Tensor]]:

@@ -57,6 +57,17 @@ class Picks(nn.Module):  # type: ignore[misc]
         return picked * 2
 
 
+class Flags(nn.Module):  # type: ignore[misc]
+    """Joins flags in place, by what Python writes |=, &= and ^=."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flags = x > 2
+        flags |= x < 1
+        flags &= x != 6
+        flags ^= True
+        return x * flags
+
+
 class Regions(nn.Module):  # type: ignore[misc]
     """Angles without automatic casts, and a gate without gradients; what answers is outside of both."""
 
@@ -87,7 +98,7 @@ class Joins(nn.Module):  # type: ignore[misc]
 
 @pytest.mark.parametrize(
     "module",
-    [Cached(), Adds(), Empty(), Checks(), Counts(), Picks(), Joins(), Regions(), Cast()],
+    [Cached(), Adds(), Empty(), Checks(), Counts(), Picks(), Joins(), Flags(), Regions(), Cast()],
     ids=lambda module: type(module).__name__,
 )
 @pytest.mark.filterwarnings("ignore")
