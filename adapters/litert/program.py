@@ -46,6 +46,8 @@ def prepare(module: torch.fx.GraphModule) -> None:
             _as_comparison(node)
         elif node.target is torch.ops.aten.masked_scatter.default:
             _as_reads(node)
+        elif node.target is torch.ops.aten.empty_like.default:
+            node.target = torch.ops.aten.zeros_like.default  # litert-torch has no lowering for what PyTorch decomposes it to
         elif node.target is torch.ops.aten.pow.Tensor_Scalar and node.args[1] == 2:
             _as_square(node)
         elif node.op == "call_function" and node.target in _repetitions():

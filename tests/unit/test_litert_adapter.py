@@ -131,7 +131,9 @@ class Repeated(torch.nn.Module):  # type: ignore[misc]
     def forward(self, x: Any, index: Any) -> Any:
         heads = x[:, None].expand(2, 3, 4, 5)
         chosen = torch.nn.functional.one_hot(index, 3)
-        added = x[:, :1].expand(2, 4, 5) + x * x[:, :, :1].expand_as(x)  # which repeat it by themselves
+        turned_rows = torch.empty_like(x)
+        turned_rows[..., 0::2], turned_rows[..., 1::2] = x[..., 0::2] * 2, x[..., 1::2]
+        added = turned_rows * 0.5 + x[:, :1].expand(2, 4, 5) + x * x[:, :, :1].expand_as(x)  # which repeat it by themselves
         rows = x.masked_scatter(x[:, :, :1] > 0, x + 1)
         turned = (x.repeat(2, 1, 2, 1) * 2).reshape(-1, 5).t()
         deep = x[:, None, None].repeat(1, 1, 3, 2, 1) ** 2
@@ -150,6 +152,6 @@ def test_what_is_repeated_and_transposed_is_written_as_rows_that_are_picked() ->
         assert torch.equal(answer, value)
     operators = [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
     gone = {"aten.one_hot.default", "aten.masked_scatter.default", "aten.repeat.default", "aten.expand_as.default"}
-    gone |= {"aten.pow.Tensor_Scalar"}
+    gone |= {"aten.pow.Tensor_Scalar", "aten.empty_like.default"}
     assert not gone & {*operators}
     assert operators.count("aten.expand.default") == 1, "of the mask"
