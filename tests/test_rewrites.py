@@ -53,6 +53,8 @@ def gathers(model: Any, x: Any) -> Any:
     rows = index[None, :, None].expand_as(x)
     start = x.new_zeros(x.shape[0], 4, WIDTH)
     added = start.index_add(1, index, x, alpha=2) + start.scatter_add(1, rows, x)
+    by_batch = ((x[..., :1] > 0) * 2 + (x[..., 1:2] > 0)).expand_as(x)
+    added = added + start.scatter_add(1, by_batch, x)
     best = start.scatter_reduce(1, rows, x, "amax", include_self=False), start.scatter_reduce(1, rows, x, "amin")
     return added, *best, start.scatter_reduce(1, rows, x, "mean", include_self=False), start.scatter_reduce(1, rows, x, "sum")
 

@@ -33,8 +33,11 @@ def _index_add(tensor: Any, axis: int, index: Any, source: Any, *, alpha: float 
 
 
 def _scatter_add(tensor: Any, axis: int, index: Any, source: Any) -> Any:
-    rows = _as_rows(tensor, axis, index, source)
-    return NotImplemented if rows is None else tensor + _summed(source, axis, rows, tensor.shape[axis])
+    if (rows := _as_rows(tensor, axis, index, source)) is not None:
+        return tensor + _summed(source, axis, rows, tensor.shape[axis])
+    if (rows := _as_rows_of_each(tensor, axis, index, source)) is not None:
+        return tensor + _matrix(rows, tensor.shape[axis], tensor.dtype) @ source
+    return NotImplemented
 
 
 def _scatter_reduce(tensor: Any, axis: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
@@ -75,11 +78,20 @@ def _as_rows(tensor: Any, axis: int, index: Any, source: Any) -> Any:
     return index
 
 
+def _as_rows_of_each(tensor: Any, axis: int, index: Any, source: Any) -> Any:
+    """An index that was repeated along the last of three axes, as it was before: [batch, m], of rows that go to others in each of
+    the batch. None of another one."""
+    if not tensor.is_floating_point() or tensor.ndim != 3 or axis % 3 != 1 or index.shape != source.shape:
+        return None
+    alike = all(tensor.shape[place] == source.shape[place] for place in (0, 2))
+    return index[..., 0] if alike and (source.shape[2] == 1 or not index.stride()[2]) else None
+
+
 def _matrix(rows: Any, count: Any, dtype: Any) -> Any:
-    """[count, m]: 1 where a row goes, else 0."""
+    """[..., count, m] of rows, [..., m]: 1 where a row goes, else 0."""
     import torch
 
-    return (torch.arange(count)[:, None] == rows[None, :]).to(dtype)
+    return (torch.arange(count)[:, None] == rows[..., None, :]).to(dtype)
 
 
 def _summed(source: Any, axis: int, rows: Any, count: Any) -> Any:
