@@ -22,11 +22,12 @@ def mend(model: onnx.ModelProto) -> bool:
         return False
     values = _values(model)
     nodes: List[Any] = []
-    topks = 0
+    topks, changed = 0, False
     constants = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
     constants |= {weight.name for weight in model.graph.initializer}
     for node in model.graph.node:
         dtype, rank = values.get(node.input[0], (None, 0)) if node.input else (None, 0)
+        changed |= node.op_type == "TopK" and _put_in_order(node)
         if dtype is not None and node.op_type == "Gelu" and _attribute(node, "approximate", b"none") == b"tanh":
             nodes += _gelu(node, dtype)
         elif dtype is not None and node.op_type == "InstanceNormalization" and rank > 2:
@@ -38,7 +39,7 @@ def mend(model: onnx.ModelProto) -> bool:
             nodes += _split(node)
         else:
             nodes.append(node)
-    changed = len(nodes) > len(model.graph.node)
+    changed |= len(nodes) > len(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return changed
@@ -110,6 +111,14 @@ def _topk(node: onnx.NodeProto, dtype: Any, number: int) -> Iterator[onnx.NodePr
     longer.CopyFrom(node)
     longer.input[0] = padded
     yield longer
+
+
+def _put_in_order(node: onnx.NodeProto) -> bool:
+    """Let a TopK whose answer may come in any order give it in order, the only way that IREE has. Returns whether it was such."""
+    unsorted = [attribute for attribute in node.attribute if attribute.name == "sorted" and not attribute.i]
+    for attribute in unsorted:
+        attribute.i = 1
+    return bool(unsorted)
 
 
 def _split(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

@@ -41,6 +41,7 @@ def import_program(form: ExportedForm, source: Path) -> None:
             view_as_reshape(program)
             decomposed = program.run_decompositions(table)
             without_strides(decomposed)
+            in_order(decomposed)
             aot.export(decomposed).save_mlir(str(source))
     except (MemoryError, OSError):
         raise  # of this machine, not of the program
@@ -59,4 +60,15 @@ def without_strides(program: Any) -> None:
             continue
         if node.args[0].meta["val"].is_contiguous() and node.meta["val"].is_contiguous():
             node.target, node.args = torch.ops.aten.view.default, node.args[:2]
+    program.graph_module.recompile()
+
+
+def in_order(program: Any) -> None:
+    """Let the largest of many come in order where any order would do: IREE 3.13 has no other way."""
+    import torch
+
+    for node in program.graph.nodes:
+        if node.target is torch.ops.aten.topk.default:
+            node.args = node.args[:4]
+            node.kwargs = {name: value for name, value in node.kwargs.items() if name != "sorted"}
     program.graph_module.recompile()

@@ -103,6 +103,15 @@ def test_the_second_topk_works_on_longer_rows() -> None:
     assert second.input[0] == pad.output[0]
 
 
+def test_what_may_come_in_any_order_comes_in_order() -> None:
+    nodes = [helper.make_node("TopK", ["x", "k"], ["v", "i"], sorted=0)]
+    graph = model(nodes, ["n", 6], {"v": TensorProto.FLOAT, "i": TensorProto.INT64}, {"k": np.array([3])})
+    assert mend(graph)
+    values, _ = run(graph, RANDOM.standard_normal((4, 6), np.float32))
+    assert (np.diff(values) < 0).all()
+    assert not mend(graph), "nothing is left to mend"
+
+
 @pytest.mark.parametrize(
     "untouched",
     [
