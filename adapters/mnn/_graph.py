@@ -242,6 +242,13 @@ def _scatter(node: onnx.NodeProto) -> Nodes:
     return [node]
 
 
+def _of_many(node: onnx.NodeProto) -> Nodes:
+    """The largest, smallest, sum or mean of one tensor is that one; MNN's converter ends with SIGSEGV."""
+    from onnx import helper
+
+    return [helper.make_node("Identity", list(node.input), list(node.output))] if len(node.input) == 1 else [node]
+
+
 def _pool(node: onnx.NodeProto) -> Nodes:
     """A window that does not say how it moves goes one element at a time; MNN takes it for none, and divides by it."""
     from onnx import helper
@@ -322,6 +329,7 @@ WORDS: Dict[str, Callable[[onnx.NodeProto], Nodes]] = {
     "LogSoftmax": _log_softmax,
     "ConstantOfShape": _constant_of_shape,
     "ScatterElements": _scatter,
+    **dict.fromkeys(("Max", "Mean", "Min", "Sum"), _of_many),
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pool),
     **dict.fromkeys(AROUND_SUM, _reduce),
 }

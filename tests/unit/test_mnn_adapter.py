@@ -153,6 +153,14 @@ def respelt(
     return list(onnx.load(str(path)).graph.node), onnx.load(str(path))
 
 
+@pytest.mark.parametrize("operator", ["Max", "Mean", "Min", "Sum"])
+def test_the_largest_of_one_tensor_is_that_tensor(tmp_path: Path, operator: str) -> None:
+    one, two = (f"m (float[n] x) => (float[n] y) {{ y = {operator} ({given}) }}" for given in ("x", "x, x"))
+    x = {"x": np.array([1.0, -2.0], np.float32)}
+    assert [node.op_type for node in respelt(tmp_path, one, {}, x)[0]] == ["Identity"]
+    assert [node.op_type for node in respelt(tmp_path, two, {}, x)[0]] == [operator]
+
+
 def test_indices_that_count_from_the_end_count_from_the_beginning(tmp_path: Path) -> None:
     text = "g (float[a, b, 2] x) => (float[c, 2] y) { y = GatherND (x, at) }"
     values = {"x": np.arange(24, dtype=np.float32).reshape(3, 4, 2)}
