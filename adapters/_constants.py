@@ -35,7 +35,8 @@ def fold(module: torch.fx.GraphModule) -> None:
     values = known(module)
     made = [n for n, v in values.items() if n.op == "call_function" and isinstance(v, torch.Tensor) and v.numel() <= MOST_FOLDED]
     for number, node in enumerate(node for node in made if any(reader not in values for reader in node.users)):
-        module.register_buffer(f"_folded_{number}", values[node].detach().clone())
+        laid_out = values[node].detach().clone(memory_format=torch.contiguous_format)  # litert-torch mixes up transposed ones
+        module.register_buffer(f"_folded_{number}", laid_out)
         with module.graph.inserting_before(node):
             stored = module.graph.get_attr(f"_folded_{number}")
         stored.meta = dict(node.meta)

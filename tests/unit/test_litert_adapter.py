@@ -116,6 +116,28 @@ class Written(torch.nn.Module):  # type: ignore[misc]
         return mask + 1, torch.rand(2) * 0 + x
 
 
+class Turned(torch.nn.Module):  # type: ignore[misc]
+    """A product with a weight that is transposed first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.weight.permute(1, 0)
+
+
+def test_what_is_computed_ahead_lies_as_its_shape_says() -> None:
+    given = (torch.randn(2, 4),)
+    module = torch.export.export(Turned(), given, strict=False).module(check_guards=False)
+    expected = module(*given)
+    with torch.no_grad():
+        prepare(module)
+    torch.testing.assert_close(module(*given), expected)
+    (product,) = (node for node in module.graph.nodes if node.op == "call_function")
+    assert getattr(module, product.args[1].target).is_contiguous()
+
+
 def test_what_is_written_into_is_not_computed_ahead() -> None:
     x = torch.randn(2)
     module = torch.export.export(Written(), (x,), strict=False).module(check_guards=False)
