@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     import torch
 
 
-_BITS, _OF = ("and", "or", "xor"), ("Tensor", "Scalar")
-
-
 def tidy(program: torch.export.ExportedProgram) -> None:
     """Say plainly what a program says oddly; in place. Checks of values and dtypes go, to which few have an answer: whether an
     answer is right is found by comparing it. Those of sizes that are needed stay: torch traces a program again by them."""
@@ -24,20 +21,27 @@ def tidy(program: torch.export.ExportedProgram) -> None:
     for node in list(program.graph.nodes):
         if node.target is wrapped.wrap_with_set_grad_enabled or (node.target is wrapped.wrap_with_autocast and not node.args[2]):
             _unwrap(node)
-    in_place = {
-        getattr(getattr(aten, f"__i{way}__"), of): getattr(getattr(aten, f"bitwise_{way}_"), of) for way in _BITS for of in _OF
-    }
+    in_place = _joins_in_place()
     for node in list(program.graph.nodes):
         if node.target in checks:
             _erase(node)
         elif node.target is aten.detach_.default:
             node.target = aten.detach.default  # as if it were trained: ExecuTorch refuses to lower this in place
         elif node.target in in_place:
-            node.target = in_place[node.target]  # which PyTorch can write out of place
+            node.target = in_place[node.target]
         elif node.target is aten.cat.default:
             _leave_out_nothing(node)
     _leave_out_checked(program.graph)
     program.graph_module.recompile()
+
+
+def _joins_in_place() -> dict[Any, Any]:
+    """What Python's |=, &= and ^= call, to what means the same and PyTorch can write out of place."""
+    import torch
+
+    aten = torch.ops.aten
+    pairs = [(getattr(aten, f"__i{way}__"), getattr(aten, f"bitwise_{way}_")) for way in ("and", "or", "xor")]
+    return {getattr(called, kind): getattr(meant, kind) for called, meant in pairs for kind in ("Tensor", "Scalar")}
 
 
 def _unwrap(node: Any) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from porting.rewrites import bits, resize, scatter, spread, volume
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -131,60 +133,6 @@ def _view() -> dict[Any, Callable[..., Any]]:
 
     aten = torch.ops.aten
     return {aten.view.default: torch.reshape, aten._unsafe_view.default: torch.reshape}
-
-
-def _antialias() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.resize import ways
-
-    return ways()
-
-
-def _bicubic() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.resize import bicubic
-
-    return bicubic()
-
-
-def _pool() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.resize import pooling
-
-    return pooling()
-
-
-def _volumes() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.volume import ways
-
-    return ways()
-
-
-def _fold() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.spread import folds
-
-    return folds()
-
-
-def _conv_transpose() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.spread import convolutions
-
-    return convolutions()
-
-
-def _scatter() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.scatter import ways
-
-    return ways()
-
-
-def _embedding_bags() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.scatter import bags
-
-    return bags()
-
-
-def _bits() -> dict[Any, Callable[..., Any]]:
-    from porting.rewrites.bits import ways
-
-    return ways()
 
 
 def _pad() -> dict[Any, Callable[..., Any]]:
@@ -389,18 +337,18 @@ _TABLES: dict[str, Callable[[], dict[Any, Callable[..., Any]]]] = {
     "squeeze=checked": _squeeze,
     "empty=skipped": _empty,
     "is_all_true=all": _is_all_true,
-    "antialias=products": _antialias,
-    "bicubic=products": _bicubic,
-    "pool=products": _pool,
-    "volumes=frames": _volumes,
-    "fold=convolution": _fold,
-    "conv_transpose=spread": _conv_transpose,
+    "antialias=products": resize.ways,
+    "bicubic=products": resize.bicubic,
+    "pool=products": resize.pooling,
+    "volumes=frames": volume.ways,
+    "fold=convolution": spread.folds,
+    "conv_transpose=spread": spread.convolutions,
     "pad=joined": _pad,
     "softplus=series": _softplus,
     "tanh=fraction": _tanh,
-    "scatter=products": _scatter,
-    "bags=products": _embedding_bags,
-    "bits=numbers": _bits,
+    "scatter=products": scatter.ways,
+    "bags=products": scatter.bags,
+    "bits=numbers": bits.ways,
     "einsum=products": _einsum,
     "triangle=compared": _triangle,
     "searchsorted=counted": _searchsorted,
